@@ -1,0 +1,168 @@
+/* The configuration as the rest of the core sees it: checked, resolved, complete. Made once per process by config_load()
+ * and never changed; a new configuration is a new generation.
+ *
+ * Who owns what: one arena owns all of it; plugins' configuration structs live in it too.
+ */
+#ifndef WEIR_CORE_CONFIG_H
+#define WEIR_CORE_CONFIG_H
+
+#include "arena.h"
+#include "edge.h"
+#include "egress.h"
+#include "loader.h"
+
+struct config_place { /* where something was written */
+    const char *file;
+    uint32_t line, column;
+};
+
+/* Milliseconds; UINT32_MAX: not said here. 0: none. The smallest that is said wins. */
+struct config_timeouts {
+    uint32_t ms[WEIR_TIMEOUTS];
+};
+enum { CONFIG_UNSET = UINT32_MAX };
+
+struct config_key_secret {
+    struct weir_str value;
+    const char *file; /* `file:PATH`: read again when it changes; NULL otherwise */
+};
+
+enum config_auth { CONFIG_AUTH_DIALECT = 0, CONFIG_AUTH_BEARER, CONFIG_AUTH_HEADER, CONFIG_AUTH_QUERY, CONFIG_AUTH_NONE };
+
+struct config_provider {
+    const char *name;
+    uint32_t index;
+    struct config_place place;
+    struct plugin *plugin;       /* of `dialect:` */
+    struct plugin *codec;        /* who does the egress work: plugin, or the one it `speaks` */
+    void *entry;                 /* plugin's own options, laid out by its table */
+    const char *base_url;        /* "" if endpoint() tells it */
+    struct config_key_secret *keys;
+    uint32_t n_keys;
+    enum config_auth auth;
+    const char *auth_name;       /* header or query parameter */
+    const char *auth_prefix;
+    struct egress_origin origin;
+    const struct http_header *set_headers; /* `headers:` set; dropped names have value.p NULL */
+    uint32_t n_set_headers;
+    struct config_timeouts timeouts;
+    uint32_t max_inflight;       /* 0: none */
+    const char *region;
+    const struct weir_str *tags;
+    uint32_t n_tags;
+    bool shows_rate_limits;      /* its rate-limit headers pass to the client */
+    const char *unavailable;     /* why its targets are skipped ("OPENAI_API_KEY is not set"); NULL: it can be used */
+};
+
+struct config_target {
+    const char *name;            /* "openai/gpt-4o-mini" or "openai/" and a star */
+    struct config_provider *provider;
+    const char *model;           /* "gpt-4o-mini"; "*": what the star of the asked name stood for, or the whole name */
+};
+
+struct config_model {
+    const char *name;            /* may end in '*' */
+    struct config_place place;
+    struct config_target *targets;
+    uint32_t n_targets;
+    struct config_timeouts timeouts;
+    int64_t context_tokens;      /* -1: not said */
+    double price_input, price_output; /* USD per million tokens; -1: not said */
+};
+
+/* One use of a stage in a pipeline. */
+struct config_stage {
+    struct plugin *plugin;
+    struct config_place place;
+    void *config;                /* the plugin's struct, laid out by its table; NULL if it has none */
+    uint32_t index;              /* over the whole configuration: one instance per worker and use */
+    bool skips_quarantine;       /* on_quarantine: skip */
+};
+
+struct config_match {
+    const char *path;            /* "/v1/" + '*' at the end, or exact; NULL: any */
+    const char *method, *key, *team, *model; /* NULL: any; model and key may be patterns */
+    const char *header, *header_value;       /* header: NULL: any; value NULL: present */
+};
+
+enum config_unknown { CONFIG_UNKNOWN_PASS = 0, CONFIG_UNKNOWN_DROP, CONFIG_UNKNOWN_REFUSE };
+
+struct config_route {
+    const char *name;            /* `name:` or its path pattern */
+    uint32_t index;
+    struct config_place place;
+    struct config_match match;
+    struct config_stage **stages; /* after entry's, in order */
+    uint32_t n_stages;
+    struct config_timeouts timeouts;
+    bool is_open;                /* `open: true` */
+    bool usage_as_asked;
+    enum config_unknown unknown_fields;
+};
+
+struct config {
+    struct arena *arena;
+    const char *path;            /* of the main file */
+    char hash[65];               /* SHA-256 over all that was read, hex */
+    const char *const *listen;   /* "127.0.0.1:8080", "[::1]:8080", "unix:/path"; NULL at the end */
+    const char *admin;           /* path of the unix socket */
+    const char *state_dir;
+    const char *user;            /* NULL: stay */
+    const char *name;
+    uint32_t workers;            /* 0: all in one process */
+    uint32_t watchdog_ms, shutdown_delay_ms, drain_ms, stage_wait_ms;
+    struct edge_limits limits;
+    struct config_timeouts timeouts;
+    uint32_t keepalive_ms;       /* silence in a stream before a comment; 0: none */
+    uint32_t keepalive_first_ms; /* the same before the first token; 0: off */
+    int log_level;
+    struct config_provider **providers;
+    uint32_t n_providers;
+    struct config_model **models;
+    uint32_t n_models;
+    struct weir_key *keys;
+    uint32_t n_keys;
+    struct config_stage **entry;
+    uint32_t n_entry;
+    struct config_route **routes;
+    uint32_t n_routes;
+    struct config_stage **stages; /* all uses, by index */
+    uint32_t n_stages;
+    const char *const *plugin_files; /* every plugin of this configuration, resolved */
+    uint32_t n_plugin_files;
+};
+
+/* All mistakes of a configuration, in file order. */
+struct config_error {
+    struct config_place place;
+    bool is_warning;
+    const char *text; /* one sentence and, where there is one, a suggestion */
+};
+struct config_errors {
+    struct config_error *list;
+    uint32_t n, n_errors; /* n_errors without warnings */
+};
+
+/* Where the program finds what it ships: plugins/, lua/, policies/. Beside the program (build/) or <prefix>/lib/weir. */
+const char *config_plugin_dir(void);
+
+enum config_mode {
+    CONFIG_NORMAL = 0,
+    CONFIG_STRICT = 1,   /* an unset env: or file: is an error */
+};
+
+/* Reads, checks, resolves, loads the plugins. NULL if there is any error; errors are filled in either case (arena of
+ * their own, freed by config_errors_free). snapshot: the gen-N folder to take every file from, NULL: as written. */
+struct config *config_load(const char *path, const char *snapshot, enum config_mode mode, struct config_errors *errors);
+void config_errors_print(const struct config_errors *errors, int fd);
+void config_errors_free(struct config_errors *errors);
+void config_free(struct config *c);
+
+/* Copies the configuration file(s), files that options name, plugins and lua/ of a checked configuration into folder, so that
+ * config_load(path, folder) in another process reads only from there. 0, or -1 and why. */
+int config_snapshot(const struct config *c, const char *folder, char *why, size_t n);
+
+/* '*' at the end of a pattern matches anything; elsewhere it is itself. */
+bool config_matches(const char *pattern, struct weir_str s);
+
+#endif

@@ -1,0 +1,109 @@
+/* Shared memory: what the workers of one machine must know of each other, in one memfd that outlives them all.
+ *
+ * Laws: no locks, single-word C11 atomics only; a crash between any two instructions leaves it valid and right; gauges live in
+ * the worker's own slot (readers sum, the master clears a dead worker's); nothing that must be exact is hashed away.
+ *
+ * Areas: the worker slots (state, heartbeat, breadcrumb, gauges), the metrics (an append-only table of names; each slot has
+ * a cell per name, so hot counters share no cache line), the targets (latency, calls in flight), the fault table (crashes by
+ * plugin and principal), the shared key-value table that policies use.
+ *
+ * With `workers: 0` and in unit tests the same memory is private to the process.
+ */
+#ifndef WEIR_CORE_SHM_H
+#define WEIR_CORE_SHM_H
+
+#include <stdatomic.h>
+#include <weir/host.h>
+
+enum { SHM_SLOTS = 96 }; /* three generations of at most 32 workers */
+
+/* Master: makes it (0 or -1). Workers inherit it over fork; a re-executed master finds it by descriptor. */
+int shm_create(void);
+int shm_attach(int fd); /* after an exec; -1: another layout version */
+int shm_fd(void);
+/* This process works in that slot from now on (gauges and cells of it). Without it: slot 0. */
+void shm_use_slot(uint32_t slot);
+
+/* ---- breadcrumbs: who is running ---- */
+enum crumb_hook { /* hooks and ops, for the crash line; names by crumb_hook_name() */
+    CRUMB_NONE = 0, CRUMB_LOAD, CRUMB_CREATE, CRUMB_DESTROY, CRUMB_ON_OPEN, CRUMB_ON_REQUEST, CRUMB_ON_FAILURE, CRUMB_ON_ATTEMPT,
+    CRUMB_ON_HEAD, CRUMB_ON_EVENT, CRUMB_ON_ATTEMPT_DONE, CRUMB_ON_FINISH, CRUMB_CANCEL, CRUMB_TIMER, CRUMB_WATCH,
+    CRUMB_FETCH, CRUMB_DEFER, CRUMB_DECODE_REQUEST, CRUMB_SPLICE, CRUMB_ENCODE_EVENT, CRUMB_ENCODE_ANSWER, CRUMB_ENCODE_ERROR,
+    CRUMB_ENCODE_MODELS, CRUMB_REQUEST_HEAD, CRUMB_ENCODE_REQUEST, CRUMB_DECODE_HEAD, CRUMB_DECODE_FRAME, CRUMB_DECODE_END,
+    CRUMB_DECODE_ERROR, CRUMB_SPLIT, CRUMB_ENDPOINT, CRUMB_HOOKS,
+};
+const char *crumb_hook_name(enum crumb_hook hook);
+
+struct crumb {
+    uint32_t plugin; /* plugin.index; 0: core */
+    uint32_t hook;   /* enum crumb_hook */
+    char request[40]; /* NUL-terminated, cut */
+    char principal[40];
+};
+extern struct crumb *crumb_now; /* in the own slot; never NULL */
+
+/* Cheap: called around every call into plugin code. request and principal are NUL-terminated (may be NULL). */
+static inline struct crumb crumb_enter(uint32_t plugin, enum crumb_hook hook, const char *request, const char *principal)
+{
+    struct crumb before = *crumb_now;
+    crumb_now->hook = (uint32_t)hook;
+    if (request)
+        strncpy(crumb_now->request, request, sizeof(before.request) - 1);
+    if (principal)
+        strncpy(crumb_now->principal, principal, sizeof(before.principal) - 1);
+    crumb_now->plugin = plugin;
+    return before;
+}
+
+static inline void crumb_leave(const struct crumb *before)
+{
+    crumb_now->plugin = before->plugin;
+    crumb_now->hook = before->hook;
+    if (!before->request[0])
+        crumb_now->request[0] = 0;
+    if (!before->principal[0])
+        crumb_now->principal[0] = 0;
+}
+
+/* ---- metrics ---- */
+enum metric_type { METRIC_COUNTER = 1, METRIC_GAUGE = 2, METRIC_HISTOGRAM = 3 };
+/* name without "weir_", labels `route="a",status="2xx"` or ""; the same pair gives the same id in every process. -1: full. */
+int metric_declare(const char *name, const char *labels, const char *help, enum metric_type type);
+void metric_add(int id, int64_t n);               /* counter, gauge; own slot */
+void metric_observe_us(int id, uint64_t us);      /* histogram of seconds, fixed buckets 1 ms … 300 s */
+int64_t metric_sum(int id);                       /* over all slots */
+/* Prometheus text of everything; returns bytes written into buf (capacity n), or the size needed. */
+size_t metrics_text(char *buf, size_t n);
+
+/* ---- targets ---- */
+struct target_figures {
+    uint32_t latency_ms; /* to the first token, moving average over all workers; 0: unknown */
+    uint32_t in_flight;  /* now, all workers */
+    uint64_t calls, failures;
+    int64_t last_failure_ms; /* unix; 0: never */
+};
+int target_declare(const char *name); /* "openai/gpt-4o-mini" -> id >= 0; -1: full (then it goes uncounted) */
+void target_begin(int id);
+void target_end(int id, bool failed, uint32_t first_token_ms); /* first_token_ms 0: none came */
+struct target_figures target_read(int id);
+uint32_t target_count(void);
+const char *target_name(int id);
+
+/* ---- faults: plugins and principals that crash workers (contracts, section 8) ---- */
+/* Master, after a worker's death. */
+void fault_record(const char *plugin, const char *principal, int64_t now_ms);
+enum fault_verdict { FAULT_NONE = 0, FAULT_POISONED = 1, FAULT_QUARANTINED = 2 };
+/* Before a plugin's first hook of a request: may this principal's request go into it? The answer of QUARANTINED lets one
+ * worker's probe through now and then. Cheap when nothing ever crashed. */
+enum fault_verdict fault_check(const char *plugin, const char *principal, int64_t now_ms);
+bool fault_is_quarantined(const char *plugin);
+uint64_t fault_crashes(const char *plugin);
+
+/* ---- the shared table ---- */
+struct weir_str; /* results are copied into buf: at least SHM_VALUE bytes */
+enum { SHM_KEY = 128, SHM_VALUE = 1000 };
+int shared_get(struct weir_str key, char *buf, size_t *n, int64_t now_ms); /* -1: absent or expired */
+int shared_set(struct weir_str key, struct weir_str value, int64_t expires_ms);
+int shared_incr(struct weir_str key, int64_t by, int64_t expires_ms, int64_t now_ms, int64_t *result);
+
+#endif

@@ -1,0 +1,45 @@
+/* The worker: one event loop, the edge, the egress, the stage instances, the pipeline. And the seams to the master.
+ *
+ * worker_run() is the whole life of a worker process; with `workers: 0` main() calls it itself.
+ */
+#ifndef WEIR_CORE_WORKER_H
+#define WEIR_CORE_WORKER_H
+
+#include "config.h"
+#include "edge.h"
+#include "egress.h"
+
+struct event_base;
+
+struct worker {
+    const struct config *config;
+    struct event_base *base;
+    struct edge *edge;
+    struct egress *egress;
+    uint32_t slot;       /* in shared memory */
+    uint32_t generation;
+    int control_fd;      /* to the master; -1 with workers: 0 */
+    bool is_draining;
+};
+extern struct worker *worker; /* of this process */
+
+struct worker_start {
+    const char *config_path, *snapshot; /* snapshot NULL: straight from the files */
+    uint32_t slot, generation;
+    int control_fd;
+    const int *listen_fds;
+    uint32_t n_listen_fds;
+};
+int worker_run(const struct worker_start *start); /* exit code */
+
+/* ---- what the pipeline gives the worker (core/pipeline.h implements) ---- */
+int pipeline_start(struct worker *w, char *why, size_t n); /* makes stage instances; before listening */
+const struct edge_handler *pipeline_handler(void);
+void pipeline_drain(void);
+/* Calls in flight, and what each waits for, as JSON objects in an array; for `weir status`. Returns malloc'ed text. */
+char *pipeline_status_json(void);
+/* Requests that are not over; a draining worker ends when there are none. */
+uint32_t pipeline_live(void);
+void pipeline_stop(void); /* destroys instances; for leak checks */
+
+#endif
