@@ -14,11 +14,6 @@
 
 static size_t live_count;
 
-static size_t round_up(size_t n)
-{
-    return (n + (ALIGN - 1)) & ~(size_t)(ALIGN - 1);
-}
-
 #ifdef WEIR_ARENA_EMULATE
 
 struct piece {
@@ -113,6 +108,11 @@ struct arena {
 
 static struct block *recycled[BLOCK_CLASSES];
 static size_t recycled_size;
+
+static size_t round_up(size_t n)
+{
+    return (n + (ALIGN - 1)) & ~(size_t)(ALIGN - 1);
+}
 
 /* malloc's own header counts too, or each block would take a second page. */
 static size_t block_size(uint32_t class)
