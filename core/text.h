@@ -21,6 +21,8 @@ struct weir_text text_escape(struct arena *a, struct weir_str plain);
 
 /* Decodes the validated inside of a JSON string; writes at most n bytes to `to` and returns how many. */
 size_t text_unescape(char *to, const char *p, size_t n);
+/* The same for the one escape at p: writes 1 to 4 bytes, returns how many and in *taken how long the escape is. */
+size_t text_unescape_one(char to[4], const char *p, size_t n, size_t *taken);
 /* How many bytes at the beginning may stand in a JSON string as they are (valid UTF-8, nothing to escape). */
 size_t text_clean_prefix(const char *p, size_t n);
 /* Escapes the one character or broken byte at p (n > 0), which text_clean_prefix() stopped at: writes at most 6 bytes
