@@ -1,6 +1,5 @@
-/* The JSON writer and its buffer, and the table through which plugins reach reader and writer. The writer keeps one bit
- * per open level and knows whether a comma or a value is due, so a codec that calls it in the wrong order fails instead
- * of sending something that is no JSON. */
+/* The JSON writer and its buffer. The writer keeps one bit per open level and knows whether a comma or a value is due, so
+ * a codec that calls it in the wrong order fails instead of sending something that is no JSON. */
 #include <stdlib.h>
 
 #include "json.h"
@@ -306,53 +305,3 @@ void json_put_null(struct weir_out *w)
 {
     json_put_raw(w, WEIR_LIT("null"));
 }
-
-/* --- The table ---------------------------------------------------------------------------------------------------- */
-
-static struct weir_json *api_open(struct weir_call *call, struct weir_str bytes)
-{
-    return json_open(call_arena(call), bytes);
-}
-
-static bool api_valid(struct weir_call *call, const struct weir_text *t, enum weir_json_type type)
-{
-    return json_valid_text(call_arena(call), t, type);
-}
-
-const struct weir_json_api json_api = {
-    .size = sizeof(struct weir_json_api),
-    .open = api_open,
-    .peek = json_peek,
-    .object = json_object,
-    .array = json_array,
-    .member = json_member,
-    .element = json_element,
-    .string = json_string,
-    .text = json_text,
-    .boolean = json_boolean,
-    .integer = json_integer,
-    .number = json_number,
-    .null = json_null,
-    .raw = json_raw,
-    .skip = json_skip,
-    .reject = json_reject,
-    .failed = json_failed,
-    .close = json_close,
-    .object_begin = json_object_begin,
-    .object_end = json_object_end,
-    .array_begin = json_array_begin,
-    .array_end = json_array_end,
-    .key = json_key,
-    .key_str = json_key_str,
-    .put_str = json_put_str,
-    .put_text = json_put_text,
-    .put_raw = json_put_raw,
-    .put_text_raw = json_put_text_raw,
-    .put_int = json_put_int,
-    .put_bool = json_put_bool,
-    .put_null = json_put_null,
-    .valid = api_valid,
-    .string_begin = json_string_begin,
-    .string_part = json_string_part,
-    .string_end = json_string_end,
-};
