@@ -69,6 +69,9 @@ void egress_free(struct egress *e);
 /* NULL: out of memory or a url that makes no sense. */
 struct egress_call *egress_start(struct egress *e, const struct egress_request *r, const struct egress_ops *ops, void *arg);
 void egress_cancel(struct egress_call *c); /* closes its connection */
+/* The caller has what it wanted (the answer's terminator came): no callback comes any more, what is still underway is
+ * thrown away; the connection is kept if the answer ends within half a second, else closed. */
+void egress_release(struct egress_call *c);
 void egress_pause(struct egress_call *c);  /* no on_body until resume; kernel buffers stay bounded */
 void egress_resume(struct egress_call *c);
 struct egress_timing egress_timing(const struct egress_call *c);

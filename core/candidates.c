@@ -1,0 +1,254 @@
+/* Which targets a request may go to: from the asked name, from a rule's names, and what weir knows of each.
+ *
+ * A candidate is a view of one target for one request and lives in the request's arena. Order is meaning: the first that can
+ * be tried is tried.
+ */
+#include "pipeline.h"
+
+#include "log.h"
+
+static const struct config *config;
+
+int candidates_start(struct worker *w)
+{
+    config = w->config;
+    return 0;
+}
+
+/* ---- names ---- */
+
+const struct config_model *model_find(struct weir_str name)
+{
+    for (uint32_t i = 0; i < config->n_models; i++)
+        if (weir_is(name, config->models[i]->name))
+            return config->models[i];
+    for (uint32_t i = 0; i < config->n_models; i++)
+        if (config_matches(config->models[i]->name, name))
+            return config->models[i];
+    return NULL;
+}
+
+static struct config_provider *provider_find(struct weir_str name)
+{
+    for (uint32_t i = 0; i < config->n_providers; i++)
+        if (weir_is(name, config->providers[i]->name))
+            return config->providers[i];
+    return NULL;
+}
+
+/* "provider/model" split at the first slash; false: no such provider. */
+static bool split_name(struct weir_str name, struct config_provider **provider, struct weir_str *model)
+{
+    const char *slash = name.n ? memchr(name.p, '/', name.n) : NULL;
+    if (!slash)
+        return false;
+    size_t n = (size_t)(slash - name.p);
+    *model = (struct weir_str){ slash + 1, name.n - n - 1 };
+    *provider = provider_find((struct weir_str){ name.p, n });
+    return *provider && model->n > 0;
+}
+
+/* ---- one candidate ---- */
+
+static int figures_of(const struct weir_str name)
+{
+    char buf[192];
+    if (name.n >= sizeof(buf))
+        return -1;
+    memcpy(buf, name.p, name.n);
+    buf[name.n] = 0;
+    return target_declare(buf);
+}
+
+static void fill_figures(struct candidate *c)
+{
+    c->figures = figures_of(c->view.name);
+    if (c->figures < 0)
+        return;
+    struct target_figures f = target_read(c->figures);
+    c->view.latency_ms = f.latency_ms;
+    c->view.in_flight = f.in_flight;
+}
+
+static struct weir_candidate *make(struct request *r, const struct config_provider *p, struct weir_str model, const struct config_model *of)
+{
+    struct candidate *c = arena_zalloc(r->arena, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->provider = p;
+    c->of = of;
+    for (int i = 0; i < WEIR_TIMEOUTS; i++)
+        c->timeouts.ms[i] = CONFIG_UNSET;
+    struct weir_candidate *v = &c->view;
+    v->size = sizeof(*v);
+    v->provider = weir_cstr(p->name);
+    v->model = model;
+    v->name = arena_printf(r->arena, "%s/%.*s", p->name, (int)model.n, model.p);
+    v->dialect = weir_cstr(p->codec->desc.name);
+    v->region = weir_cstr(p->region);
+    v->tags = p->tags;
+    v->n_tags = p->n_tags;
+    v->capabilities = p->codec->codec.capabilities;
+    const struct config_model *known = of ? of : model_find(v->name);
+    v->context_tokens = known ? known->context_tokens : -1;
+    v->price_input = known ? known->price_input : -1;
+    v->price_output = known ? known->price_output : -1;
+    v->unavailable = weir_cstr(p->unavailable);
+    fill_figures(c);
+    return v;
+}
+
+static struct weir_candidate *of_target(struct request *r, const struct config_target *t, const struct config_model *m, struct weir_str asked)
+{
+    struct weir_str model = strcmp(t->model, "*") == 0 ? asked : weir_cstr(t->model);
+    return make(r, t->provider, model, m);
+}
+
+struct weir_candidate *candidate_find(struct request *r, struct weir_str name)
+{
+    struct config_provider *p;
+    struct weir_str model, copy = arena_copy(r->arena, name);
+    const struct config_model *m = model_find(copy);
+    for (uint32_t i = 0; r->has_candidates && i < r->n_candidates; i++)
+        if (weir_eq(r->candidates[i]->name, name))
+            return candidate_clone(r, r->candidates[i]);
+    if (m && m->n_targets)
+        return of_target(r, &m->targets[0], m, copy);
+    return split_name(copy, &p, &model) ? make(r, p, model, NULL) : NULL;
+}
+
+struct weir_candidate *candidate_clone(struct request *r, const struct weir_candidate *from)
+{
+    struct candidate *c = arena_alloc(r->arena, sizeof(*c));
+    if (!c)
+        return NULL;
+    *c = *(const struct candidate *)from;
+    c->was_tried = false;
+    return &c->view;
+}
+
+/* ---- the asked model's ---- */
+
+static struct weir_str asked_model(const struct request *r)
+{
+    struct weir_str json = weir_field(&r->conversation->view, WEIR_FIELD_MODEL);
+    struct weir_json *j = json_open(r->arena, json);
+    struct weir_str name = WEIR_NONE;
+    json_string(j, &name);
+    return name;
+}
+
+static int unknown_model(struct request *r, struct weir_str name)
+{
+    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_NOT_FOUND, .param = WEIR_LIT("model") };
+    e.message = arena_printf(r->arena, "The model \"%.*s\" is not known here: it is neither configured nor \"provider/model\". GET /v1/models lists what there is.",
+                             (int)(name.n > 200 ? 200 : name.n), name.p);
+    r->call.error = e;
+    return -1;
+}
+
+int candidates_default(struct request *r)
+{
+    struct weir_str name = asked_model(r), model;
+    struct config_provider *p;
+    const struct config_model *m = r->model = model_find(name);
+    uint32_t n = m ? m->n_targets : 1;
+    r->candidates = arena_zalloc(r->arena, (n + 1) * sizeof(*r->candidates));
+    if (!r->candidates)
+        return -1;
+    for (uint32_t i = 0; m && i < n; i++) {
+        struct weir_candidate *c = of_target(r, &m->targets[i], m, name);
+        if (!c)
+            return -1;
+        c->flags |= WEIR_CANDIDATE_OF_MODEL;
+        r->candidates[r->n_candidates++] = c;
+    }
+    if (!m && split_name(name, &p, &model))
+        r->candidates[r->n_candidates++] = make(r, p, model, NULL);
+    r->has_candidates = true;
+    return r->n_candidates ? 0 : unknown_model(r, name);
+}
+
+/* ---- the next that can be tried ---- */
+
+struct capability_word {
+    uint32_t bit;
+    const char *words;
+};
+static const struct capability_word capability_words[] = {
+    { WEIR_CAN_TOOLS, "tools" },          { WEIR_CAN_IMAGE_URL, "images by URL" },   { WEIR_CAN_IMAGE_INLINE, "inline images" },
+    { WEIR_CAN_AUDIO_IN, "audio" },       { WEIR_CAN_FILE_INLINE, "inline files" },  { WEIR_CAN_FILE_URL, "files by URL" },
+    { WEIR_CAN_JSON_OBJECT, "JSON mode" }, { WEIR_CAN_JSON_SCHEMA, "structured output" }, { WEIR_CAN_CHOICES, "n > 1" },
+    { WEIR_CAN_LOGPROBS, "log probabilities" }, { WEIR_CAN_STREAM, "streaming" },    { WEIR_CAN_AUDIO_OUT, "audio output" },
+    { WEIR_CAN_FILE_ID, "file ids" },     { WEIR_CAN_OPAQUE, "blocks or tools of the client's own dialect" },
+};
+
+/* Log probabilities can be left out without changing what the answer means; the loss is noted by the codec. */
+enum { MAY_BE_LOST = WEIR_CAN_LOGPROBS };
+
+static const char *missing_capability(const struct request *r, const struct candidate *c)
+{
+    if (weir_is(c->view.dialect, r->codec->plugin->desc.name))
+        return NULL; /* the same dialect can say it all */
+    uint32_t missing = r->conversation->view.needs & ~c->view.capabilities & ~(uint32_t)MAY_BE_LOST;
+    for (size_t i = 0; missing && i < sizeof(capability_words) / sizeof(*capability_words); i++)
+        if (missing & capability_words[i].bit)
+            return capability_words[i].words;
+    return NULL;
+}
+
+static void skip(struct request *r, const struct candidate *c, const char *why)
+{
+    note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: %s", (int)c->view.name.n, c->view.name.p, why));
+}
+
+static bool is_usable(struct request *r, struct candidate *c)
+{
+    const char *missing = missing_capability(r, c);
+    if (c->view.unavailable.n)
+        skip(r, c, c->view.unavailable.p);
+    else if (missing)
+        skip(r, c, arena_printf(r->arena, "its dialect has no %s", missing).p);
+    else if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
+        skip(r, c, "max_inflight is reached");
+    else if (!codec_instance(c->provider->codec) || !(c->provider->codec->codec.operations & WEIR_OP_BIT(r->view.operation)))
+        skip(r, c, "its codec does not serve this operation");
+    else if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
+        skip(r, c, "its codec is quarantined");
+    else
+        return true;
+    return false;
+}
+
+struct candidate *candidate_next(struct request *r)
+{
+    while (r->n_candidates) {
+        struct candidate *c = (struct candidate *)r->candidates[0];
+        r->candidates++;
+        r->n_candidates--;
+        if (c->was_tried || !is_usable(r, c))
+            continue;
+        c->was_tried = true;
+        return c;
+    }
+    return NULL;
+}
+
+/* ---- what may be asked for ---- */
+
+struct weir_model *models_list(struct request *r, uint32_t *n)
+{
+    if (!r->models) {
+        r->models = arena_zalloc(r->arena, (config->n_models + 1) * sizeof(*r->models));
+        for (uint32_t i = 0; r->models && i < config->n_models; i++) {
+            const struct config_model *m = config->models[i];
+            if (strchr(m->name, '*'))
+                continue; /* a pattern is no name */
+            struct weir_model *to = &r->models[r->n_models++];
+            to->id = weir_cstr(m->name);
+            to->owned_by = m->n_targets == 1 ? weir_cstr(m->targets[0].provider->name) : WEIR_LIT("weir");
+        }
+    }
+    *n = r->n_models;
+    return r->models;
+}

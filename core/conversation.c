@@ -1,0 +1,198 @@
+/* Building the canonical conversation and reading it as a whole. Everything lives in the request's arena. */
+#include "conversation.h"
+
+#include "scratch.h"
+#include "text.h"
+
+struct conversation *conversation_new(struct arena *a, struct weir_str dialect, uint32_t operation, struct weir_str body)
+{
+    struct conversation *c = arena_zalloc(a, sizeof(*c));
+    if (!c)
+        return NULL;
+    c->arena = a;
+    c->edits_end = &c->edits;
+    c->view.operation = operation;
+    c->view.dialect = dialect;
+    c->view.fields = c->fields;
+    c->view.n_fields = WEIR_FIELD_COUNT;
+    c->view.body = body;
+    return c;
+}
+
+/* Where s lies in the body; n 0 if it doesn't. */
+static void span_of(const struct weir_str *body, struct weir_str s, uint32_t *offset, uint32_t *n)
+{
+    *offset = *n = 0;
+    if (s.n == 0 || s.p < body->p || s.p + s.n > body->p + body->n)
+        return;
+    *offset = (uint32_t)(s.p - body->p);
+    *n = (uint32_t)s.n;
+}
+
+int conversation_set_field(struct conversation *c, enum weir_field f, struct weir_str json, struct weir_str wire)
+{
+    if ((uint32_t)f >= WEIR_FIELD_COUNT)
+        return -1;
+    struct weir_field_value *v = &c->fields[f];
+    v->json = json;
+    span_of(&c->view.body, wire, &v->span_offset, &v->span_n);
+    return 0;
+}
+
+struct weir_message *conversation_message(struct conversation *c, enum weir_role role)
+{
+    struct weir_message *m = arena_zalloc(c->arena, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->role = role;
+    *(c->last_message ? &c->last_message->next : &c->view.messages) = m;
+    c->last_message = m;
+    c->view.n_messages++;
+    return m;
+}
+
+struct weir_part *conversation_part(struct conversation *c, struct weir_part **list, enum weir_part_kind kind)
+{
+    struct weir_part *p = arena_zalloc(c->arena, sizeof(*p));
+    if (!p)
+        return NULL;
+    p->kind = kind;
+    while (*list)
+        list = &(*list)->next;
+    *list = p;
+    return p;
+}
+
+struct weir_tool *conversation_tool(struct conversation *c)
+{
+    struct weir_tool *t = arena_zalloc(c->arena, sizeof(*t));
+    if (!t)
+        return NULL;
+    *(c->last_tool ? &c->last_tool->next : &c->view.tools) = t;
+    c->last_tool = t;
+    return t;
+}
+
+int conversation_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member)
+{
+    struct weir_ext *x = arena_zalloc(c->arena, sizeof(*x));
+    if (!x)
+        return -1;
+    x->path = arena_copy(c->arena, path);
+    x->raw = raw;
+    span_of(&c->view.body, member, &x->span_offset, &x->span_n);
+    *(c->last_ext ? &c->last_ext->next : &c->view.ext) = x;
+    c->last_ext = x;
+    return 0;
+}
+
+/* ---- what a target needs ---- */
+
+static uint32_t part_needs(const struct weir_part *p)
+{
+    uint32_t needs = 0;
+    switch (p->kind) {
+    case WEIR_PART_IMAGE:
+        needs = p->url.n ? WEIR_CAN_IMAGE_URL : p->file_id.n ? WEIR_CAN_FILE_ID : WEIR_CAN_IMAGE_INLINE;
+        break;
+    case WEIR_PART_FILE:
+        needs = p->url.n ? WEIR_CAN_FILE_URL : p->file_id.n ? WEIR_CAN_FILE_ID : WEIR_CAN_FILE_INLINE;
+        break;
+    case WEIR_PART_AUDIO:
+        needs = WEIR_CAN_AUDIO_IN;
+        break;
+    case WEIR_PART_TOOL_CALL:
+    case WEIR_PART_TOOL_RESULT:
+        needs = WEIR_CAN_TOOLS;
+        break;
+    case WEIR_PART_OPAQUE:
+        needs = WEIR_CAN_OPAQUE;
+        break;
+    }
+    for (const struct weir_part *child = p->parts; child; child = child->next)
+        needs |= part_needs(child);
+    return needs;
+}
+
+static uint32_t field_needs(const struct weir_conversation *c)
+{
+    uint32_t needs = 0;
+    struct weir_str format = weir_field(c, WEIR_FIELD_RESPONSE_FORMAT), n = weir_field(c, WEIR_FIELD_N);
+    if (format.n && format.p[0] == '{')
+        needs |= WEIR_CAN_JSON_SCHEMA;
+    else if (weir_is(format, "\"json_object\""))
+        needs |= WEIR_CAN_JSON_OBJECT;
+    if (n.n && !weir_is(n, "1"))
+        needs |= WEIR_CAN_CHOICES;
+    if (weir_field_true(c, WEIR_FIELD_LOGPROBS))
+        needs |= WEIR_CAN_LOGPROBS;
+    if (weir_field_true(c, WEIR_FIELD_STREAM))
+        needs |= WEIR_CAN_STREAM;
+    return needs;
+}
+
+void conversation_close(struct conversation *c)
+{
+    uint32_t needs = field_needs(&c->view);
+    for (const struct weir_tool *t = c->view.tools; t; t = t->next)
+        needs |= t->raw.n ? WEIR_CAN_OPAQUE : WEIR_CAN_TOOLS;
+    for (const struct weir_message *m = c->view.messages; m; m = m->next)
+        for (const struct weir_part *p = m->parts; p; p = p->next)
+            needs |= part_needs(p);
+    c->view.needs = needs;
+}
+
+/* ---- every text ---- */
+
+struct walk {
+    weir_text_fn fn;
+    void *arg;
+    struct arena *arena;
+    bool is_stopped;
+};
+
+static void walk_one(struct walk *w, struct weir_str where, const struct weir_text *t, struct weir_part *part)
+{
+    if (!w->is_stopped && t->n)
+        w->is_stopped = !w->fn(w->arg, where, t, part);
+}
+
+static void walk_raw(struct walk *w, struct weir_str where, struct weir_str raw)
+{
+    struct weir_text t = weir_plain(raw);
+    walk_one(w, where, &t, NULL);
+}
+
+static void walk_part(struct walk *w, struct weir_part *p, struct weir_str where)
+{
+    if (w->is_stopped)
+        return;
+    walk_one(w, where, &p->text, p);
+    walk_raw(w, where, p->raw);
+    walk_raw(w, where, p->url);
+    walk_raw(w, where, p->name);
+    uint32_t i = 0;
+    for (struct weir_part *child = p->parts; child; child = child->next, i++)
+        walk_part(w, child, arena_printf(w->arena, "%.*s.content[%u]", (int)where.n, where.p, i));
+}
+
+void conversation_texts(struct conversation *c, struct arena *a, weir_text_fn fn, void *arg)
+{
+    struct walk w = { fn, arg, a, false };
+    uint32_t m = 0;
+    for (struct weir_message *message = c->view.messages; message; message = message->next, m++) {
+        uint32_t i = 0;
+        walk_raw(&w, WEIR_LIT("messages[].name"), message->name);
+        for (struct weir_part *p = message->parts; p; p = p->next, i++)
+            walk_part(&w, p, arena_printf(a, "messages[%u].content[%u]", m, i));
+    }
+    for (const struct weir_tool *t = c->view.tools; t; t = t->next) {
+        walk_one(&w, arena_printf(a, "tools.%.*s.description", (int)t->name.n, t->name.p), &t->description, NULL);
+        walk_raw(&w, arena_printf(a, "tools.%.*s.schema", (int)t->name.n, t->name.p), t->schema);
+        walk_raw(&w, WEIR_LIT("tools"), t->raw);
+    }
+    for (uint32_t f = 0; f < WEIR_FIELD_COUNT; f++)
+        walk_raw(&w, WEIR_LIT("settings"), c->fields[f].json);
+    for (const struct weir_ext *x = c->view.ext; x; x = x->next)
+        walk_raw(&w, x->path, x->raw);
+}

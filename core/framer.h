@@ -1,0 +1,30 @@
+/* Cuts the bytes of an answer into frames: SSE events, lines, one document, AWS events. The frames concatenate to the bytes.
+ *
+ * A framer copies only what is left over between two reads. It owns that buffer.
+ */
+#ifndef WEIR_CORE_FRAMER_H
+#define WEIR_CORE_FRAMER_H
+
+#include <weir/codec.h>
+
+#include "json.h"
+
+struct framer {
+    uint32_t framing;     /* enum weir_framing */
+    bool is_handed_out;   /* `left` is the frame that was handed out last */
+    size_t scanned, line; /* where to go on looking: NDJSON, SSE */
+    struct weir_out left; /* bytes of a frame that has not ended */
+};
+
+enum framer_result { FRAMER_FRAME = 1, FRAMER_MORE = 0, FRAMER_TOO_LARGE = -1, FRAMER_MALFORMED = -2 };
+
+void framer_init(struct framer *f, enum weir_framing framing);
+void framer_free(struct framer *f);
+
+/* Bytes that arrived, in `in` (advanced past what was used): FRAME fills frame; MORE: all of `in` was taken. What frame points to
+ * lives until the next call. Call until MORE. */
+enum framer_result framer_next(struct framer *f, struct weir_str *in, struct weir_frame *frame, size_t limit);
+/* The bytes are over: the frame that has no end (a document, a last line without newline). */
+enum framer_result framer_last(struct framer *f, struct weir_frame *frame);
+
+#endif

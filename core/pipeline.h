@@ -1,0 +1,140 @@
+/* The pipeline: one executor, one way to wait, one way to fail. The life of a request is drawn at the top of pipeline.c.
+ *
+ * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), serve.c (a request from its head to its end),
+ * candidates.c (which targets), attempt.c (one call to a provider), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client),
+ * host*.c (the host table), record.c (the request record).
+ */
+#ifndef WEIR_CORE_PIPELINE_H
+#define WEIR_CORE_PIPELINE_H
+
+#include "request.h"
+#include "scratch.h"
+#include "worker.h"
+
+/* ---- executor (pipeline.c) ---- */
+const char *hook_name(enum hook hook);
+/* Walks slots [from, to) of a hook; WEIR_NEXT after the last. WEIR_WAIT: pipeline_resumed() will follow. */
+enum weir_verdict pipeline_run(struct weir_call *c, enum hook hook, uint32_t from, uint32_t to);
+enum weir_verdict pipeline_continue(struct weir_call *c, enum weir_verdict verdict);
+/* The stage of a slot of the current hook. */
+struct weir_instance *pipeline_stage(const struct weir_call *c, uint32_t step);
+uint32_t pipeline_stage_index(const struct weir_call *c, uint32_t step);
+/* A plugin's misbehaviour: logs it with plugin, hook and request, sets the call's error, returns WEIR_FAIL. */
+enum weir_verdict pipeline_fault(struct weir_call *c, const char *plugin, const char *what);
+/* Hooks without a verdict, exactly once. */
+void pipeline_notify(struct weir_call *c, enum hook hook, uint32_t below);
+
+/* Around every call into plugin code: breadcrumb, scratch, the request's life. */
+struct visit {
+    struct crumb crumb;
+    struct scratch scratch;
+    struct arena *arena;
+    struct weir_instance *running;
+    struct weir_call *call;
+};
+struct visit visit_enter(struct weir_call *c, struct weir_instance *who, enum crumb_hook hook, bool uses_scratch);
+void visit_leave(const struct visit *v);
+
+/* ---- waits (waits.c) ---- */
+weir_token wait_begin(struct weir_call *c, const char *why, weir_fn cancel, void *arg);
+void wait_resume(weir_token token, enum weir_verdict verdict);
+struct weir_call *wait_call(weir_token token);
+/* Takes the verdict if it has come already: 0 if not. */
+enum weir_verdict wait_take(struct weir_call *c);
+void wait_cancel(struct weir_call *c); /* calls cancel_fn; nothing if there is no wait */
+bool wait_is_overdue(const struct weir_call *c, int64_t now_us);
+int64_t wait_deadline_us(const struct weir_call *c); /* INT64_MAX: none */
+const char *wait_why(const struct weir_call *c, const char **plugin, int64_t *since_us);
+void waits_start(struct event_base *base);
+void waits_stop(void);
+uint32_t waits_live(void);
+
+/* ---- lanes (lanes.c) ---- */
+int lanes_start(struct worker *w, char *why, size_t n);
+void lanes_stop(void);
+const struct lane *lane_entry(void);
+const struct lane *lane_of_route(const struct config_route *route);
+struct weir_instance *codec_instance(const struct plugin *p);
+void *stage_request_block(const struct request *r, uint32_t index);
+void *stage_attempt_block(const struct attempt *a, uint32_t index);
+int lane_give_blocks(struct request *r, bool is_route); /* -1: no memory */
+int lane_give_attempt_blocks(struct attempt *a);
+const char *provider_base_url(const struct config_provider *p);
+
+/* ---- requests (serve.c) ---- */
+struct request *request_first(void);
+void request_run(struct request *r);       /* goes on as far as it can */
+void request_enter(struct request *r);
+void request_leave(struct request *r);     /* may free it */
+/* Ends it with an error for the client, in its dialect, or by breaking off what has begun. */
+void request_fail(struct request *r, const struct weir_error *error);
+void request_finish(struct request *r);    /* the client is served (or gone): settle, on_finish, free at the next leave */
+void request_arm(struct request *r);       /* looks at the clock again: a nearer deadline was set */
+void pipeline_resumed(struct weir_call *c, enum weir_verdict verdict);
+uint32_t config_timeout(const struct request *r, const struct attempt *a, enum weir_timeout which);
+
+/* ---- candidates (candidates.c) ---- */
+int candidates_start(struct worker *w);
+struct weir_candidate *candidate_find(struct request *r, struct weir_str name);
+int candidates_default(struct request *r); /* from the asked model's targets; 0, or -1: no such model */
+struct candidate *candidate_next(struct request *r); /* the first that can be tried; NULL: none */
+struct weir_candidate *candidate_clone(struct request *r, const struct weir_candidate *c);
+struct weir_model *models_list(struct request *r, uint32_t *n);
+const struct config_model *model_find(struct weir_str name);
+
+/* ---- attempts (attempt.c, upstream.c) ---- */
+bool attempt_next(struct request *r);      /* begins one; false: none is left */
+struct attempt *attempt_own_answer(struct request *r); /* the answer that a stage makes */
+void attempt_fail(struct attempt *a, const struct weir_error *error);
+void attempt_close(struct attempt *a);     /* ends its upstream, on_attempt_done, figures; idempotent */
+void attempt_destroy(struct attempt *a);
+int upstream_build(struct attempt *a);     /* method, url, headers, body */
+int upstream_send(struct attempt *a);
+void upstream_error_default(struct weir_error *e, int status);
+extern const struct egress_ops attempt_egress_ops;
+void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
+
+/* ---- events (events.c) ---- */
+int event_emit(struct weir_call *c, const struct weir_event *e);
+/* The frame's events are emitted: through the stages and on to the client. */
+void events_frame_done(struct attempt *a, const struct weir_frame *frame);
+void events_pump(struct attempt *a);
+void events_resumed(struct attempt *a, enum weir_verdict v);
+void events_elect(struct attempt *a);
+void events_head_done(struct attempt *a, enum weir_verdict v);
+int events_release(struct weir_call *c, bool forget);
+void events_free(struct attempt *a);
+
+/* ---- the client (deliver.c) ---- */
+int deliver_begin(struct attempt *a);      /* the head of a stream */
+void deliver_event(struct attempt *a, struct weir_event *e);
+void deliver_bytes(struct request *r, struct weir_str bytes);
+void deliver_flush(struct request *r);
+void deliver_whole(struct attempt *a, struct weir_str relayed); /* relayed.p NULL: encode the collected answer */
+void deliver_end(struct request *r);
+void deliver_error(struct request *r, const struct weir_error *error);
+void deliver_models(struct request *r);
+void deliver_simple(struct request *r, int status, const char *type, struct weir_str body);
+void deliver_keepalive(struct request *r);
+
+/* ---- host (host.c …) ---- */
+extern const struct weir_host host_table;
+void *host_alloc(struct weir_call *c, enum weir_lifetime lifetime, size_t n);
+enum weir_verdict host_fail(struct weir_call *c, const struct weir_error *error);
+void note_add(struct request *r, const char *stage, const char *key, struct weir_str value);
+void error_copy(struct arena *a, struct weir_error *to, const struct weir_error *from);
+uint64_t request_random(struct request *r);
+
+/* ---- record (record.c) ---- */
+void record_write(struct request *r, struct weir_out *out);
+void record_metrics(struct request *r);
+
+/* ---- errors (errors.c) ---- */
+int error_status(const struct weir_error *e);      /* what the client gets */
+const char *error_code(const struct weir_error *e); /* the class's own code unless it says one */
+const char *error_class_name(uint32_t error_class);
+
+int64_t monotonic_us(void);
+int64_t unix_ms(void);
+
+#endif

@@ -1,0 +1,219 @@
+/* A request and its attempts, as the rooms of the pipeline share them. The diagram of its life stands in pipeline.c.
+ *
+ * Who owns what: a request is made in serve.c when a head arrives and freed there, once, when its client was answered
+ * (or left) and every attempt is over. It owns its arena, its attempts and their arenas, its one wait. The exchange
+ * belongs to the edge: `exchange` is NULL from the moment it is gone. An attempt owns its upstream call.
+ *
+ * Lifetimes by name: request->arena, attempt->arena; `scratch` (scratch.h) for the call.
+ */
+#ifndef WEIR_CORE_REQUEST_H
+#define WEIR_CORE_REQUEST_H
+
+#include <weir/codec.h>
+
+#include "answer.h"
+#include "config.h"
+#include "conversation.h"
+#include "framer.h"
+#include "shm.h"
+
+struct event;
+struct wait;
+
+/* ---- stages and lanes ---- */
+
+struct weir_instance { /* one use of a plugin in this worker */
+    struct plugin *plugin;
+    const struct config_stage *use; /* NULL for codecs */
+    void *self;
+    bool is_failing_open; /* on_quarantine: skip */
+};
+
+/* The hooks, in the order of a request's life. Up to HOOK_ATTEMPT they run 1→n, from HOOK_HEAD on n→1. */
+enum hook { HOOK_OPEN, HOOK_REQUEST, HOOK_FAILURE, HOOK_ATTEMPT, HOOK_HEAD, HOOK_EVENT, HOOK_ATTEMPT_DONE, HOOK_FINISH, HOOKS };
+
+/* What a request passes: entry's stages, then its route's; compiled once per worker. */
+struct lane {
+    struct weir_instance **stages;
+    uint32_t n, n_entry;
+    uint8_t *slots[HOOKS]; /* indexes of the stages that have the hook, ascending */
+    uint32_t n_slots[HOOKS];
+    size_t *request_offset, *attempt_offset; /* of each stage's block */
+    size_t entry_bytes, route_bytes, attempt_bytes;
+};
+
+/* ---- a call, as plugins see it ---- */
+
+struct weir_call {
+    struct request *request;
+    struct attempt *attempt;        /* NULL: the request itself */
+    struct arena *arena;            /* where the call's memory comes from: the request's, the attempt's, or scratch */
+    enum hook hook;                 /* where the cursor stands … */
+    uint32_t step;                  /* … and how many slots of that hook are behind it */
+    uint32_t steps;                 /* slots to walk for this hook */
+    struct weir_instance *running;  /* who is being called; NULL: nobody */
+    struct wait *wait;              /* the token that was taken; NULL: none */
+    struct weir_event *event;       /* on_event's */
+    struct weir_error error;        /* set by fail(); error_class NONE: none */
+    bool is_decoding;               /* a codec may emit */
+    bool has_answer;                /* a stage emitted its own answer */
+};
+
+/* A header that a stage or the core adds. */
+struct header_item {
+    struct header_item *next;
+    struct weir_str name, value;
+};
+
+struct note {
+    struct note *next;
+    const char *stage, *key;
+    struct weir_str value;
+};
+
+/* ---- candidates ---- */
+
+struct candidate {
+    struct weir_candidate view; /* first: plugins hold its address */
+    const struct config_provider *provider;
+    const struct config_model *of; /* the configured model whose target it is; NULL: named directly */
+    int figures;                /* target id in shared memory; -1: none */
+    struct edit *edits;         /* applied when it is tried */
+    struct header_item *headers;
+    struct config_timeouts timeouts;
+    bool was_tried;
+};
+
+/* ---- attempts ---- */
+
+enum attempt_state {
+    ATTEMPT_STARTING,  /* on_attempt runs */
+    ATTEMPT_SENT,      /* waiting for an answer's head */
+    ATTEMPT_ERROR,     /* an error answer's body is collected */
+    ATTEMPT_ANSWERING, /* events come, nothing was given to the client */
+    ATTEMPT_HEADING,   /* elected: on_head runs */
+    ATTEMPT_ELECTED,   /* events go to the client */
+    ATTEMPT_OVER,
+};
+
+struct queued_event {
+    struct queued_event *next;
+    struct weir_event event; /* copied, with its strings */
+    uint32_t from;           /* the slot of on_event to go on with (counted as in weir_call.step) */
+    bool is_reentry;         /* released or inserted by a stage: does not make its frame clean */
+};
+
+struct attempt {
+    struct weir_call call;
+    struct attempt *next;       /* of the request, newest first */
+    struct arena *arena;
+    struct candidate *target;   /* NULL: a stage's own answer */
+    const struct config_provider *provider;
+    struct weir_instance *codec;
+    void *codec_state;
+    void *blocks;               /* the stages' */
+    enum attempt_state state;
+    uint32_t n_entered;         /* slots of on_attempt entered: those get on_attempt_done */
+    uint32_t first_step;        /* a stage's own answer passes only the stages before it */
+    bool is_same_dialect;
+    bool is_streaming;          /* asked to stream */
+    bool can_relay;             /* same dialect, and nothing was taken over by the encoder */
+
+    struct conversation_edits edits;
+    struct egress_call *upstream;
+    struct weir_str *body;      /* pieces */
+    uint32_t n_body;
+    struct weir_out *encoded;   /* the body, if it was encoded anew */
+    const char *method, *url;
+    struct header_item *headers;
+    int status;                 /* of the upstream; 0: none yet */
+    const struct http_header *response_headers;
+    uint32_t n_response_headers;
+    struct framer framer;
+    struct weir_out error_body;
+    enum egress_result result;
+    bool is_paused, has_ended;  /* upstream paused by us; its bytes are over */
+    bool ended_cleanly;
+
+    struct grammar grammar;     /* of what the codec emits */
+    struct collector *collector; /* the whole answer, where one is needed */
+    struct queued_event *queue, **queue_end; /* events that wait: before election, or behind a stage that waits */
+    struct queued_event *held[16], **held_end[16]; /* by on_event slot */
+    struct weir_out pending;    /* bytes of frames to relay, before election */
+    size_t held_bytes;
+    bool is_pumping;
+    /* The frame that is going through: relayed as it came if every event of it left unchanged. */
+    bool frame_is_dirty;
+    struct queued_event *frame_out, **frame_out_end;
+
+    struct weir_usage usage;
+    struct weir_error error;    /* how it ended; error_class NONE: well */
+    int64_t started_us, head_us, first_token_us, last_byte_us, ended_us;
+    struct config_timeouts timeouts;
+    struct egress_timing timing;
+    struct header_item *candidate_headers;
+    bool is_counted;            /* in the target's figures */
+};
+
+/* ---- requests ---- */
+
+enum request_state {
+    REQUEST_OPEN_ENTRY, REQUEST_ROUTE_EARLY, REQUEST_OPEN_EARLY, REQUEST_BODY, REQUEST_DECODE, REQUEST_ROUTE_LATE,
+    REQUEST_OPEN_LATE, REQUEST_HOOKS, REQUEST_SERVE, REQUEST_ATTEMPT, REQUEST_OVER,
+};
+
+struct request {
+    struct weir_call call;
+    struct request *next, *prev; /* all of this worker */
+    struct arena *arena;
+    struct exchange *exchange;   /* NULL: gone */
+    const struct http_head *head; /* the exchange's; still there while on_gone runs */
+    enum request_state state;
+    struct weir_request_view view;
+    char id[132];                /* NUL-terminated, for breadcrumbs */
+    const struct lane *lane;
+    const struct config_route *route; /* NULL until chosen */
+    uint32_t n_opened;           /* stages that were entered: those get on_finish */
+    void *entry_blocks, *route_blocks;
+    struct weir_instance *codec; /* the client's dialect; NULL: unknown path */
+    const struct weir_claim *claim;
+    void *codec_state;
+    uint64_t body_limit;
+    struct weir_str credential;
+    struct weir_principal principal;
+    char principal_name[40];
+    struct conversation *conversation; /* NULL until decoded */
+    struct weir_model *models;
+    uint32_t n_models;
+
+    struct weir_candidate **candidates; /* those not tried yet, in order */
+    uint32_t n_candidates;
+    bool has_candidates;         /* computed, or set by a rule */
+    bool were_candidates_set;    /* by the hook that runs now */
+    const struct config_model *model; /* what the asked name means; NULL: a target's own name */
+
+    struct attempt *attempts;    /* newest first */
+    struct attempt *elected;
+    uint32_t n_attempts;
+    struct header_item *headers; /* for the answer, by stages */
+    struct note *notes, **notes_end;
+    struct weir_str *attributes; /* by id */
+
+    bool wants_stream, wants_usage;
+    bool is_answering;           /* the answer's head went to the edge */
+    bool is_answered;            /* it is complete, or broken */
+    bool breaks_off;             /* its answer broke: no clean end */
+    bool is_ending;              /* on_finish runs or has run */
+    bool is_doomed;              /* its end was asked for; done at the next safe point */
+    uint32_t depth;              /* calls of the pipeline on the stack: it is never freed while > 0 */
+    int status;                  /* sent to the client */
+    struct weir_error error;     /* what the client was told; NONE: nothing wrong */
+    struct event *timer;
+    int64_t timer_at_us;
+    int64_t started_us, total_deadline_us, first_byte_us, last_write_us, ended_us;
+    uint32_t *stage_us;          /* by stage of the lane */
+    uint64_t random[2];          /* seeded per request */
+    uint64_t bytes_out;
+};
+
+#endif
