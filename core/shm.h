@@ -23,6 +23,10 @@ int shm_attach(int fd); /* after an exec; -1: another layout version */
 int shm_fd(void);
 /* This process works in that slot from now on (gauges and cells of it). Without it: slot 0. */
 void shm_use_slot(uint32_t slot);
+/* The name behind a breadcrumb's plugin number in this process, for the crash line. */
+void shm_name_plugin(uint32_t index, const char *name);
+/* What /readyz tells: a worker serves the current configuration and weir isn't about to end. */
+bool shm_is_serving(void);
 
 /* ---- breadcrumbs: who is running ---- */
 enum crumb_hook { /* hooks and ops, for the crash line; names by crumb_hook_name() */
@@ -72,6 +76,9 @@ int metric_declare(const char *name, const char *labels, const char *help, enum 
 void metric_add(int id, int64_t n);               /* counter, gauge; own slot */
 void metric_observe_us(int id, uint64_t us);      /* histogram of seconds, fixed buckets 1 ms … 300 s */
 int64_t metric_sum(int id);                       /* over all slots */
+/* Appends name="value" with the value escaped, a comma before it if buf isn't empty: makes `labels` for metric_declare()
+ * piece by piece. -1: no room (buf stays as it was). */
+int metric_label(char *buf, size_t n, const char *name, const char *value);
 /* Prometheus text of everything; returns bytes written into buf (capacity n), or the size needed. */
 size_t metrics_text(char *buf, size_t n);
 
@@ -103,7 +110,10 @@ uint64_t fault_crashes(const char *plugin);
 struct weir_str; /* results are copied into buf: at least SHM_VALUE bytes */
 enum { SHM_KEY = 128, SHM_VALUE = 1000 };
 int shared_get(struct weir_str key, char *buf, size_t *n, int64_t now_ms); /* -1: absent or expired */
+/* expires_ms: unix time, 0: never. -1: key or value too long. */
 int shared_set(struct weir_str key, struct weir_str value, int64_t expires_ms);
+/* Exact over all workers. expires_ms is for a key that is absent or expired (then it counts from 0); one that lives keeps
+ * its own. -1: the value isn't a whole number, or would leave int64. */
 int shared_incr(struct weir_str key, int64_t by, int64_t expires_ms, int64_t now_ms, int64_t *result);
 
 #endif

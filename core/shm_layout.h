@@ -1,0 +1,170 @@
+/* How the shared memory is laid out. Only the files that implement shm.h, the master and the crash handler look inside.
+ *
+ * Who writes what: a slot belongs to the process that works in it, and to the master once that process is dead. Tables
+ * of names only grow; an entry is published by one store of its index. The fault table is written by the master, except
+ * for the words that say so. Changing anything here means a new SHM_LAYOUT.
+ */
+#ifndef WEIR_CORE_SHM_LAYOUT_H
+#define WEIR_CORE_SHM_LAYOUT_H
+
+#include "shm.h"
+
+enum {
+    SHM_MAGIC = 0x72696577,
+    SHM_LAYOUT = 1,
+    SHM_SLOT_MASTER = SHM_SLOTS,      /* the master counts here */
+    SHM_SLOT_CHECKER = SHM_SLOTS + 1, /* the checker child */
+    SHM_ALL_SLOTS = SHM_SLOTS + 2,
+    SHM_NAMES = 2048,        /* entries of the largest table of names */
+    SHM_NAME_TEXT = 384,
+    SHM_HELP_TEXT = 112,
+    METRICS_MAX = 2048,
+    METRIC_CELLS = 8192,     /* per slot; a histogram takes METRIC_BUCKETS + 2 */
+    METRIC_BUCKETS = 17,
+    TARGETS_MAX = 1024,
+    SHM_PLUGINS = 128,
+    SHM_PLUGIN_NAME = 40,
+    SHM_MODULES = 96,
+    SHM_FRAMES = 24,
+    FAULT_PLUGINS = 64,
+    FAULT_PAIRS = 256,
+    SHARED_SETS = 2048,
+    SHARED_WAYS = 12,        /* one of them is always free: 11 live entries per set */
+};
+
+/* ---- tables of names ---- */
+struct name_record { /* written by one process, then published, then constant */
+    uint32_t hash;
+    uint32_t type;           /* metrics: enum metric_type */
+    uint32_t base, cells;    /* metrics: the cells in every slot */
+    uint32_t name_n;         /* metrics: bytes of text that are the name; labels follow behind a NUL */
+    uint32_t reserved;
+    char text[SHM_NAME_TEXT];
+    char help[SHM_HELP_TEXT];
+};
+struct name_table {
+    _Atomic uint32_t n_records;                     /* handed out */
+    _Atomic uint32_t index[SHM_NAMES];              /* record + 1, in order of publication; 0: free */
+    _Atomic uint32_t draft[SHM_ALL_SLOTS];          /* a record that a process of that slot took and may not have published */
+    struct name_record records[SHM_NAMES + SHM_ALL_SLOTS];
+};
+/* The entry of this text (name_n bytes, NUL, labels), published now if it is new: `wish` says type, cells and help.
+ * Returns its number, -1: full or too long. */
+int names_find_or_add(struct name_table *t, uint32_t max, const struct name_record *wish);
+const struct name_record *names_at(struct name_table *t, uint32_t i); /* NULL: no such entry */
+void names_wish(struct name_record *wish, const char *name, const char *labels);
+
+/* ---- slots ---- */
+enum shm_state { SHM_FREE = 0, SHM_STARTING = 1, SHM_READY = 2, SHM_DRAINING = 3 };
+
+struct shm_module { /* a loaded object, so that addresses can be told as file+offset */
+    uint64_t start, end, base;
+    char name[40];
+};
+
+struct shm_crash {
+    _Atomic uint32_t signal; /* 0: nothing written */
+    uint32_t n_frames;
+    uint64_t address;
+    uint64_t frames[SHM_FRAMES];
+};
+
+struct shm_target { /* of one target in one slot */
+    _Atomic uint32_t in_flight, reserved;
+    _Atomic uint64_t calls, failures;
+};
+
+struct shm_slot {
+    _Atomic uint32_t incarnation; /* changes with every process, and when the master finds it dead */
+    _Atomic uint32_t state;       /* enum shm_state */
+    _Atomic uint32_t pid, generation;
+    _Atomic int64_t heartbeat_ms; /* monotonic */
+    _Atomic uint32_t connections;
+    struct crumb crumb;
+    struct shm_crash crash;
+    _Atomic uint32_t n_modules;
+    struct shm_module modules[SHM_MODULES];
+    char plugins[SHM_PLUGINS][SHM_PLUGIN_NAME];
+    _Atomic int64_t cells[METRIC_CELLS] __attribute__((aligned(64)));
+    struct shm_target targets[TARGETS_MAX] __attribute__((aligned(64)));
+} __attribute__((aligned(4096)));
+
+/* ---- targets, faults ---- */
+struct shm_target_average {
+    _Atomic uint32_t latency; /* 1/16 ms; 0: unknown */
+    _Atomic uint32_t reserved;
+    _Atomic int64_t last_failure_ms;
+};
+
+struct fault_plugin {
+    _Atomic uint64_t crashes;
+    _Atomic int64_t last_ms;
+    _Atomic int64_t quarantined_ms; /* since; 0: not */
+    _Atomic int64_t probe_at_ms;    /* when the next probe may go; a worker moves it on as it takes the probe */
+    _Atomic int64_t probed_ms;      /* when one was let through; 0: none is out (workers write it) */
+    _Atomic int64_t released_ms;    /* when it last came out of quarantine (workers write it) */
+    _Atomic uint32_t backoff_ms;
+    uint32_t reserved;
+};
+struct fault_pair {
+    _Atomic uint32_t version; /* odd: the master writes */
+    uint32_t plugin;          /* number in fault_names */
+    int64_t last_ms, before_ms;
+    char principal[sizeof(((struct crumb *)0)->principal)];
+};
+
+/* ---- the shared key-value table ---- */
+struct shared_way {
+    uint64_t hash;
+    int64_t expires_ms;
+    _Atomic uint32_t used_s; /* for eviction only */
+    uint16_t key_n, value_n;
+    char key[SHM_KEY];
+    char value[SHM_VALUE];
+};
+struct shared_set {
+    /* version 24 | incarnation 20 | slot + 1 8 (0: nobody writes) | ways in use 12 */
+    _Atomic uint64_t word;
+    struct shared_way ways[SHARED_WAYS];
+};
+
+struct shm {
+    uint32_t magic, layout;
+    uint64_t size;
+    uint64_t hash_key[2];
+    _Atomic uint32_t is_serving;
+    _Atomic uint32_t slots_used; /* slots above were never used */
+    _Atomic uint32_t n_pairs;    /* pairs of the fault table ever used; 0: nothing ever crashed */
+    uint32_t next_pair;          /* the master's */
+    struct name_table metric_names, target_names, fault_names;
+    struct shm_target_average averages[TARGETS_MAX];
+    struct fault_plugin fault_plugins[FAULT_PLUGINS];
+    struct fault_pair fault_pairs[FAULT_PAIRS];
+    struct shm_slot slots[SHM_ALL_SLOTS];
+    struct shared_set sets[SHARED_SETS] __attribute__((aligned(4096)));
+};
+
+extern struct shm *shm_area;      /* never NULL */
+extern struct shm_slot *shm_own;  /* this process's slot */
+extern uint32_t shm_own_index;
+
+/* Slots that may hold something: workers' and the two at the end. for (i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i)) */
+int shm_next_slot(int i);
+/* Master: before the fork of a process that will work there; after its death. Counters stay, gauges go. */
+void shm_slot_prepare(uint32_t slot, uint32_t generation);
+void shm_slot_clear(uint32_t slot);
+void metrics_clear_gauges(struct shm_slot *slot);
+const char *shm_slot_plugin(const struct shm_slot *slot, uint32_t index); /* "core", a name or "plugin 7" */
+
+/* Text into a buffer that may be too short: n counts on. */
+struct shm_text {
+    char *p;
+    size_t capacity, n;
+};
+void shm_put(struct shm_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The metrics that the targets and faults tables are; part of metrics_text(). */
+void targets_text(struct shm_text *t);
+void faults_text(struct shm_text *t);
+void metric_put_escaped(struct shm_text *t, const char *value);
+
+#endif
