@@ -1,16 +1,18 @@
-/* Duplicate keys. The set is open addressing over offsets; its tables of each size are kept, so an object pays for the
- * size it needs itself and not for that of a larger one before it. All memory is the reader's arena's. */
+/* Duplicate keys. The set is open addressing over offsets. Its slots lie in segments, the first of 64 and each further
+ * one as large as all before it: so it doubles without leaving an old table behind in the arena, and the next object
+ * uses the segments again, but clears and pays for no more of them than it needs itself. */
 #include "json_keys.h"
 
 #include "bytes.h"
 #include "text.h"
 
 #define SLOTS_MIN 64u
-#define SIZES 17 /* 64 << 16 slots hold more keys than a document may have values */
+#define SLOTS_MIN_BITS 6
+#define SEGMENTS 16 /* 2^21 slots: three quarters of them are more keys than a document may have values */
 
 struct json_key_set {
-    unsigned size;           /* index of the table in use */
-    uint32_t *tables[SIZES]; /* 0: a free slot */
+    uint32_t slots; /* in use now, a power of two */
+    uint32_t *segments[SEGMENTS];
 };
 
 void json_keys_reset(struct json_keys *keys)
@@ -39,28 +41,43 @@ static bool key_is(const char *p, const char *key, size_t n)
     return i == n;
 }
 
-static enum json_keys_result insert(uint32_t *table, uint32_t mask, const char *document, struct json_key key)
+static uint32_t *slot_at(const struct json_key_set *set, uint32_t slot)
 {
-    uint32_t slot = (uint32_t)bytes_hash(key.p, key.n) & mask;
-    for (; table[slot]; slot = (slot + 1) & mask) {
-        if (key_is(document + table[slot], key.p, key.n))
+    if (slot < SLOTS_MIN)
+        return set->segments[0] + slot;
+    unsigned bits = 31u - (unsigned)__builtin_clz(slot);
+    return set->segments[bits - SLOTS_MIN_BITS + 1] + (slot - (1u << bits));
+}
+
+static uint32_t home_of(const struct json_key_set *set, const char *p, size_t n)
+{
+    return (uint32_t)bytes_hash(p, n) & (set->slots - 1);
+}
+
+static enum json_keys_result insert(struct json_key_set *set, const char *document, struct json_key key)
+{
+    uint32_t slot = home_of(set, key.p, key.n);
+    for (uint32_t at; (at = *slot_at(set, slot)) != 0; slot = (slot + 1) & (set->slots - 1)) {
+        if (key_is(document + at, key.p, key.n))
             return JSON_KEYS_DUPLICATE;
     }
-    table[slot] = key.at;
+    *slot_at(set, slot) = key.at;
     return JSON_KEYS_ADDED;
 }
 
-static uint32_t *use_table(struct json_key_set *set, struct arena *a, unsigned size)
+/* Makes segment `index`, of n slots, part of the table: free slots. */
+static bool use_segment(struct json_key_set *set, struct arena *a, unsigned index, uint32_t n)
 {
-    size_t bytes = ((size_t)SLOTS_MIN << size) * sizeof(uint32_t);
-    if (!set->tables[size])
-        set->tables[size] = arena_alloc(a, bytes);
-    set->size = size;
-    return set->tables[size] ? memset(set->tables[size], 0, bytes) : NULL;
+    if (!set->segments[index])
+        set->segments[index] = arena_alloc(a, n * sizeof(uint32_t));
+    if (!set->segments[index])
+        return false;
+    memset(set->segments[index], 0, n * sizeof(uint32_t));
+    return true;
 }
 
-/* Puts the key at `at` into a table where it isn't yet: it must be decoded again, since only its place was kept. */
-static bool move_key(uint32_t *table, uint32_t mask, struct arena *a, const char *document, uint32_t at)
+/* Inserts a key that is known to be new. Only its place was kept, so it has to be decoded again. */
+static void insert_again(struct json_key_set *set, struct arena *a, const char *document, uint32_t at)
 {
     struct weir_text text = { document + at, 0, WEIR_TEXT_BOTH };
     while (text.p[text.n] != '"') {
@@ -70,46 +87,52 @@ static bool move_key(uint32_t *table, uint32_t mask, struct arena *a, const char
     }
     struct arena_mark mark = arena_mark(a);
     struct weir_str key = text_decode(a, &text);
-    uint32_t slot = (uint32_t)bytes_hash(key.p, key.n) & mask;
+    uint32_t slot = home_of(set, key.p, key.n);
     arena_rollback(a, mark);
-    while (table[slot])
-        slot = (slot + 1) & mask;
-    table[slot] = at;
-    return !arena_failed(a);
+    while (*slot_at(set, slot))
+        slot = (slot + 1) & (set->slots - 1);
+    *slot_at(set, slot) = at;
 }
 
-static bool grow(struct json_key_set *set, struct arena *a, const char *document)
+static bool grow(struct json_key_set *set, struct arena *a, const char *document, uint32_t count)
 {
-    uint32_t *old = set->tables[set->size], slots = SLOTS_MIN << set->size;
-    uint32_t *table = use_table(set, a, set->size + 1);
-    for (uint32_t i = 0; table && i < slots; i++) {
-        if (old[i] && !move_key(table, slots * 2 - 1, a, document, old[i]))
-            return false;
+    unsigned index = 31u - (unsigned)__builtin_clz(set->slots) - SLOTS_MIN_BITS + 1;
+    if (index == SEGMENTS || !use_segment(set, a, index, set->slots))
+        return false;
+    struct arena_mark mark = arena_mark(a);
+    uint32_t *all = arena_alloc(a, count * sizeof *all), n = 0;
+    for (uint32_t slot = 0; all && slot < set->slots; slot++) {
+        uint32_t *at = slot_at(set, slot);
+        if (*at)
+            all[n++] = *at;
+        *at = 0;
     }
-    return table != NULL;
+    set->slots *= 2;
+    for (uint32_t i = 0; i < n; i++)
+        insert_again(set, a, document, all[i]);
+    arena_rollback(a, mark);
+    return !arena_failed(a);
 }
 
 static bool begin_set(struct json_keys *keys, struct arena *a, const char *document)
 {
     if (!keys->set)
         keys->set = arena_zalloc(a, sizeof *keys->set);
-    uint32_t *table = keys->set ? use_table(keys->set, a, 0) : NULL;
-    for (uint32_t i = 0; table && i < keys->count; i++)
-        insert(table, SLOTS_MIN - 1, document, keys->first[i]);
-    return table != NULL;
+    if (!keys->set || !use_segment(keys->set, a, 0, SLOTS_MIN))
+        return false;
+    keys->set->slots = SLOTS_MIN;
+    for (uint32_t i = 0; i < keys->count; i++)
+        insert(keys->set, document, keys->first[i]);
+    return true;
 }
 
 static enum json_keys_result add_to_set(struct json_keys *keys, struct arena *a, const char *document,
                                         struct json_key key)
 {
-    struct json_key_set *set = keys->set;
-    uint32_t slots = SLOTS_MIN << set->size;
-    if (keys->count >= slots / 4 * 3) {
-        if (set->size + 1 == SIZES || !grow(set, a, document))
-            return JSON_KEYS_NO_MEMORY;
-        slots *= 2;
-    }
-    return insert(set->tables[set->size], slots - 1, document, key);
+    uint32_t full = keys->set->slots / 4 * 3;
+    if (keys->count >= full && !grow(keys->set, a, document, keys->count))
+        return JSON_KEYS_NO_MEMORY;
+    return insert(keys->set, document, key);
 }
 
 enum json_keys_result json_keys_add(struct json_keys *keys, struct arena *a, const char *document, struct json_key key)

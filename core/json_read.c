@@ -2,7 +2,8 @@
  * levels that the caller has entered, and whether a value waits to be taken; all of that, and what it decodes, lives in
  * the arena that it was opened with. The bytes belong to the caller.
  *
- * Whoever reads a value first asks take(), which fails unless a value of that type stands at p. */
+ * Whoever reads a value first asks take(), which fails unless a value of that type stands at p. What is handed out is
+ * set empty before, since errors stick and a codec may look at it before it asks close(). */
 #include "json_reader.h"
 #include "text.h"
 
@@ -110,6 +111,7 @@ enum weir_json_type json_peek(struct weir_json *r)
 
 bool json_text(struct weir_json *r, struct weir_text *out)
 {
+    *out = (struct weir_text){ NULL, 0, WEIR_TEXT_BOTH };
     return take(r, WEIR_JSON_STRING) && json_pass_string(r, out);
 }
 
@@ -139,11 +141,13 @@ static bool decode(struct weir_json *r, const struct weir_text *text, struct wei
 bool json_string(struct weir_json *r, struct weir_str *out)
 {
     struct weir_text text;
+    *out = WEIR_NONE;
     return json_text(r, &text) && decode(r, &text, out);
 }
 
 bool json_boolean(struct weir_json *r, bool *out)
 {
+    *out = false;
     if (!take(r, WEIR_JSON_BOOL))
         return false;
     *out = *r->p == 't';
@@ -157,6 +161,7 @@ bool json_null(struct weir_json *r)
 
 bool json_number(struct weir_json *r, struct weir_str *out)
 {
+    *out = WEIR_NONE;
     if (!take(r, WEIR_JSON_NUMBER) || !json_pass_number(r))
         return false;
     *out = (struct weir_str){ r->last, (size_t)(r->p - r->last) };
@@ -166,6 +171,7 @@ bool json_number(struct weir_json *r, struct weir_str *out)
 bool json_integer(struct weir_json *r, int64_t *out)
 {
     struct weir_str number;
+    *out = 0;
     if (!json_number(r, &number))
         return false;
     switch (json_integer_value(number, out)) {
@@ -180,6 +186,7 @@ bool json_integer(struct weir_json *r, int64_t *out)
 
 bool json_raw(struct weir_json *r, struct weir_str *out)
 {
+    *out = WEIR_NONE;
     if (!take_any(r) || !json_pass_value(r))
         return false;
     *out = (struct weir_str){ r->last, (size_t)(r->p - r->last) };
@@ -286,6 +293,7 @@ static bool remember_key(struct weir_json *r, const struct weir_text *text, stru
 bool json_member(struct weir_json *r, struct weir_str *key)
 {
     struct weir_text text;
+    *key = WEIR_NONE;
     if (!advance(r, true))
         return false;
     if (r->p == r->end || *r->p != '"')

@@ -5,8 +5,9 @@
  * Objects that are read member by member refuse duplicate keys; objects taken raw or skipped do not look.
  * Lone surrogates (\ud800 without a partner) are accepted in texts and decode to U+FFFD.
  *
- * Errors stick: after the first one every call returns false, so a codec may check once, at the end. The error knows
- * its byte and its path ("messages[3].content") and is turned into the client's error by host->fail_json().
+ * Errors stick: after the first one every call returns false and sets what it hands out to empty, zero or false, so a
+ * codec may check once, at the end. The error knows its byte and its path ("messages[3].content") and is turned into the
+ * client's error by host->fail_json().
  *
  * A walk:
  *      struct weir_json *r = j->open(call, body);
@@ -16,7 +17,9 @@
  *          else j->skip(r);
  *      if (!j->close(r)) return host->fail_json(call, r);
  *
- * Every value must be consumed (or skipped) before the next member() or element(); what was not is skipped.
+ * A value that was not consumed before the next member() or element() is skipped. But an object or array that was
+ * entered must be walked until member() or element() returns false: to leave it early, go on and skip. close() passes
+ * over whatever is left and checks it.
  */
 #ifndef WEIR_JSON_H
 #define WEIR_JSON_H
@@ -53,7 +56,8 @@ struct weir_json_api {
     bool (*string)(struct weir_json *r, struct weir_str *out);
     bool (*text)(struct weir_json *r, struct weir_text *out);
     bool (*boolean)(struct weir_json *r, bool *out);
-    bool (*integer)(struct weir_json *r, int64_t *out); /* refuses fractions and what int64 can't hold */
+    /* Exact: 1.0 and 1e3 are integers; fractions and what int64 can't hold are refused. */
+    bool (*integer)(struct weir_json *r, int64_t *out);
     bool (*number)(struct weir_json *r, struct weir_str *out); /* the number's original text */
     bool (*null)(struct weir_json *r);
     /* Any value: validated, returned as its original bytes. */
@@ -62,11 +66,13 @@ struct weir_json_api {
     /* Makes an error at the value read last: "messages[3].role: must be one of system, user". Returns false. */
     bool (*reject)(struct weir_json *r, const char *message);
     bool (*failed)(const struct weir_json *r);
-    /* Ends the walk: true if all was accepted and only white space remains. */
+    /* Ends the walk: true if all was accepted and only white space remains. Nothing can be read after it. */
     bool (*close)(struct weir_json *r);
 
     /* Writing. The writer puts commas and colons itself; what it writes is always well-formed if objects and arrays
-     * are ended. Out of memory sticks and fails the call. */
+     * are ended. Calls in an order that would make no JSON (a value in an object without a key, a wrong end, more than
+     * 128 levels), like out of memory, stick and fail the call. Values at the top level are put without anything between
+     * them. Bytes that are no UTF-8 in a plain string become U+FFFD. */
     void (*object_begin)(struct weir_out *w);
     void (*object_end)(struct weir_out *w);
     void (*array_begin)(struct weir_out *w);
