@@ -3,6 +3,9 @@
  * What each function does stands in <weir/json.h>. The reader (struct weir_json) and everything it hands out that is
  * not a piece of the bytes read lives in the arena given to json_open(). A struct weir_out belongs to whoever holds it:
  * its buffer is malloc'ed, kept over out_reset() and given back by out_free().
+ *
+ * Names: jansson has functions json_object(), json_string() ... of its own, and where a program defines such a name too,
+ * jansson itself would call the program's. So what takes a value is json_read_*() here.
  */
 #ifndef WEIR_CORE_JSON_H
 #define WEIR_CORE_JSON_H
@@ -24,19 +27,25 @@ struct arena *call_arena(struct weir_call *call);
 
 struct weir_json *json_open(struct arena *a, struct weir_str bytes);
 enum weir_json_type json_peek(struct weir_json *r);
-bool json_object(struct weir_json *r);
-bool json_array(struct weir_json *r);
-bool json_member(struct weir_json *r, struct weir_str *key);
-bool json_element(struct weir_json *r);
-bool json_string(struct weir_json *r, struct weir_str *out);
-bool json_text(struct weir_json *r, struct weir_text *out);
-bool json_boolean(struct weir_json *r, bool *out);
-bool json_integer(struct weir_json *r, int64_t *out);
-bool json_number(struct weir_json *r, struct weir_str *out);
-bool json_null(struct weir_json *r);
-bool json_raw(struct weir_json *r, struct weir_str *out);
+bool json_read_object(struct weir_json *r);
+bool json_read_array(struct weir_json *r);
+bool json_read_member(struct weir_json *r, struct weir_str *key);
+bool json_read_element(struct weir_json *r);
+bool json_read_string(struct weir_json *r, struct weir_str *out);
+bool json_read_text(struct weir_json *r, struct weir_text *out);
+bool json_read_boolean(struct weir_json *r, bool *out);
+bool json_read_integer(struct weir_json *r, int64_t *out);
+bool json_read_number(struct weir_json *r, struct weir_str *out);
+bool json_read_null(struct weir_json *r);
+bool json_read_raw(struct weir_json *r, struct weir_str *out);
 bool json_skip(struct weir_json *r);
 bool json_reject(struct weir_json *r, const char *message);
+#ifndef JANSSON_H
+static inline bool json_string(struct weir_json *r, struct weir_str *out)
+{
+    return json_read_string(r, out);
+}
+#endif
 bool json_failed(const struct weir_json *r);
 bool json_close(struct weir_json *r);
 

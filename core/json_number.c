@@ -95,7 +95,7 @@ static struct decimal read_decimal(struct weir_str number)
     return d;
 }
 
-enum json_integer json_integer_value(struct weir_str number, int64_t *out)
+enum json_integer json_number_integer(struct weir_str number, int64_t *out)
 {
     struct decimal d = read_decimal(number);
     *out = 0;

@@ -43,9 +43,9 @@ static bool finish_levels(struct weir_json *r)
     struct weir_str key;
     while (r->level && r->error == JSON_ERROR_NONE) {
         if (r->level->is_object)
-            json_member(r, &key);
+            json_read_member(r, &key);
         else
-            json_element(r);
+            json_read_element(r);
     }
     return !r->has_value || json_skip(r);
 }
@@ -109,7 +109,7 @@ enum weir_json_type json_peek(struct weir_json *r)
     return type;
 }
 
-bool json_text(struct weir_json *r, struct weir_text *out)
+bool json_read_text(struct weir_json *r, struct weir_text *out)
 {
     *out = (struct weir_text){ NULL, 0, WEIR_TEXT_BOTH };
     return take(r, WEIR_JSON_STRING) && json_pass_string(r, out);
@@ -138,14 +138,14 @@ static bool decode(struct weir_json *r, const struct weir_text *text, struct wei
     return true;
 }
 
-bool json_string(struct weir_json *r, struct weir_str *out)
+bool json_read_string(struct weir_json *r, struct weir_str *out)
 {
     struct weir_text text;
     *out = WEIR_NONE;
-    return json_text(r, &text) && decode(r, &text, out);
+    return json_read_text(r, &text) && decode(r, &text, out);
 }
 
-bool json_boolean(struct weir_json *r, bool *out)
+bool json_read_boolean(struct weir_json *r, bool *out)
 {
     *out = false;
     if (!take(r, WEIR_JSON_BOOL))
@@ -154,12 +154,12 @@ bool json_boolean(struct weir_json *r, bool *out)
     return *out ? json_pass_literal(r, "true", 4) : json_pass_literal(r, "false", 5);
 }
 
-bool json_null(struct weir_json *r)
+bool json_read_null(struct weir_json *r)
 {
     return take(r, WEIR_JSON_NULL) && json_pass_literal(r, "null", 4);
 }
 
-bool json_number(struct weir_json *r, struct weir_str *out)
+bool json_read_number(struct weir_json *r, struct weir_str *out)
 {
     *out = WEIR_NONE;
     if (!take(r, WEIR_JSON_NUMBER) || !json_pass_number(r))
@@ -168,13 +168,13 @@ bool json_number(struct weir_json *r, struct weir_str *out)
     return true;
 }
 
-bool json_integer(struct weir_json *r, int64_t *out)
+bool json_read_integer(struct weir_json *r, int64_t *out)
 {
     struct weir_str number;
     *out = 0;
-    if (!json_number(r, &number))
+    if (!json_read_number(r, &number))
         return false;
-    switch (json_integer_value(number, out)) {
+    switch (json_number_integer(number, out)) {
     case JSON_INTEGER_FRACTION:
         return json_fail(r, JSON_ERROR_VALUE, r->last, WEIR_LIT("must be an integer, found a fraction"));
     case JSON_INTEGER_TOO_LARGE:
@@ -184,7 +184,7 @@ bool json_integer(struct weir_json *r, int64_t *out)
     }
 }
 
-bool json_raw(struct weir_json *r, struct weir_str *out)
+bool json_read_raw(struct weir_json *r, struct weir_str *out)
 {
     *out = WEIR_NONE;
     if (!take_any(r) || !json_pass_value(r))
@@ -238,12 +238,12 @@ static bool enter(struct weir_json *r, enum weir_json_type type)
     return true;
 }
 
-bool json_object(struct weir_json *r)
+bool json_read_object(struct weir_json *r)
 {
     return enter(r, WEIR_JSON_OBJECT);
 }
 
-bool json_array(struct weir_json *r)
+bool json_read_array(struct weir_json *r)
 {
     return enter(r, WEIR_JSON_ARRAY);
 }
@@ -290,7 +290,7 @@ static bool remember_key(struct weir_json *r, const struct weir_text *text, stru
     }
 }
 
-bool json_member(struct weir_json *r, struct weir_str *key)
+bool json_read_member(struct weir_json *r, struct weir_str *key)
 {
     struct weir_text text;
     *key = WEIR_NONE;
@@ -312,7 +312,7 @@ bool json_member(struct weir_json *r, struct weir_str *key)
     return true;
 }
 
-bool json_element(struct weir_json *r)
+bool json_read_element(struct weir_json *r)
 {
     if (!advance(r, false))
         return false;

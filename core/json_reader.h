@@ -65,6 +65,6 @@ bool json_pass_literal(struct weir_json *r, const char *word, size_t n);
 bool json_pass_number(struct weir_json *r);
 enum json_integer { JSON_INTEGER_OK, JSON_INTEGER_FRACTION, JSON_INTEGER_TOO_LARGE };
 /* The exact value of a valid number. "1.0" and "1e3" are integers. */
-enum json_integer json_integer_value(struct weir_str number, int64_t *out);
+enum json_integer json_number_integer(struct weir_str number, int64_t *out);
 
 #endif

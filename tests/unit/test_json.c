@@ -37,20 +37,20 @@ ARENA_TEST(a_walk)
     int64_t n = 0;
     bool stream = false;
     int messages = 0;
-    for (json_object(r); json_member(r, &key);) {
+    for (json_read_object(r); json_read_member(r, &key);) {
         if (weir_is(key, "model"))
-            json_string(r, &model);
+            json_read_string(r, &model);
         else if (weir_is(key, "n"))
-            json_integer(r, &n);
+            json_read_integer(r, &n);
         else if (weir_is(key, "stream"))
-            json_boolean(r, &stream);
+            json_read_boolean(r, &stream);
         else if (weir_is(key, "x"))
-            json_raw(r, &extra);
+            json_read_raw(r, &extra);
         else if (weir_is(key, "messages"))
-            for (json_array(r); json_element(r); messages++)
-                for (json_object(r); json_member(r, &key);)
+            for (json_read_array(r); json_read_element(r); messages++)
+                for (json_read_object(r); json_read_member(r, &key);)
                     if (weir_is(key, "content"))
-                        json_text(r, &content);
+                        json_read_text(r, &content);
     }
     CHECK(json_close(r));
     CHECK(weir_is(model, "m") && n == 3 && stream && messages == 2);
@@ -82,13 +82,13 @@ ARENA_TEST(strings_are_decoded_and_texts_kept)
     struct weir_json *r = open_text("[\"plain \xc3\xa9\",\"a\\u0000b\\ud83d\\ude00\",\"\\ud800\"]");
     struct weir_text text;
     struct weir_str s;
-    CHECK(json_array(r) && json_element(r) && json_text(r, &text));
+    CHECK(json_read_array(r) && json_read_element(r) && json_read_text(r, &text));
     CHECK_INT(text.form, WEIR_TEXT_BOTH);
-    CHECK(json_element(r) && json_string(r, &s));
+    CHECK(json_read_element(r) && json_read_string(r, &s));
     CHECK(weir_eq(s, WEIR_LIT("a\0b\xf0\x9f\x98\x80")));
-    CHECK(json_element(r) && json_string(r, &s));
+    CHECK(json_read_element(r) && json_read_string(r, &s));
     CHECK(weir_is(s, "\xef\xbf\xbd"));
-    CHECK(!json_element(r) && json_close(r));
+    CHECK(!json_read_element(r) && json_close(r));
 }
 
 static const char *numbered(int i)
@@ -106,8 +106,8 @@ ARENA_TEST(decoded_strings_do_not_overwrite_each_other)
     json_array_end(&document);
     struct weir_json *r = json_open(arena, out_bytes(&document));
     int n = 0;
-    for (json_array(r); json_element(r); n++)
-        CHECK(json_string(r, &all[n]));
+    for (json_read_array(r); json_read_element(r); n++)
+        CHECK(json_read_string(r, &all[n]));
     CHECK(json_close(r) && n == 200);
     for (int i = 0; i < 200; i++)
         CHECK(weir_is(all[i], numbered(i)));
@@ -118,7 +118,7 @@ static void check_integer(const char *number, int64_t want)
 {
     int64_t got = 77;
     struct weir_json *r = open_text(number);
-    CHECK(json_integer(r, &got) && json_close(r));
+    CHECK(json_read_integer(r, &got) && json_close(r));
     CHECK_INT(got, want);
 }
 
@@ -144,7 +144,7 @@ static void check_refused(const char *number, const char *error)
 {
     int64_t got;
     struct weir_json *r = open_text(number);
-    CHECK(!json_integer(r, &got));
+    CHECK(!json_read_integer(r, &got));
     CHECK_STR(error_of(r), error);
 }
 
@@ -165,10 +165,10 @@ ARENA_TEST(numbers_keep_their_text)
 {
     struct weir_json *r = open_text("[0.7,1e400,123456789012345678901234567890.10]");
     struct weir_str number;
-    CHECK(json_array(r) && json_element(r) && json_number(r, &number) && weir_is(number, "0.7"));
-    CHECK(json_element(r) && json_number(r, &number) && weir_is(number, "1e400"));
-    CHECK(json_element(r) && json_number(r, &number) && weir_is(number, "123456789012345678901234567890.10"));
-    CHECK(!json_element(r) && json_close(r));
+    CHECK(json_read_array(r) && json_read_element(r) && json_read_number(r, &number) && weir_is(number, "0.7"));
+    CHECK(json_read_element(r) && json_read_number(r, &number) && weir_is(number, "1e400"));
+    CHECK(json_read_element(r) && json_read_number(r, &number) && weir_is(number, "123456789012345678901234567890.10"));
+    CHECK(!json_read_element(r) && json_close(r));
 }
 
 /* --- Errors ------------------------------------------------------------------------------------------------------- */
@@ -179,15 +179,15 @@ static void read_strings(struct weir_json *r)
     struct weir_str s;
     switch (json_peek(r)) {
     case WEIR_JSON_OBJECT:
-        for (json_object(r); json_member(r, &s);)
+        for (json_read_object(r); json_read_member(r, &s);)
             read_strings(r);
         break;
     case WEIR_JSON_ARRAY:
-        for (json_array(r); json_element(r);)
+        for (json_read_array(r); json_read_element(r);)
             read_strings(r);
         break;
     default:
-        json_string(r, &s);
+        json_read_string(r, &s);
     }
 }
 
@@ -234,8 +234,8 @@ ARENA_TEST(errors_stick_and_keep_the_first)
 {
     struct weir_json *r = open_text("{\"a\":1,\"b\":2}");
     struct weir_str key, s;
-    CHECK(json_object(r) && json_member(r, &key) && !json_string(r, &s));
-    CHECK(!json_member(r, &key) && !json_skip(r) && !json_element(r) && json_peek(r) == WEIR_JSON_ERROR);
+    CHECK(json_read_object(r) && json_read_member(r, &key) && !json_read_string(r, &s));
+    CHECK(!json_read_member(r, &key) && !json_skip(r) && !json_read_element(r) && json_peek(r) == WEIR_JSON_ERROR);
     CHECK(!json_reject(r, "something else"));
     CHECK(!json_close(r));
     struct json_error error;
@@ -251,10 +251,10 @@ ARENA_TEST(reject_points_at_the_value_read_last)
     struct weir_json *r = open_text("{\"messages\":[{\"role\":\"user\"},{\"role\":\"usr\"}]}");
     struct weir_str key, role;
     struct json_error error;
-    for (json_object(r); json_member(r, &key);)
-        for (json_array(r); json_element(r);)
-            for (json_object(r); json_member(r, &key);)
-                if (json_string(r, &role) && !weir_is(role, "user"))
+    for (json_read_object(r); json_read_member(r, &key);)
+        for (json_read_array(r); json_read_element(r);)
+            for (json_read_object(r); json_read_member(r, &key);)
+                if (json_read_string(r, &role) && !weir_is(role, "user"))
                     CHECK(!json_reject(r, "must be one of system, user"));
     CHECK(!json_close(r));
     CHECK_STR(error_of(r), "messages[1].role: must be one of system, user");
@@ -266,9 +266,9 @@ ARENA_TEST(reject_after_an_object_names_the_object)
 {
     struct weir_json *r = open_text("{\"messages\":[{\"content\":\"\"}]}");
     struct weir_str key;
-    for (json_object(r); json_member(r, &key);)
-        for (json_array(r); json_element(r);) {
-            for (json_object(r); json_member(r, &key);)
+    for (json_read_object(r); json_read_member(r, &key);)
+        for (json_read_array(r); json_read_element(r);) {
+            for (json_read_object(r); json_read_member(r, &key);)
                 json_skip(r);
             json_reject(r, "role is missing");
         }
@@ -280,13 +280,13 @@ ARENA_TEST(misuse_is_an_error_of_the_codec)
     struct weir_str key;
     struct json_error error;
     struct weir_json *r = open_text("[1,2]");
-    CHECK(json_array(r) && !json_member(r, &key));
+    CHECK(json_read_array(r) && !json_read_member(r, &key));
     CHECK(json_error(r, &error) && error.kind == JSON_ERROR_MISUSE);
     r = open_text("[1,2]");
-    CHECK(json_array(r) && !json_skip(r));
+    CHECK(json_read_array(r) && !json_skip(r));
     CHECK(json_error(r, &error) && error.kind == JSON_ERROR_MISUSE);
     r = open_text("1");
-    CHECK(json_skip(r) && !json_element(r) && !json_close(r));
+    CHECK(json_skip(r) && !json_read_element(r) && !json_close(r));
     CHECK(json_error(r, &error) && error.kind == JSON_ERROR_MISUSE);
 }
 
@@ -294,10 +294,10 @@ ARENA_TEST(close_looks_at_what_was_left)
 {
     struct weir_str key;
     struct weir_json *r = open_text("{\"a\":[1,{\"b\":2}],\"c\":3}");
-    CHECK(json_object(r) && json_member(r, &key) && json_array(r) && json_element(r));
+    CHECK(json_read_object(r) && json_read_member(r, &key) && json_read_array(r) && json_read_element(r));
     CHECK(json_close(r));
     r = open_text("{\"a\":[1,{\"b\":2}],\"c\":oops}");
-    CHECK(json_object(r) && json_member(r, &key) && json_array(r) && json_element(r));
+    CHECK(json_read_object(r) && json_read_member(r, &key) && json_read_array(r) && json_read_element(r));
     CHECK(!json_close(r));
     CHECK(json_close(open_text("{\"unread\":true}")));
 }
@@ -310,8 +310,8 @@ ARENA_TEST(what_could_not_be_read_is_empty)
     int64_t n = 5;
     bool b = true;
     struct weir_json *r = open_text("");
-    CHECK(!json_member(r, &key) && !json_string(r, &s) && !json_text(r, &text) && !json_boolean(r, &b));
-    CHECK(!json_integer(r, &n) && !json_number(r, &number) && !json_raw(r, &raw));
+    CHECK(!json_read_member(r, &key) && !json_read_string(r, &s) && !json_read_text(r, &text) && !json_read_boolean(r, &b));
+    CHECK(!json_read_integer(r, &n) && !json_read_number(r, &number) && !json_read_raw(r, &raw));
     CHECK(key.n == 0 && s.n == 0 && number.n == 0 && raw.n == 0 && text.n == 0 && n == 0 && !b);
 }
 
@@ -437,7 +437,7 @@ ARENA_TEST(depth_is_limited)
     CHECK(strstr(error_of(r), "nested deeper than 128 levels") != NULL);
     struct weir_str raw;
     r = json_open(arena, nested(&document, 129, "[", "\"\"", "]"));
-    CHECK(json_array(r) && json_element(r) && !json_raw(r, &raw));
+    CHECK(json_read_array(r) && json_read_element(r) && !json_read_raw(r, &raw));
     out_free(&document);
 }
 

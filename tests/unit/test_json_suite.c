@@ -78,7 +78,7 @@ static void walk(struct weir_json *r, struct weir_out *w)
     switch (json_peek(r)) {
     case WEIR_JSON_OBJECT:
         json_object_begin(w);
-        for (json_object(r); json_member(r, &s);) {
+        for (json_read_object(r); json_read_member(r, &s);) {
             json_key_str(w, s);
             walk(r, w);
         }
@@ -86,24 +86,24 @@ static void walk(struct weir_json *r, struct weir_out *w)
         break;
     case WEIR_JSON_ARRAY:
         json_array_begin(w);
-        for (json_array(r); json_element(r);)
+        for (json_read_array(r); json_read_element(r);)
             walk(r, w);
         json_array_end(w);
         break;
     case WEIR_JSON_STRING:
-        json_text(r, &text);
+        json_read_text(r, &text);
         json_put_text(w, &text);
         break;
     case WEIR_JSON_NUMBER:
-        json_number(r, &s);
+        json_read_number(r, &s);
         json_put_raw(w, s);
         break;
     case WEIR_JSON_BOOL:
-        json_boolean(r, &b);
+        json_read_boolean(r, &b);
         json_put_bool(w, b);
         break;
     case WEIR_JSON_NULL:
-        json_null(r);
+        json_read_null(r);
         json_put_null(w);
         break;
     default:
@@ -206,15 +206,15 @@ static void read_all(struct weir_json *r)
     struct weir_str s;
     switch (json_peek(r)) {
     case WEIR_JSON_OBJECT:
-        for (json_object(r); json_member(r, &s);)
+        for (json_read_object(r); json_read_member(r, &s);)
             read_all(r);
         break;
     case WEIR_JSON_ARRAY:
-        for (json_array(r); json_element(r);)
+        for (json_read_array(r); json_read_element(r);)
             read_all(r);
         break;
     case WEIR_JSON_STRING:
-        json_string(r, &s);
+        json_read_string(r, &s);
         break;
     default:
         json_skip(r);
