@@ -269,10 +269,9 @@ struct weir_str arena_copy(struct arena *a, struct weir_str s)
     return (struct weir_str){ p, s.n };
 }
 
-struct weir_str arena_printf(struct arena *a, const char *format, ...)
+struct weir_str arena_vprintf(struct arena *a, const char *format, va_list args)
 {
-    va_list args, again;
-    va_start(args, format);
+    va_list again;
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, args);
     char *p = n >= 0 ? arena_alloc(a, (size_t)n + 1) : NULL;
@@ -281,8 +280,16 @@ struct weir_str arena_printf(struct arena *a, const char *format, ...)
     else
         a->failed = true;
     va_end(again);
-    va_end(args);
     return p ? (struct weir_str){ p, (size_t)n } : WEIR_NONE;
+}
+
+struct weir_str arena_printf(struct arena *a, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct weir_str s = arena_vprintf(a, format, args);
+    va_end(args);
+    return s;
 }
 
 bool arena_failed(const struct arena *a)

@@ -7,6 +7,8 @@
 #ifndef WEIR_CORE_ARENA_H
 #define WEIR_CORE_ARENA_H
 
+#include <stdarg.h>
+
 #include <weir/base.h>
 
 struct arena;
@@ -18,6 +20,7 @@ void *arena_alloc(struct arena *a, size_t n);
 void *arena_zalloc(struct arena *a, size_t n);
 /* A copy with a terminating NUL behind it (not counted). */
 struct weir_str arena_copy(struct arena *a, struct weir_str s);
+struct weir_str arena_vprintf(struct arena *a, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 struct weir_str arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool arena_failed(const struct arena *a);
 /* Bytes held, for the memory accounting; live arenas in this process, for the tests' "nothing left behind". */

@@ -100,6 +100,11 @@ struct config_route {
     enum config_unknown unknown_fields;
 };
 
+/* `secrets:`: what scripts and plugins may send, by name, without seeing it. */
+struct config_secret {
+    struct weir_str name, value;
+};
+
 struct config {
     struct arena *arena;
     const char *path;            /* of the main file */
@@ -128,6 +133,8 @@ struct config {
     uint32_t n_routes;
     struct config_stage **stages; /* all uses, by index */
     uint32_t n_stages;
+    struct config_secret *secrets;
+    uint32_t n_secrets;
     const char *const *plugin_files; /* every plugin of this configuration, resolved */
     uint32_t n_plugin_files;
 };

@@ -175,10 +175,11 @@ static enum weir_verdict settle(struct weir_call *c, const struct weir_instance 
 
 /* ---- may it run? ---- */
 
-static enum weir_verdict refuse(struct weir_call *c, uint32_t error_class, const char *code, const char *format, const char *name)
+/* "The stage "x" …": what is wrong with it. */
+static enum weir_verdict refuse(struct weir_call *c, uint32_t error_class, const char *code, const char *name, const char *what)
 {
     struct weir_error e = { .size = sizeof(e), .error_class = (uint16_t)error_class, .code = weir_cstr(code) };
-    e.message = arena_printf(c->request->arena, format, name);
+    e.message = arena_printf(c->request->arena, "The stage \"%s\" of this route %s.", name, what);
     c->error = e;
     return WEIR_FAIL;
 }
@@ -191,8 +192,7 @@ static enum weir_verdict knows_operation(struct weir_call *c, const struct weir_
         return WEIR_NEXT;
     if (!(ops->flags & WEIR_STAGE_GUARD) || c->hook > HOOK_REQUEST)
         return WEIR_SKIP;
-    return refuse(c, WEIR_ERROR_PERMISSION, "guard_operation", "The stage \"%s\" of this route does not know this kind of call and refuses it.",
-                  s->plugin->desc.name);
+    return refuse(c, WEIR_ERROR_PERMISSION, "guard_operation", s->plugin->desc.name, "does not know this kind of call and refuses it");
 }
 
 static bool wants_event(const struct weir_call *c, const struct weir_instance *s)
@@ -213,8 +213,8 @@ static enum weir_verdict is_fit(struct weir_call *c, struct weir_instance *s)
     if (f == FAULT_QUARANTINED && s->is_failing_open)
         return WEIR_SKIP;
     if (f == FAULT_POISONED)
-        return refuse(c, WEIR_ERROR_UNAVAILABLE, "poisoned", "Your requests crashed the stage \"%s\"; it takes none of them for a while.", name);
-    return refuse(c, WEIR_ERROR_UNAVAILABLE, "quarantined", "The stage \"%s\" is out of use because it crashed repeatedly.", name);
+        return refuse(c, WEIR_ERROR_UNAVAILABLE, "poisoned", name, "was crashed by your requests; it takes none of them for a while");
+    return refuse(c, WEIR_ERROR_UNAVAILABLE, "quarantined", name, "is out of use because it crashed repeatedly");
 }
 
 /* ---- the loop ---- */

@@ -92,6 +92,7 @@ int upstream_build(struct attempt *a);     /* method, url, headers, body */
 int upstream_send(struct attempt *a);
 void upstream_error_default(struct weir_error *e, int status);
 extern const struct egress_ops attempt_egress_ops;
+void attempt_go_on(struct attempt *a);    /* a stage has waited: what came meanwhile */
 void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 
 /* ---- events (events.c) ---- */
@@ -101,7 +102,7 @@ void events_frame_done(struct attempt *a, const struct weir_frame *frame);
 void events_pump(struct attempt *a);
 void events_resumed(struct attempt *a, enum weir_verdict v);
 void events_elect(struct attempt *a);
-void events_head_done(struct attempt *a, enum weir_verdict v);
+void events_head_done(struct attempt *a, enum weir_verdict v, bool has_waited);
 int events_release(struct weir_call *c, bool forget);
 void events_free(struct attempt *a);
 
@@ -114,7 +115,6 @@ void deliver_whole(struct attempt *a, struct weir_str relayed); /* relayed.p NUL
 void deliver_end(struct request *r);
 void deliver_error(struct request *r, const struct weir_error *error);
 void deliver_models(struct request *r);
-void deliver_simple(struct request *r, int status, const char *type, struct weir_str body);
 void deliver_keepalive(struct request *r);
 
 /* ---- host (host.c …) ---- */

@@ -96,11 +96,10 @@ enum attempt_state {
     ATTEMPT_OVER,
 };
 
-struct queued_event {
+struct queued_event {        /* one block of memory, with the event's strings behind it */
     struct queued_event *next;
-    struct weir_event event; /* copied, with its strings */
+    struct weir_event event;
     uint32_t from;           /* the slot of on_event to go on with (counted as in weir_call.step) */
-    bool is_reentry;         /* released or inserted by a stage: does not make its frame clean */
 };
 
 struct attempt {
@@ -114,12 +113,13 @@ struct attempt {
     void *blocks;               /* the stages' */
     enum attempt_state state;
     uint32_t n_entered;         /* slots of on_attempt entered: those get on_attempt_done */
-    uint32_t first_step;        /* a stage's own answer passes only the stages before it */
+    uint32_t below;             /* its answer passes the stages of a smaller index: all, or those before the one that answers */
     bool is_same_dialect;
     bool is_streaming;          /* asked to stream */
     bool can_relay;             /* same dialect, and nothing was taken over by the encoder */
 
     struct conversation_edits edits;
+    struct splices *splices;    /* being gathered, while upstream.c builds the body */
     struct egress_call *upstream;
     struct weir_str *body;      /* pieces */
     uint32_t n_body;
@@ -136,15 +136,22 @@ struct attempt {
     bool ended_cleanly;
 
     struct grammar grammar;     /* of what the codec emits */
+    struct grammar grammar_out; /* of what leaves the stages */
     struct collector *collector; /* the whole answer, where one is needed */
     struct queued_event *queue, **queue_end; /* events that wait: before election, or behind a stage that waits */
     struct queued_event *held[16], **held_end[16]; /* by on_event slot */
     struct weir_out pending;    /* bytes of frames to relay, before election */
+    struct weir_out backlog;    /* bytes that came while a stage waited */
     size_t held_bytes;
-    bool is_pumping;
+    struct queued_event *current; /* the event whose on_event waits */
+    struct queued_event *inserted, **inserted_end; /* by the hook that runs: go on before the current event */
     /* The frame that is going through: relayed as it came if every event of it left unchanged. */
     bool frame_is_dirty;
-    struct queued_event *frame_out, **frame_out_end;
+    struct queued_event *frame_out, **frame_out_end; /* what left the stages so far */
+    bool has_content;           /* the codec emitted content: this attempt may be elected */
+    bool whole_is_dirty;        /* a whole answer that no longer is its bytes */
+    bool end_has_left;          /* END is through the stages */
+    struct weir_str served_model; /* as the provider names it */
 
     struct weir_usage usage;
     struct weir_error error;    /* how it ended; error_class NONE: well */
@@ -202,6 +209,7 @@ struct request {
     bool wants_stream, wants_usage;
     bool is_answering;           /* the answer's head went to the edge */
     bool is_answered;            /* it is complete, or broken */
+    bool error_was_relayed;      /* the provider's own error event went to the client */
     bool breaks_off;             /* its answer broke: no clean end */
     bool is_ending;              /* on_finish runs or has run */
     bool is_doomed;              /* its end was asked for; done at the next safe point */

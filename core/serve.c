@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "bytes.h"
+#include "host.h"
 #include "log.h"
-#include "pipeline.h"
 
 static struct request *requests;
 static uint32_t n_requests;
@@ -429,7 +429,7 @@ static bool took(struct request *r, enum weir_verdict v)
     if (v == WEIR_FAIL)
         fail_with_call_error(r);
     else if (v == WEIR_DONE)
-        events_elect(r->elected ? r->elected : r->attempts);
+        events_elect(r->elected);
     return false;
 }
 
@@ -584,7 +584,7 @@ void pipeline_resumed(struct weir_call *c, enum weir_verdict verdict)
     if (hook == HOOK_EVENT)
         events_resumed(c->attempt, v);
     else if (hook == HOOK_HEAD)
-        events_head_done(c->attempt, v);
+        events_head_done(c->attempt, v, true);
     else if (hook == HOOK_ATTEMPT || hook == HOOK_FAILURE)
         attempt_after_attempt(c->attempt, v);
     else if (took(r, v))
@@ -600,6 +600,8 @@ void request_fail(struct request *r, const struct weir_error *error)
         return;
     error_copy(r->arena, &r->error, error);
     r->error.status = (uint16_t)error_status(&r->error);
+    if (!r->error.code.n)
+        r->error.code = weir_cstr(error_code(&r->error));
     if (r->exchange && !r->is_answered)
         deliver_error(r, &r->error);
     request_finish(r);
@@ -697,8 +699,11 @@ static int64_t attempt_deadline(const struct attempt *a, const char **what)
 
 static int64_t keepalive_at(const struct request *r)
 {
-    bool is_live = r->is_answering && !r->is_answered && r->wants_stream;
-    return is_live ? after(r->last_write_us, worker->config->keepalive_ms) : INT64_MAX;
+    if (r->is_answered || !r->wants_stream || r->state != REQUEST_ATTEMPT)
+        return INT64_MAX;
+    if (r->is_answering)
+        return after(r->last_write_us, worker->config->keepalive_ms);
+    return after(r->started_us, worker->config->keepalive_first_ms);
 }
 
 static int64_t total_at(const struct request *r)
@@ -849,6 +854,10 @@ int pipeline_start(struct worker *w, char *why, size_t n)
 {
     waits_start(w->base);
     candidates_start(w);
+    if (host_loop_start(w->base) < 0) {
+        snprintf(why, n, "no descriptor left for the worker's own wake-up");
+        return -1;
+    }
     return lanes_start(w, why, n);
 }
 
@@ -869,5 +878,6 @@ void pipeline_stop(void)
     }
     lanes_stop();
     waits_stop();
+    host_loop_stop();
     scratch_free();
 }

@@ -1,0 +1,507 @@
+/* One attempt: a target, its upstream call, how it ends. What goes up is made in upstream.c, what comes down goes to events.c.
+ *
+ * An attempt begins in attempt_next(), which tries candidates until one is underway or none is left, and ends in attempt_close(),
+ * exactly once, whatever happened. Its memory stays until its request is over, because records and hooks look back at it.
+ */
+#include <stdlib.h>
+
+#include "log.h"
+#include "pipeline.h"
+
+enum { ATTEMPTS_MAX = 16, ERROR_BODY_MAX = 64 * 1024 };
+
+/* ---- beginning ---- */
+
+static struct attempt *attempt_new(struct request *r, struct candidate *c)
+{
+    struct arena *arena = arena_new();
+    struct attempt *a = arena ? arena_zalloc(arena, sizeof(*a)) : NULL;
+    if (!a) {
+        arena_free(arena);
+        return NULL;
+    }
+    a->arena = arena;
+    a->call = (struct weir_call){ .request = r, .attempt = a, .arena = arena };
+    a->target = c;
+    a->queue_end = &a->queue;
+    a->frame_out_end = &a->frame_out;
+    a->inserted_end = &a->inserted;
+    for (int i = 0; i < 16; i++)
+        a->held_end[i] = &a->held[i];
+    a->edits.end = &a->edits.list;
+    a->usage = WEIR_USAGE_UNKNOWN;
+    a->started_us = a->last_byte_us = monotonic_us();
+    a->is_streaming = r->wants_stream;
+    a->below = r->lane->n;
+    a->next = r->attempts;
+    r->attempts = a;
+    if (lane_give_attempt_blocks(a) < 0)
+        return NULL;
+    return a;
+}
+
+static void aim(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    a->provider = a->target->provider;
+    a->codec = codec_instance(a->provider->codec);
+    a->codec_state = arena_zalloc(a->arena, a->codec->plugin->codec.egress_size + 16);
+    a->is_same_dialect = a->codec == r->codec;
+    a->can_relay = a->is_same_dialect;
+    for (int i = 0; i < WEIR_TIMEOUTS; i++)
+        a->timeouts.ms[i] = config_timeout(r, a, (enum weir_timeout)i);
+    for (const struct edit *e = a->target->edits; e; e = e->next)
+        attempt_apply(r->conversation, &a->edits, a->arena, e);
+}
+
+static bool begin(struct request *r, struct candidate *c, struct attempt **out)
+{
+    struct attempt *a = *out = attempt_new(r, c);
+    if (!a)
+        return false;
+    r->n_attempts++;
+    aim(a);
+    if (a->target->figures >= 0) {
+        target_begin(a->target->figures);
+        a->is_counted = true;
+    }
+    return a->codec_state != NULL;
+}
+
+static void fail_for_memory(struct request *r)
+{
+    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNAVAILABLE, .code = WEIR_LIT("overloaded"),
+                            .retry_after_ms = 1000, .message = WEIR_LIT("Memory is short; try again.") };
+    request_fail(r, &e);
+}
+
+/* on_attempt let it pass: off it goes. */
+static void send_attempt(struct attempt *a)
+{
+    if (upstream_build(a) == 0 && upstream_send(a) == 0) {
+        a->state = ATTEMPT_SENT;
+        return;
+    }
+    if (a->call.error.error_class == WEIR_ERROR_NONE)
+        pipeline_fault(&a->call, a->codec->plugin->desc.name, "could not make the request and gave no reason");
+    attempt_fail(a, &a->call.error);
+}
+
+/* true: it is settled for now; false: try the next candidate. */
+static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
+{
+    struct request *r = a->call.request;
+    if (v == WEIR_WAIT)
+        return true;
+    if (v == WEIR_SKIP) {
+        note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: a stage vetoed it", (int)a->target->view.name.n, a->target->view.name.p));
+        attempt_close(a);
+        return false;
+    }
+    if (v == WEIR_FAIL) {
+        a->error = a->call.error;
+        attempt_close(a);
+        request_fail(r, &a->error);
+        return true;
+    }
+    a->n_entered = r->lane->n;
+    send_attempt(a);
+    return true;
+}
+
+bool attempt_next(struct request *r)
+{
+    while (r->n_attempts < ATTEMPTS_MAX) {
+        struct candidate *c = candidate_next(r);
+        struct attempt *a;
+        if (!c)
+            return false;
+        if (!begin(r, c, &a)) {
+            fail_for_memory(r);
+            return true;
+        }
+        enum weir_verdict v = pipeline_run(&a->call, HOOK_ATTEMPT, 0, r->lane->n_slots[HOOK_ATTEMPT]);
+        if (take_attempt_verdict(a, v))
+            return true;
+    }
+    return false;
+}
+
+struct attempt *attempt_own_answer(struct request *r)
+{
+    struct attempt *a = attempt_new(r, NULL);
+    if (!a)
+        return NULL;
+    a->below = pipeline_stage_index(&r->call, r->call.step); /* only the stages before it see its answer */
+    a->state = ATTEMPT_ANSWERING;
+    r->elected = a;
+    return a;
+}
+
+/* ---- failing ---- */
+
+static bool another_may_help(const struct weir_error *e)
+{
+    switch (e->error_class) {
+    case WEIR_ERROR_CONNECT:
+    case WEIR_ERROR_TIMEOUT:
+    case WEIR_ERROR_RATE_LIMITED:
+    case WEIR_ERROR_QUOTA:
+    case WEIR_ERROR_OVERLOADED:
+    case WEIR_ERROR_SERVER:
+    case WEIR_ERROR_BROKEN:
+        return true;
+    case WEIR_ERROR_AUTHENTICATION:
+    case WEIR_ERROR_PERMISSION:
+    case WEIR_ERROR_UNSUPPORTED:
+        return true; /* of weir's own key, of this dialect: it says nothing about the next target */
+    default:
+        return false;
+    }
+}
+
+static void after_failure(struct attempt *a, enum weir_verdict v)
+{
+    struct request *r = a->call.request;
+    if (v == WEIR_WAIT)
+        return;
+    if (v == WEIR_FAIL)
+        request_fail(r, &a->call.error);
+    else if (r->were_candidates_set || another_may_help(&a->error)) {
+        r->state = REQUEST_SERVE;
+        request_run(r);
+    } else {
+        request_fail(r, &a->error);
+    }
+}
+
+void attempt_fail(struct attempt *a, const struct weir_error *error)
+{
+    struct request *r = a->call.request;
+    if (a->state == ATTEMPT_OVER || r->is_ending)
+        return;
+    bool is_committed = a == r->elected;
+    error_copy(a->arena, &a->error, error);
+    attempt_close(a);
+    if (is_committed) {
+        request_fail(r, &a->error);
+        return;
+    }
+    r->were_candidates_set = false;
+    after_failure(a, pipeline_run(&a->call, HOOK_FAILURE, 0, r->lane->n_slots[HOOK_FAILURE]));
+}
+
+void attempt_after_attempt(struct attempt *a, enum weir_verdict v)
+{
+    struct request *r = a->call.request;
+    if (a->call.hook == HOOK_FAILURE) {
+        after_failure(a, v);
+    } else if (!take_attempt_verdict(a, v)) {
+        r->state = REQUEST_SERVE;
+        request_run(r);
+    }
+}
+
+/* ---- ending ---- */
+
+static void settle_figures(struct attempt *a)
+{
+    if (!a->is_counted)
+        return;
+    a->is_counted = false;
+    uint32_t first_ms = a->first_token_us ? (uint32_t)((a->first_token_us - a->started_us) / 1000) + 1 : 0;
+    bool is_our_fault = a->error.error_class == WEIR_ERROR_CANCELLED || a->error.error_class == WEIR_ERROR_BAD_REQUEST;
+    target_end(a->target->figures, a->error.error_class != WEIR_ERROR_NONE && !is_our_fault, first_ms);
+}
+
+static void end_upstream(struct attempt *a)
+{
+    struct egress_call *up = a->upstream;
+    a->upstream = NULL;
+    if (!up)
+        return;
+    a->timing = egress_timing(up);
+    if (a->grammar.has_ended && a->error.error_class == WEIR_ERROR_NONE)
+        egress_release(up);
+    else
+        egress_cancel(up);
+}
+
+void attempt_close(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    if (a->state == ATTEMPT_OVER)
+        return;
+    wait_cancel(&a->call);
+    end_upstream(a);
+    a->state = ATTEMPT_OVER;
+    a->ended_us = monotonic_us();
+    if (a->error.error_class == WEIR_ERROR_NONE && r->error.error_class != WEIR_ERROR_NONE)
+        a->error = r->error;
+    settle_figures(a);
+    if (a->target)
+        pipeline_notify(&a->call, HOOK_ATTEMPT_DONE, a->n_entered);
+    events_free(a);
+}
+
+void attempt_destroy(struct attempt *a)
+{
+    attempt_close(a);
+    framer_free(&a->framer);
+    out_free(&a->pending);
+    out_free(&a->backlog);
+    out_free(&a->error_body);
+    if (a->encoded)
+        out_free(a->encoded);
+    collector_free(a->collector);
+    arena_free(a->arena);
+}
+
+/* ---- what the egress calls ---- */
+
+static void keep_headers(struct attempt *a, const struct http_header *headers, uint32_t n)
+{
+    struct http_header *copy = arena_alloc(a->arena, (n + 1) * sizeof(*copy));
+    for (uint32_t i = 0; copy && i < n; i++) {
+        copy[i].name = arena_copy(a->arena, headers[i].name);
+        copy[i].value = arena_copy(a->arena, headers[i].value);
+    }
+    a->response_headers = copy;
+    a->n_response_headers = copy ? n : 0;
+}
+
+static bool contains(struct weir_str s, const char *what)
+{
+    return s.n && memmem(s.p, s.n, what, strlen(what)) != NULL;
+}
+
+/* What the provider says it sends counts more than what was asked for. */
+static enum weir_framing framing_of(const struct attempt *a)
+{
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
+    if (codec->whole_framing == WEIR_FRAMING_JSON && contains(type, "text/event-stream"))
+        return WEIR_FRAMING_SSE;
+    if (codec->stream_framing == WEIR_FRAMING_SSE && contains(type, "application/json"))
+        return WEIR_FRAMING_JSON;
+    return (enum weir_framing)(a->is_streaming ? codec->stream_framing : codec->whole_framing);
+}
+
+static void fail_broken(struct attempt *a, uint32_t error_class, const char *message)
+{
+    struct weir_error e = { .size = sizeof(e), .error_class = (uint16_t)error_class };
+    e.message = arena_printf(a->arena, "%.*s: %s", (int)a->target->view.name.n, a->target->view.name.p, message);
+    attempt_fail(a, &e);
+}
+
+static bool accept_head(struct attempt *a)
+{
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
+    if (contains(type, "text/html")) {
+        fail_broken(a, WEIR_ERROR_BROKEN, "it answered with an HTML page instead of an answer; is its base_url right?");
+        return false;
+    }
+    framer_init(&a->framer, framing_of(a));
+    a->state = ATTEMPT_ANSWERING;
+    if (!codec->decode_head)
+        return true;
+    struct visit v = visit_enter(&a->call, a->codec, CRUMB_DECODE_HEAD, false);
+    int rc = codec->decode_head(a->codec->self, &a->call, a->codec_state, a->status);
+    visit_leave(&v);
+    if (rc < 0)
+        attempt_fail(a, &a->call.error);
+    return rc == 0;
+}
+
+static void on_head(void *arg, int status, const struct http_header *headers, uint32_t n)
+{
+    struct attempt *a = arg;
+    struct request *r = a->call.request;
+    if (status < 200)
+        return;
+    request_enter(r);
+    a->status = status;
+    a->head_us = a->last_byte_us = monotonic_us();
+    keep_headers(a, headers, n);
+    if (status >= 300)
+        a->state = ATTEMPT_ERROR;
+    else
+        accept_head(a);
+    request_leave(r);
+}
+
+/* The provider said itself, in the middle of a stream of the client's own dialect, that it failed: its words go through. */
+static void relay_error_event(struct attempt *a, const struct weir_frame *frame)
+{
+    struct request *r = a->call.request;
+    if (a->state != ATTEMPT_ELECTED || !a->can_relay || !r->wants_stream || !(a->call.error.flags & WEIR_ERROR_FROM_UPSTREAM))
+        return;
+    deliver_bytes(r, frame->bytes);
+    deliver_flush(r);
+    r->error_was_relayed = true;
+}
+
+static bool decode_frame(struct attempt *a, struct weir_frame *frame)
+{
+    struct weir_call *c = &a->call;
+    struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_FRAME, true);
+    c->is_decoding = true;
+    c->error.error_class = WEIR_ERROR_NONE;
+    int rc = a->codec->plugin->codec.decode_frame(a->codec->self, c, a->codec_state, frame);
+    c->is_decoding = false;
+    bool is_well = rc == 0 && c->error.error_class == WEIR_ERROR_NONE;
+    if (is_well)
+        events_frame_done(a, frame);
+    else if (rc == 0)
+        relay_error_event(a, frame);
+    visit_leave(&v);
+    if (is_well)
+        return a->state != ATTEMPT_OVER;
+    if (c->error.error_class == WEIR_ERROR_NONE)
+        fail_broken(a, WEIR_ERROR_BROKEN, "a piece of its answer makes no sense");
+    else
+        attempt_fail(a, &c->error);
+    return false;
+}
+
+/* A stage waits: the upstream waits too. */
+static void keep_for_later(struct attempt *a, struct weir_str bytes)
+{
+    out_write(&a->backlog, bytes);
+    if (!a->is_paused && a->upstream)
+        egress_pause(a->upstream);
+    a->is_paused = true;
+}
+
+static void feed(struct attempt *a, struct weir_str bytes)
+{
+    struct request *r = a->call.request;
+    size_t limit = (size_t)worker->config->limits.body_bytes;
+    struct weir_frame frame;
+    enum framer_result rc = FRAMER_MORE;
+    struct scratch s = scratch_enter();
+    while (a->state != ATTEMPT_OVER && !r->is_ending && !a->call.wait &&
+           (rc = framer_next(&a->framer, &bytes, &frame, limit)) == FRAMER_FRAME)
+        if (!decode_frame(a, &frame))
+            break;
+    scratch_leave(s);
+    if (a->state == ATTEMPT_OVER || r->is_ending)
+        return;
+    if (rc < 0)
+        fail_broken(a, WEIR_ERROR_BROKEN, "a piece of its answer is too large or malformed");
+    else if (a->call.wait && bytes.n)
+        keep_for_later(a, bytes);
+    deliver_flush(r);
+}
+
+static void collect_error(struct attempt *a, struct weir_str bytes)
+{
+    size_t room = ERROR_BODY_MAX - a->error_body.n;
+    if (bytes.n > room)
+        bytes.n = room;
+    out_write(&a->error_body, bytes);
+}
+
+static void on_body(void *arg, struct weir_str bytes)
+{
+    struct attempt *a = arg;
+    struct request *r = a->call.request;
+    request_enter(r);
+    a->last_byte_us = monotonic_us();
+    if (a->state == ATTEMPT_ERROR)
+        collect_error(a, bytes);
+    else if (a->call.wait)
+        keep_for_later(a, bytes);
+    else
+        feed(a, bytes);
+    request_arm(r);
+    request_leave(r);
+}
+
+static void fail_upstream(struct attempt *a, enum egress_result result, const char *message)
+{
+    uint32_t class = result == EGRESS_CONNECT_TIMEOUT ? WEIR_ERROR_TIMEOUT
+                     : result <= EGRESS_SEND          ? WEIR_ERROR_CONNECT
+                     : result == EGRESS_MEMORY        ? WEIR_ERROR_UNAVAILABLE
+                                                      : WEIR_ERROR_BROKEN;
+    fail_broken(a, class, message);
+}
+
+/* The provider answered with an error: the codec says what it means. */
+static void fail_with_status(struct attempt *a)
+{
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    struct weir_error e = { .size = sizeof(e), .flags = WEIR_ERROR_FROM_UPSTREAM };
+    upstream_error_default(&e, a->status);
+    if (codec->decode_error) {
+        struct visit v = visit_enter(&a->call, a->codec, CRUMB_DECODE_ERROR, false);
+        codec->decode_error(a->codec->self, &a->call, a->codec_state, a->status, out_bytes(&a->error_body), &e);
+        visit_leave(&v);
+    }
+    e.flags |= WEIR_ERROR_FROM_UPSTREAM;
+    attempt_fail(a, &e);
+}
+
+static void decode_end(struct attempt *a)
+{
+    struct weir_call *c = &a->call;
+    struct weir_frame frame;
+    if (framer_last(&a->framer, &frame) == FRAMER_FRAME && !decode_frame(a, &frame))
+        return;
+    if (a->call.wait || a->state == ATTEMPT_OVER || c->request->is_ending)
+        return;
+    if (!a->grammar.has_ended && a->codec->plugin->codec.decode_end) {
+        struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_END, true);
+        c->is_decoding = true;
+        int rc = a->codec->plugin->codec.decode_end(a->codec->self, c, a->codec_state, a->ended_cleanly);
+        c->is_decoding = false;
+        if (rc == 0)
+            events_frame_done(a, NULL);
+        visit_leave(&v);
+    }
+    if (a->state != ATTEMPT_OVER && !c->request->is_ending && !a->grammar.has_ended)
+        fail_broken(a, WEIR_ERROR_BROKEN, a->ended_cleanly ? "its answer ended before it was complete" : "the connection broke in the middle of its answer");
+}
+
+/* Bytes that came while a stage waited, and then perhaps the end. */
+void attempt_go_on(struct attempt *a)
+{
+    struct weir_out bytes = a->backlog;
+    memset(&a->backlog, 0, sizeof(a->backlog));
+    if (a->is_paused && a->upstream && exchange_unsent(a->call.request->exchange) <= worker->config->limits.high_water) {
+        a->is_paused = false;
+        egress_resume(a->upstream);
+    }
+    if (bytes.n)
+        feed(a, out_bytes(&bytes));
+    out_free(&bytes);
+    if (a->has_ended && !a->call.wait && a->state != ATTEMPT_OVER && !a->call.request->is_ending) {
+        decode_end(a);
+        deliver_flush(a->call.request);
+    }
+}
+
+static void on_end(void *arg, enum egress_result result, const char *message)
+{
+    struct attempt *a = arg;
+    struct request *r = a->call.request;
+    request_enter(r);
+    a->timing = egress_timing(a->upstream);
+    a->upstream = NULL;
+    a->has_ended = true;
+    a->result = result;
+    a->ended_cleanly = result == EGRESS_OK;
+    if (a->state == ATTEMPT_SENT || (a->state == ATTEMPT_STARTING && result))
+        fail_upstream(a, result ? result : EGRESS_PROTOCOL, result ? message : "it sent no answer");
+    else if (a->state == ATTEMPT_ERROR)
+        fail_with_status(a);
+    else if (a->state != ATTEMPT_OVER && !a->call.wait) {
+        decode_end(a);
+        deliver_flush(r);
+    }
+    request_arm(r);
+    request_leave(r);
+}
+
+const struct egress_ops attempt_egress_ops = { on_head, on_body, on_end };

@@ -1,0 +1,121 @@
+/* Host functions: what codecs write to the provider, chance and ids, digests, secrets. */
+#include "host.h"
+
+#include <stdio.h>
+
+#include "bytes.h"
+
+/* ---- towards the provider ---- */
+
+int host_http_request(struct weir_call *c, const char *method, struct weir_str path)
+{
+    struct attempt *a = c->attempt;
+    if (!a || !a->provider)
+        return -1;
+    const char *base = provider_base_url(a->provider);
+    size_t n = strlen(base);
+    while (n && base[n - 1] == '/')
+        n--;
+    a->method = method;
+    a->url = arena_printf(a->arena, "%.*s%.*s", (int)n, base, (int)path.n, path.p).p;
+    return a->url ? 0 : -1;
+}
+
+int host_http_header(struct weir_call *c, struct weir_str name, struct weir_str value)
+{
+    struct attempt *a = c->attempt;
+    struct header_item *h = a && http_is_token(name) && http_is_value(value) ? arena_alloc(a->arena, sizeof(*h)) : NULL;
+    if (!h)
+        return -1;
+    *h = (struct header_item){ a->headers, arena_copy(a->arena, name), arena_copy(a->arena, value) };
+    a->headers = h;
+    return 0;
+}
+
+int host_splice(struct weir_call *c, size_t offset, size_t n, struct weir_str replacement)
+{
+    struct attempt *a = c->attempt;
+    if (!a || !a->splices)
+        return -1;
+    splices_add(a->splices, offset, n, arena_copy(a->arena, replacement));
+    return a->splices->failed ? -1 : 0;
+}
+
+struct weir_str host_response_header(struct weir_call *c, struct weir_str name)
+{
+    const struct attempt *a = c->attempt;
+    for (uint32_t i = 0; a && i < a->n_response_headers; i++)
+        if (a->response_headers[i].name.n == name.n && strncasecmp(a->response_headers[i].name.p, name.p, name.n) == 0)
+            return a->response_headers[i].value;
+    return WEIR_NONE;
+}
+
+struct weir_out *host_out(struct weir_call *c)
+{
+    (void)c;
+    return scratch_out();
+}
+
+/* ---- chance ---- */
+
+uint64_t host_random(struct weir_call *c)
+{
+    uint64_t n = 0;
+    if (c)
+        return request_random(c->request);
+    bytes_random(&n, sizeof(n));
+    return n;
+}
+
+struct weir_str host_new_id(struct weir_call *c, const char *prefix)
+{
+    static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    char id[25] = { 0 };
+    for (int i = 0; i < 24; i += 8) {
+        uint64_t n = request_random(c->request);
+        for (int k = 0; k < 8; k++, n /= 62)
+            id[i + k] = digits[n % 62];
+    }
+    return arena_printf(c->arena, "%s%s", prefix, id);
+}
+
+/* ---- digests ---- */
+
+struct weir_str host_base64(struct weir_call *c, struct weir_str bytes, bool decode)
+{
+    struct weir_str out = WEIR_NONE;
+    if (!decode)
+        return bytes_base64_encode(c->arena, bytes, BYTES_BASE64_STD);
+    return bytes_base64_decode(c->arena, bytes, BYTES_BASE64_STD, &out) ? out : WEIR_NONE;
+}
+
+void host_sha256(struct weir_str bytes, uint8_t out[32])
+{
+    bytes_sha256(bytes, out);
+}
+
+void host_hmac_sha256(struct weir_str key, struct weir_str bytes, uint8_t out[32])
+{
+    bytes_hmac_sha256(key, bytes, out);
+}
+
+bool host_equal(const void *a, const void *b, size_t n)
+{
+    return bytes_equal((struct weir_str){ a, n }, (struct weir_str){ b, n });
+}
+
+/* ---- secrets: slots are positions in the configuration's table, from 1 ---- */
+
+uint32_t host_secret(struct weir_instance *inst, struct weir_str name)
+{
+    (void)inst;
+    for (uint32_t i = 0; i < worker->config->n_secrets; i++)
+        if (weir_eq(name, worker->config->secrets[i].name))
+            return i + 1;
+    return 0;
+}
+
+struct weir_str host_secret_value(uint32_t slot)
+{
+    return slot && slot <= worker->config->n_secrets ? worker->config->secrets[slot - 1].value : WEIR_NONE;
+}

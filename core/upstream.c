@@ -1,0 +1,297 @@
+/* What goes to the provider: method, URL, headers, credential, body; as spliced bytes or encoded anew.
+ *
+ * Everything is the attempt's. The key is added last, as a header of its own that no plugin ever sees.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "pipeline.h"
+
+enum { HEADERS_MAX = 96 };
+
+/* ---- headers ---- */
+
+static void add_header(struct attempt *a, struct weir_str name, struct weir_str value)
+{
+    struct header_item *h = arena_alloc(a->arena, sizeof(*h));
+    if (!h)
+        return;
+    *h = (struct header_item){ a->headers, name, value };
+    a->headers = h;
+}
+
+static bool has_header(const struct attempt *a, struct weir_str name)
+{
+    for (const struct header_item *h = a->headers; h; h = h->next)
+        if (h->name.n == name.n && strncasecmp(h->name.p, name.p, name.n) == 0)
+            return true;
+    return false;
+}
+
+static void drop_header(struct attempt *a, struct weir_str name)
+{
+    for (struct header_item **at = &a->headers; *at;) {
+        if ((*at)->name.n == name.n && strncasecmp((*at)->name.p, name.p, name.n) == 0)
+            *at = (*at)->next;
+        else
+            at = &(*at)->next;
+    }
+}
+
+static void set_header(struct attempt *a, struct weir_str name, struct weir_str value)
+{
+    drop_header(a, name);
+    add_header(a, name, value);
+}
+
+/* Never upward, whatever a codec's list says (contracts, section 3). */
+static bool stays_here(struct weir_str name)
+{
+    static const char *const names[] = { "authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization",
+                                         "host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+                                         "content-length", "content-type", "accept-encoding", "expect", NULL };
+    for (int i = 0; names[i]; i++)
+        if (weir_is(name, names[i]))
+            return true;
+    return config_matches("x-weir-*", name) || config_matches("x-stainless-*", name) || config_matches("proxy-*", name);
+}
+
+static void forward_headers(struct attempt *a)
+{
+    const struct request *r = a->call.request;
+    const char *const *patterns = a->is_same_dialect ? r->codec->plugin->codec.request_headers : NULL;
+    for (uint32_t i = 0; i < r->head->n_headers; i++) {
+        const struct http_header *h = &r->head->headers[i];
+        bool is_trace = weir_is(h->name, "traceparent") || weir_is(h->name, "tracestate");
+        bool passes = is_trace;
+        for (const char *const *p = patterns; p && *p && !passes; p++)
+            passes = config_matches(*p, h->name);
+        if (passes && !stays_here(h->name))
+            add_header(a, h->name, h->value);
+    }
+}
+
+static void configured_headers(struct attempt *a)
+{
+    for (uint32_t i = 0; i < a->provider->n_set_headers; i++) {
+        const struct http_header *h = &a->provider->set_headers[i];
+        if (h->value.p)
+            set_header(a, h->name, h->value);
+        else
+            drop_header(a, h->name);
+    }
+    for (const struct header_item *h = a->target->headers; h; h = h->next)
+        set_header(a, h->name, h->value);
+}
+
+/* ---- the credential ---- */
+
+static struct weir_str read_key_file(struct attempt *a, const char *path)
+{
+    char buf[8192];
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(buf, 1, sizeof(buf), f) : 0;
+    if (f)
+        fclose(f);
+    while (n && (buf[n - 1] == '\n' || buf[n - 1] == '\r' || buf[n - 1] == ' '))
+        n--;
+    return arena_copy(a->arena, (struct weir_str){ buf, n });
+}
+
+/* Keys take turns. One from a file is read for each attempt, so that a new one is heeded at once. */
+static struct weir_str choose_key(struct attempt *a)
+{
+    static uint32_t turn;
+    if (!a->provider->n_keys)
+        return WEIR_NONE;
+    const struct config_key_secret *k = &a->provider->keys[turn++ % a->provider->n_keys];
+    return k->file ? read_key_file(a, k->file) : k->value;
+}
+
+static struct weir_credential_place place_of(const struct config_provider *p)
+{
+    const struct weir_credential_place *own = &p->codec->codec.auth;
+    switch (p->auth) {
+    case CONFIG_AUTH_BEARER:
+        return (struct weir_credential_place){ "authorization", NULL, "Bearer " };
+    case CONFIG_AUTH_HEADER:
+        return (struct weir_credential_place){ p->auth_name ? p->auth_name : own->header, NULL, p->auth_prefix ? p->auth_prefix : "" };
+    case CONFIG_AUTH_QUERY:
+        return (struct weir_credential_place){ NULL, p->auth_name ? p->auth_name : "key", "" };
+    case CONFIG_AUTH_NONE:
+        return (struct weir_credential_place){ NULL, NULL, "" };
+    default:
+        return *own;
+    }
+}
+
+static void add_credential(struct attempt *a)
+{
+    struct weir_credential_place place = place_of(a->provider);
+    struct weir_str key = choose_key(a);
+    if (!key.n || !http_is_value(key))
+        return;
+    if (place.header) {
+        struct weir_str value = arena_printf(a->arena, "%s%.*s", place.prefix ? place.prefix : "", (int)key.n, key.p);
+        set_header(a, weir_cstr(place.header), value);
+    } else if (place.query) {
+        a->url = arena_printf(a->arena, "%s%c%s=%.*s", a->url, strchr(a->url, '?') ? '&' : '?', place.query, (int)key.n, key.p).p;
+    }
+}
+
+/* ---- the body ---- */
+
+static int fail_memory(struct attempt *a)
+{
+    a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_UNAVAILABLE,
+                                         .code = WEIR_LIT("overloaded"), .message = WEIR_LIT("Memory is short; try again.") };
+    return -1;
+}
+
+static const struct conversation *conversation_for(const struct attempt *a)
+{
+    return a->edits.own ? a->edits.own : a->call.request->conversation;
+}
+
+static bool codec_splice(struct attempt *a, const struct edit *e)
+{
+    struct request *r = a->call.request;
+    const struct weir_codec *codec = &r->codec->plugin->codec;
+    struct weir_edit edit = { .size = sizeof(edit), .kind = e->kind, .field = e->field, .value = e->value };
+    if (!codec->splice || e->kind > WEIR_EDIT_ASK_USAGE)
+        return e->kind == EDIT_REMOVE; /* nothing to remove: fine */
+    struct visit v = visit_enter(&a->call, r->codec, CRUMB_SPLICE, false);
+    int rc = codec->splice(r->codec->self, &a->call, r->codec_state, &edit);
+    visit_leave(&v);
+    return rc == 0;
+}
+
+static bool place_edits(struct attempt *a, const struct edit *list)
+{
+    struct weir_str body = a->call.request->conversation->view.body;
+    for (const struct edit *e = list; e; e = e->next)
+        if (!splices_place(a->splices, e, body) && !codec_splice(a, e))
+            return false;
+    return true;
+}
+
+static bool wants_usage_added(const struct attempt *a)
+{
+    const struct request *r = a->call.request;
+    return a->is_streaming && !r->wants_usage && !(r->route && r->route->usage_as_asked);
+}
+
+/* The client's bytes with the edits in them. false: an edit has no place there. */
+static bool splice_body(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    struct splices s = { .arena = a->arena };
+    struct edit ask = { .kind = WEIR_EDIT_ASK_USAGE };
+    a->splices = &s;
+    bool is_placed = place_edits(a, r->conversation->edits) && place_edits(a, a->edits.list);
+    if (is_placed && wants_usage_added(a))
+        codec_splice(a, &ask); /* a dialect that always tells it has no place for this */
+    a->splices = NULL;
+    return is_placed && splices_apply(&s, r->conversation->view.body, &a->body, &a->n_body) == 0;
+}
+
+static int encode_body(struct attempt *a)
+{
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    a->can_relay = a->is_same_dialect;
+    a->encoded = arena_zalloc(a->arena, sizeof(*a->encoded));
+    a->body = arena_alloc(a->arena, sizeof(*a->body));
+    if (!a->encoded || !a->body || !codec->encode_request)
+        return fail_memory(a);
+    struct visit v = visit_enter(&a->call, a->codec, CRUMB_ENCODE_REQUEST, false);
+    int rc = codec->encode_request(a->codec->self, &a->call, a->codec_state, &conversation_for(a)->view, a->encoded);
+    visit_leave(&v);
+    if (rc < 0)
+        return -1;
+    if (!out_complete(a->encoded))
+        return fail_memory(a);
+    *a->body = out_bytes(a->encoded);
+    a->n_body = 1;
+    return 0;
+}
+
+/* The target's own name for the model goes where the client wrote the asked one. */
+static int name_model(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    struct weir_str model = a->target->view.model;
+    struct weir_out name = { 0 };
+    json_put_str(&name, model);
+    struct weir_str json = out_bytes(&name);
+    int rc = 0;
+    if (!weir_eq(json, weir_field(&conversation_for(a)->view, WEIR_FIELD_MODEL)))
+        rc = attempt_edit_field(r->conversation, &a->edits, a->arena, WEIR_FIELD_MODEL, json);
+    out_free(&name);
+    return rc;
+}
+
+/* ---- all of it ---- */
+
+static int request_head(struct attempt *a)
+{
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    struct visit v = visit_enter(&a->call, a->codec, CRUMB_REQUEST_HEAD, false);
+    int rc = codec->request_head ? codec->request_head(a->codec->self, &a->call, a->codec_state, a->provider->entry) : -1;
+    visit_leave(&v);
+    return rc < 0 || !a->url ? -1 : 0;
+}
+
+int upstream_build(struct attempt *a)
+{
+    a->call.error.error_class = WEIR_ERROR_NONE;
+    if (name_model(a) < 0)
+        return fail_memory(a);
+    forward_headers(a);
+    if (request_head(a) < 0)
+        return -1;
+    set_header(a, WEIR_LIT("content-type"), WEIR_LIT("application/json"));
+    set_header(a, WEIR_LIT("accept-encoding"), WEIR_LIT("identity"));
+    if (!has_header(a, WEIR_LIT("user-agent")))
+        add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
+    configured_headers(a);
+    add_credential(a);
+    if (a->is_same_dialect && splice_body(a))
+        return 0;
+    return encode_body(a);
+}
+
+int upstream_send(struct attempt *a)
+{
+    struct http_header headers[HEADERS_MAX];
+    uint32_t n = 0;
+    for (const struct header_item *h = a->headers; h && n < HEADERS_MAX; h = h->next)
+        headers[n++] = (struct http_header){ h->name, h->value };
+    struct egress_request q = { .origin = &a->provider->origin, .method = a->method, .url = a->url, .headers = headers, .n_headers = n,
+                                .body = a->body, .n_body = a->n_body, .connect_ms = a->timeouts.ms[WEIR_TIMEOUT_CONNECT] };
+    a->upstream = egress_start(worker->egress, &q, &attempt_egress_ops, a);
+    a->started_us = a->last_byte_us = monotonic_us();
+    if (a->upstream)
+        return 0;
+    a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_CONNECT };
+    a->call.error.message = arena_printf(a->arena, "The provider \"%s\" can't be called: its base_url makes no sense, or memory is short.", a->provider->name);
+    return -1;
+}
+
+void upstream_error_default(struct weir_error *e, int status)
+{
+    static const struct {
+        int status;
+        uint16_t error_class;
+    } classes[] = { { 400, WEIR_ERROR_BAD_REQUEST },  { 401, WEIR_ERROR_AUTHENTICATION }, { 402, WEIR_ERROR_QUOTA },
+                    { 403, WEIR_ERROR_PERMISSION },   { 404, WEIR_ERROR_NOT_FOUND },      { 408, WEIR_ERROR_TIMEOUT },
+                    { 413, WEIR_ERROR_TOO_LARGE },    { 422, WEIR_ERROR_BAD_REQUEST },    { 429, WEIR_ERROR_RATE_LIMITED },
+                    { 503, WEIR_ERROR_OVERLOADED },   { 504, WEIR_ERROR_TIMEOUT },        { 529, WEIR_ERROR_OVERLOADED } };
+    e->error_class = status >= 500 ? WEIR_ERROR_SERVER : status < 400 ? WEIR_ERROR_BROKEN : WEIR_ERROR_BAD_REQUEST;
+    for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++)
+        if (classes[i].status == status)
+            e->error_class = classes[i].error_class;
+    e->message = status < 400 ? WEIR_LIT("The provider redirects, which weir does not follow; correct its base_url.")
+                              : WEIR_LIT("The provider answered with an error.");
+}
