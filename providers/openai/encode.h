@@ -1,0 +1,31 @@
+/* What the two rooms that write a request to a provider share. */
+#ifndef OPENAI_ENCODE_H
+#define OPENAI_ENCODE_H
+
+#include "openai.h"
+
+enum loss {
+    LOSS_THINKING = 1u << 0,
+    LOSS_IS_ERROR = 1u << 1,
+    LOSS_RESULT_IMAGE = 1u << 2,
+    LOSS_CACHE_MARK = 1u << 3,
+    LOSS_NAME = 1u << 4,
+};
+
+enum { NAME_MAX = 64, ID_MAX = 40 };
+
+struct encoding {
+    struct openai o;
+    struct openai_attempt *attempt;
+    const struct weir_conversation *c;
+    struct weir_out *out;
+    bool is_own; /* the client speaks this dialect too: nothing needs to be made fit */
+    uint32_t noted;
+};
+
+/* The name that a tool has at the provider. */
+struct weir_str openai_sent_name(struct encoding *x, struct weir_str name);
+void openai_put_member(struct encoding *x, const char *key, const char *value);
+void openai_put_messages(struct encoding *x);
+
+#endif

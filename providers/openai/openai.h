@@ -1,0 +1,144 @@
+/* What the rooms of the openai codec share. Nothing here is seen outside this folder.
+ *
+ *   request.c  ingress: the client's request -> conversation        splice.c  ingress: edits -> the client's bytes
+ *   encode.c   egress: conversation -> the provider's request       fields.c  one setting <-> its member on the wire
+ *   response.c egress: the provider's answer -> events              answer.c  ingress: events -> the client's answer
+ *   error.c    errors, both ways                                    openai.c  the descriptor
+ */
+#ifndef OPENAI_H
+#define OPENAI_H
+
+#include <weir/codec.h>
+
+#define OPENAI_DIALECT WEIR_LIT("openai")
+
+/* The options of a provider entry with `dialect: openai`. */
+struct openai_entry {
+    int32_t max_tokens_field; /* enum openai_max_tokens */
+    int32_t text_content;     /* enum openai_text_content */
+    bool can_stream_usage;
+    bool replays_reasoning;
+};
+enum openai_max_tokens { OPENAI_MAX_AUTO, OPENAI_MAX_COMPLETION_TOKENS, OPENAI_MAX_TOKENS };
+enum openai_text_content { OPENAI_TEXT_PARTS, OPENAI_TEXT_STRING };
+
+/* What every op needs at hand; lives on the op's stack. */
+struct openai {
+    const struct weir_host *host;
+    const struct weir_json_api *json;
+    struct weir_call *call;
+    bool failed; /* fail() or fail_json() was called */
+};
+
+static inline struct openai openai_begin(void *self, struct weir_call *call)
+{
+    const struct weir_host *host = self;
+    return (struct openai){ host, host->json, call, false };
+}
+
+/* ---- ingress ---- */
+
+struct openai_span {
+    uint32_t at, n;
+};
+
+/* A choice of a streamed answer, as it was told to the client. */
+struct openai_told {
+    struct openai_told *next;
+    uint32_t choice;
+    bool has_finish;
+    struct openai_told_tool *tools;
+    uint32_t n_tools;
+};
+struct openai_told_tool {
+    struct openai_told_tool *next;
+    uint32_t block, index;
+    bool has_arguments, is_custom;
+};
+
+/* Ingress state; lifetime: request. */
+struct openai_client {
+    /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
+    struct openai_span fields[WEIR_FIELD_COUNT];
+    struct openai_span stream_options;
+    uint32_t messages_at; /* behind the '[' */
+    /* The answer */
+    struct weir_str head; /* `data: {"id":…,"model":…,` of every chunk */
+    struct openai_told first, *last;
+    bool wants_usage, is_done;
+    struct weir_usage usage;
+};
+
+int openai_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
+int openai_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);
+int openai_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,
+                        struct weir_out *out);
+int openai_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
+                         struct weir_out *out);
+int openai_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                        struct weir_out *out);
+int openai_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
+
+/* ---- egress ---- */
+
+/* A tool name that the provider would not take, and what it is called there. */
+struct openai_alias {
+    struct openai_alias *next;
+    struct weir_str name, sent;
+};
+
+struct openai_tool {
+    uint32_t index, block; /* index: as the provider numbers it */
+    uint32_t id_hash;      /* servers exist that give every call index 0: then the id tells them apart */
+    bool is_open;
+};
+
+/* A choice of the provider's answer. */
+struct openai_choice {
+    uint32_t n_blocks;   /* begun so far */
+    uint32_t open_block; /* of open_kind */
+    uint16_t open_kind;  /* text, thinking, refusal or audio that is open; 0: none */
+    bool is_seen, has_finish, has_tools;
+    struct openai_tool *tools;
+    uint32_t n_tools, cap_tools;
+};
+
+/* Egress state; lifetime: attempt. */
+struct openai_attempt {
+    const struct openai_entry *entry; /* NULL: the defaults */
+    struct openai_alias *aliases;
+    struct openai_choice first;       /* choice 0 … */
+    struct openai_choice *more;       /* … and the others */
+    uint32_t n_more;
+    bool is_begun; /* the flags below are known */
+    bool has_many, hides_usage;
+    bool has_started, has_ended;
+};
+
+int openai_request_head(void *self, struct weir_call *call, void *state, const void *entry);
+int openai_encode_request(void *self, struct weir_call *call, void *state, const struct weir_conversation *conversation,
+                          struct weir_out *out);
+int openai_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame);
+int openai_decode_end(void *self, struct weir_call *call, void *state, bool clean);
+int openai_decode_error(void *self, struct weir_call *call, void *state, int status, struct weir_str body,
+                        struct weir_error *error);
+
+/* ---- shared ---- */
+
+/* How a setting is called on the wire; NULL: the dialect has none. model decides between the two names of the limit. */
+const char *openai_field_key(enum weir_field f, struct weir_str model, const struct openai_entry *entry);
+/* The setting's value as the dialect writes it. */
+void openai_put_field(struct openai *o, struct weir_out *out, enum weir_field f, struct weir_str value);
+
+/* What `error` (the value of an error member, of any shape) says. r stands before it; consumes it. */
+void openai_read_error(struct openai *o, struct weir_json *r, struct weir_error *error);
+/* Puts the error into the class that its words and status tell. */
+void openai_classify(struct weir_error *error, int status, struct weir_str type);
+/* {"message":…,"type":…,"param":…,"code":…} */
+void openai_put_error(struct openai *o, struct weir_out *out, const struct weir_error *error);
+/* A part of the request gets lost on its way to this dialect: what, for the record. */
+void openai_note_loss(struct openai *o, const char *what);
+/* "unsupported", with a sentence. Returns -1. */
+int openai_unsupported(struct openai *o, const char *param, const char *message);
+
+#endif

@@ -1,0 +1,33 @@
+/* What the two rooms that read a client's request share. */
+#ifndef OPENAI_REQUEST_H
+#define OPENAI_REQUEST_H
+
+#include "openai.h"
+
+struct reading {
+    struct openai o;
+    struct openai_client *client;
+    struct weir_json *r;
+    struct weir_str body;
+    struct weir_str safety_identifier, safety_member;
+    uint32_t n_messages;
+    bool has_model, has_user, has_new_limit;
+};
+
+/* A 400 about this field. */
+void openai_fail_at(struct reading *x, struct weir_str param, const char *message);
+bool openai_is_inside(const struct reading *x, struct weir_str s);
+/* `"key":value` as it stands; nothing if the key was written with escapes. */
+struct weir_str openai_member_of(const struct reading *x, struct weir_str key, struct weir_str raw);
+void openai_add_ext(struct reading *x, struct weir_str path, struct weir_str key, struct weir_str raw);
+/* {first … last} as it stands in the body, from its first key and its last value; n 0 if that can't be told. */
+struct weir_str openai_object_of(struct reading *x, struct weir_str first, struct weir_str last);
+/* The value of "messages", whose key this is. */
+void openai_read_messages(struct reading *x, struct weir_str key);
+
+static inline bool took_null(struct weir_json *r, const struct weir_json_api *j)
+{
+    return j->peek(r) == WEIR_JSON_NULL && j->null(r);
+}
+
+#endif
