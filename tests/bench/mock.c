@@ -41,7 +41,7 @@ struct conn {
     size_t needed; /* bytes of the request in `in`, once its head is known */
     const struct script *script;
     uint64_t due_ns, pace_ns;
-    unsigned events_left;
+    unsigned events_left; /* steps still to come */
     size_t heap_at;
 };
 
@@ -305,7 +305,7 @@ static void stream_start(struct conn *c, const struct request *r, const char *mo
         return;
     }
     c->script = &answers.scripts[asks_for_usage(r) ? 1 : 0];
-    c->events_left = events - 4; /* beside the two of the opening and the two of the ending */
+    c->events_left = events - 3; /* steps: all content but the first, which the opening has, and the ending */
     c->pace_ns = (uint64_t)pace_ms * 1000000u;
     c->due_ns = now_ns() + c->pace_ns;
     c->is_streaming = true;
