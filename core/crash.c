@@ -126,7 +126,8 @@ static void put_backtrace(char *buf, size_t n, const struct shm_slot *slot)
 {
     struct shm_text t = { buf, n, 0 };
     buf[0] = 0;
-    for (uint32_t i = 0; i < slot->crash.n_frames && i < SHM_FRAMES; i++)
+    bool is_written = atomic_load(&slot->crash.signal) != 0;
+    for (uint32_t i = 0; is_written && i < slot->crash.n_frames && i < SHM_FRAMES; i++)
         put_frame(&t, slot, slot->crash.frames[i]);
 }
 
@@ -167,7 +168,7 @@ void crash_report(uint32_t slot_number, pid_t pid, int status, const char *cause
     snprintf(number, sizeof number, "%u", slot_number);
     LOG_ERROR("worker.crash", "slot", number, "pid", process, "plugin", plugin, "hook",
               crumb_hook_name((enum crumb_hook)crumb->hook), "request", crumb->request, "principal", crumb->principal,
-              "signal", end, "cause", cause ? cause : "crash", "backtrace", backtrace_text);
+              "signal", end, "cause", cause ? cause : is_own_fault(slot, status, NULL) ? "crash" : "killed", "backtrace", backtrace_text);
     metric_add(metric_declare("worker_crashes_total", "", "Workers that ended without being asked to.", METRIC_COUNTER), 1);
     if (crumb->plugin != 0 && is_own_fault(slot, status, cause))
         fault_record(plugin, crumb->principal, unix_ms());

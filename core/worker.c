@@ -380,6 +380,7 @@ static int settle(const struct worker_start *start)
         shm_use_slot(start->slot);
         log_set_worker((int)start->slot);
     }
+    crash_note_modules(); /* again when the plugins are loaded */
     return crash_handler_install();
 }
 
