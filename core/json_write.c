@@ -166,10 +166,11 @@ void json_array_end(struct weir_out *w)
 
 /* --- Strings ------------------------------------------------------------------------------------------------------ */
 
-static void write_escaped(struct weir_out *w, const char *p, size_t n)
+/* Bytes that are no UTF-8 are replaced one by one: slower, and nobody's normal case. */
+static void write_repaired(struct weir_out *w, const char *p, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        size_t run = text_clean_prefix(p + i, n - i), taken = 1;
+        size_t run = text_clean_prefix(p + i, n - i), taken = 0;
         char *to = out_reserve(w, run + 6);
         if (!to)
             return;
@@ -179,6 +180,23 @@ static void write_escaped(struct weir_out *w, const char *p, size_t n)
         if (i < n)
             w->n += text_escape_one(to + run, p + i, n - i, &taken);
         i += taken;
+    }
+}
+
+static void write_escaped(struct weir_out *w, const char *p, size_t n)
+{
+    if (!utf8_valid(p, n)) {
+        write_repaired(w, p, n);
+        return;
+    }
+    while (n > 0) {
+        size_t taken, room = n + n / 16 + TEXT_ESCAPE_ROOM;
+        char *to = out_reserve(w, room);
+        if (!to)
+            return;
+        w->n += text_escape_valid(to, room, p, n, &taken);
+        p += taken;
+        n -= taken;
     }
 }
 

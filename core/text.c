@@ -3,6 +3,7 @@
 #include "text.h"
 
 #include "scan.h"
+#include "scan_avx2.h"
 
 #define REPLACEMENT 0xfffdu
 
@@ -64,15 +65,37 @@ static size_t unescape_unicode(char *to, const char *p, size_t n, size_t *taken)
     return utf8_put(to, code);
 }
 
+static const char unescaped[256] = { ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+                                     ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t' };
+
 size_t text_unescape_one(char to[4], const char *p, size_t n, size_t *taken)
 {
-    static const char plain[] = { ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-                                  ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t' };
     if (p[1] == 'u')
         return unescape_unicode(to, p, n, taken);
-    to[0] = plain[(unsigned char)p[1]];
+    to[0] = unescaped[(unsigned char)p[1]];
     *taken = 2;
     return 1;
+}
+
+/* Copies up to the next backslash. `to` never overtakes `p`, so a whole chunk fits wherever one is left to read. */
+static void copy_run(char **to, const char **from, const char *end)
+{
+    const char *p = *from;
+    char *at = *to;
+    for (; end - p >= SCAN_WIDTH; p += SCAN_WIDTH, at += SCAN_WIDTH) {
+        scan_chunk c = scan_load(p);
+        scan_mask mask = scan_backslash(c);
+        scan_store(at, c);
+        if (mask) {
+            *from = p + scan_first(mask);
+            *to = at + scan_first(mask);
+            return;
+        }
+    }
+    while (p < end && *p != '\\')
+        *at++ = *p++;
+    *from = p;
+    *to = at;
 }
 
 size_t text_unescape(char *to, const char *p, size_t n)
@@ -81,26 +104,12 @@ size_t text_unescape(char *to, const char *p, size_t n)
         return 0;
     const char *end = p + n;
     char *at = to;
-    while (p < end) {
-        /* `at` never overtakes p, so a whole chunk fits behind it as long as one is left to read. */
-        if (end - p >= SCAN_WIDTH) {
-            scan_chunk c = scan_load(p);
-            scan_mask mask = scan_backslash(c);
-            scan_store(at, c);
-            size_t run = mask ? scan_first(mask) : SCAN_WIDTH;
-            p += run;
-            at += run;
-            if (!mask)
-                continue;
-        } else if (*p != '\\') {
-            *at++ = *p++;
-            continue;
-        }
-        size_t taken;
-        char one[4];
-        size_t made = text_unescape_one(one, p, (size_t)(end - p), &taken);
-        for (size_t i = 0; i < made; i++)
-            *at++ = one[i];
+    for (copy_run(&at, &p, end); p < end; copy_run(&at, &p, end)) {
+        size_t taken = 2;
+        if (p[1] != 'u')
+            *at++ = unescaped[(unsigned char)p[1]];
+        else
+            at += unescape_unicode(at, p, (size_t)(end - p), &taken);
         p += taken;
     }
     return (size_t)(at - to);
@@ -225,6 +234,32 @@ size_t text_escape_one(char *to, const char *p, size_t n, size_t *taken)
     return 6;
 }
 
+size_t text_escape_valid(char *to, size_t room, const char *p, size_t n, size_t *taken)
+{
+    const char *from = p, *end = p + n;
+    char *at = to, *full = to + room - TEXT_ESCAPE_ROOM;
+    while (p < end && at <= full) {
+        if (end - p >= SCAN_WIDTH) {
+            scan_chunk c = scan_load(p);
+            scan_mask mask = scan_special(c);
+            size_t run = mask ? scan_first(mask) : SCAN_WIDTH;
+            scan_store(at, c);
+            p += run;
+            at += run;
+            if (!mask)
+                continue;
+        } else if (!scan_is_special(*p)) {
+            *at++ = *p++;
+            continue;
+        }
+        size_t one;
+        at += text_escape_one(at, p, 1, &one);
+        p++;
+    }
+    *taken = (size_t)(p - from);
+    return (size_t)(at - to);
+}
+
 static size_t escaped_length(const char *p, size_t n)
 {
     size_t length = 0;
@@ -265,6 +300,10 @@ size_t utf8_valid_prefix(const char *text, size_t n)
 {
     if (!n)
         return 0;
+#if SCAN_HAS_AVX2
+    if (n >= 32 && scan_avx2() && scan_avx2_utf8(text, n))
+        return n;
+#endif
     const char *p = text, *end = text + n;
     while (p < end) {
         if ((unsigned char)*p >= 0x80) {

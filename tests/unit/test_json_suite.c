@@ -329,3 +329,70 @@ TEST(every_byte_at_every_place_of_a_string)
     }
     arena_free(a);
 }
+
+/* --- Strings against a slow reference ----------------------------------------------------------------------------- */
+
+/* How long the string is that begins at p, its quotes included; 0 if it is none. */
+static size_t reference_string(const char *p, size_t n)
+{
+    size_t i = 1;
+    while (i < n && p[i] != '"') {
+        size_t length = 1;
+        if ((unsigned char)p[i] < 0x20)
+            return 0;
+        if (p[i] == '\\')
+            length = i + 1 < n && p[i + 1] == 'u' ? 6 : 2;
+        if (i + length > n || (length == 2 && !memchr("\"\\/bfnrt", p[i + 1], 9)))
+            return 0;
+        for (size_t digit = 2; digit < length; digit++) {
+            if (!memchr("0123456789abcdefABCDEF", p[i + digit], 22))
+                return 0;
+        }
+        i += length;
+    }
+    return i < n ? i + 1 : 0;
+}
+
+static unsigned next_random(unsigned *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+/* Mostly valid escapes in every order and at every place of a block, and now and then something wrong. */
+static size_t random_string(char *p, size_t size, unsigned *state)
+{
+    static const char *const pieces[] = { "a",    "abcdefgh", "\\\\",    "\\\"",    "\\n",   "\\u00e9", "\\ud83d\\uDE00",
+                                          "\\/", "\\\\\\\"", "\\\\\\\\", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" };
+    static const char *const wrong[] = { "\\", "\"", "\\x", "\\u12g4", "\x01", "\\u", "\\0" };
+    size_t n = 0, until = next_random(state) % (size - 80);
+    p[n++] = '"';
+    while (n < until) {
+        bool is_wrong = next_random(state) % 150 == 0;
+        const char *piece = is_wrong ? wrong[next_random(state) % 7] : pieces[next_random(state) % 11];
+        memcpy(p + n, piece, strlen(piece));
+        n += strlen(piece);
+    }
+    if (next_random(state) % 8)
+        p[n++] = '"';
+    return n;
+}
+
+TEST(strings_agree_with_a_slow_reference)
+{
+    struct arena *a = arena_new();
+    unsigned state = 7, valid = 0;
+    for (int round = 0; round < 40000; round++) {
+        char p[600];
+        size_t n = random_string(p, sizeof p, &state), length = reference_string(p, n);
+        struct weir_str bytes = { p, n };
+        CHECK(json_valid(a, bytes, WEIR_JSON_STRING) == (length == n));
+        struct weir_json *r = json_open(a, bytes);
+        struct weir_text text;
+        if (json_read_text(r, &text))
+            CHECK_INT(text.n + 2, length);
+        valid += length == n;
+    }
+    CHECK(valid > 5000 && valid < 35000);
+    arena_free(a);
+}

@@ -153,6 +153,29 @@ TEST(utf8_agrees_with_the_standard)
     }
 }
 
+/* The same around the borders of the blocks in which long texts are checked, between ASCII and between other characters. */
+TEST(utf8_agrees_in_long_texts)
+{
+    static const unsigned char interesting[] = { 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2,
+                                                 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5 };
+    static const size_t places[] = { 0, 29, 30, 31, 60, 61, 62, 63, 92, 126 };
+    static const char *const around[] = { "aaaaaaaaaaaa", "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9",
+                                          "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac" };
+    enum { COUNT = sizeof interesting, SIZE = 130 };
+    for (unsigned i = 0; i < COUNT * COUNT * COUNT * COUNT; i += 1 + i % 7) {
+        char p[4] = { (char)interesting[i % COUNT], (char)interesting[i / COUNT % COUNT],
+                      (char)interesting[i / COUNT / COUNT % COUNT], (char)interesting[i / COUNT / COUNT / COUNT] };
+        char text[SIZE + 12];
+        for (size_t at = 0; at < sizeof text; at += 12)
+            memcpy(text + at, around[i % 3], at + 12 <= sizeof text ? 12 : sizeof text - at);
+        size_t place = places[i % 10];
+        memcpy(text + place, p, sizeof p);
+        for (size_t n = place + 1; n <= place + 5; n++)
+            CHECK(utf8_valid(text, n) == reference_valid((unsigned char *)text, n));
+        CHECK(utf8_valid(text, SIZE) == reference_valid((unsigned char *)text, SIZE));
+    }
+}
+
 TEST(utf8_names_the_broken_byte)
 {
     char text[80];
