@@ -270,8 +270,7 @@ static void cut_wire(struct script *s, size_t at, enum script_ending ending)
     if (at >= s->wire.n)
         return;
     s->wire.n = at;
-    while (s->n_steps > 0 && s->steps[s->n_steps - 1].end >= at
-           && (s->n_steps == 1 || s->steps[s->n_steps - 2].end >= at))
+    while (s->n_steps > 0 && (s->n_steps == 1 ? at == 0 : s->steps[s->n_steps - 2].end >= at))
         s->n_steps--;
     if (s->n_steps > 0 && s->steps[s->n_steps - 1].end > at)
         s->steps[s->n_steps - 1].end = at;
