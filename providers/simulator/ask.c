@@ -1,5 +1,5 @@
-/* Reads a request of one of three dialects into one shape. Each object is walked once; what the simulator has no use for
- * is passed over. The ask owns its decoded texts; its spans belong to the connection that received the body. */
+/* Reads a request of one of three dialects into one shape. Each object is walked once; what the simulator has no use
+ * for is passed over. The ask owns its decoded texts; its spans belong to the connection that received the body. */
 #include "ask.h"
 
 #include <stdlib.h>
@@ -233,7 +233,8 @@ static void anthropic_member(struct ask *a, struct span key, struct span value)
     else if (span_is(key, "output_config"))
         a->schema = span_get(span_get(value, "format"), "schema");
     else if (span_is(key, "thinking"))
-        a->wants_thinking = span_says(span_get(value, "type"), "enabled") || span_says(span_get(value, "type"), "adaptive");
+        a->wants_thinking =
+            span_says(span_get(value, "type"), "enabled") || span_says(span_get(value, "type"), "adaptive");
     else if (span_is(key, "stream"))
         a->is_stream = span_true(value);
     else if (span_is(key, "max_tokens"))

@@ -1,4 +1,5 @@
-/* The buffer everything in the simulator is written into. Its owner frees it; nobody keeps pointers into it while it grows. */
+/* The buffer everything in the simulator is written into. Its owner frees it; nobody keeps pointers into it while it
+ * grows. */
 #include "buf.h"
 
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* A growing byte buffer with a sticky failure: writers don't check each step, the owner looks at `failed` once at the end. */
+/* A growing byte buffer with a sticky failure: writers don't check each step, the owner looks at `failed` once at the
+ * end. */
 #ifndef SIMULATOR_BUF_H
 #define SIMULATOR_BUF_H
 

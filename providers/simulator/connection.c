@@ -1,5 +1,5 @@
-/* One connection of the simulator: reads a request, lets handle.c compose the script, plays it with timers, and stays open
- * for the next one. It never blocks: what the socket does not take waits for it to be writable.
+/* One connection of the simulator: reads a request, lets handle.c compose the script, plays it with timers, and stays
+ * open for the next one. It never blocks: what the socket does not take waits for it to be writable.
  *
  *   READ ──request──▶ PLAY ──script over──▶ READ | LINGER (FIN sent, waiting for the peer) | closed (RST)
  *                       └──stall──▶ STALL (until the peer leaves or an hour has passed)
@@ -145,11 +145,12 @@ static void on_more(void *arg)
     read_request(c);
 }
 
-/* What follows the request in the buffer is the beginning of the next one; it is read from the loop, so that a long row of
- * requests in one buffer is no recursion. */
+/* What follows the request in the buffer is the beginning of the next one; it is read from the loop, so that a long row
+ * of requests in one buffer is no recursion. */
 static void next_request(struct connection *c)
 {
-    size_t used = c->head.is_chunked ? c->chunks.in : c->head.n + (size_t)(c->head.content_length > 0 ? c->head.content_length : 0);
+    size_t used = c->head.is_chunked ? c->chunks.in
+                                     : c->head.n + (size_t)(c->head.content_length > 0 ? c->head.content_length : 0);
     size_t left = c->in.n - used;
     if (left)
         memmove(c->in.p, c->in.p + used, left);
@@ -336,7 +337,8 @@ static void receive(struct connection *c)
         read_request(c);
 }
 
-/* While an answer plays nothing is read: bytes of a next request wait in the socket, an end of file ends the connection. */
+/* While an answer plays nothing is read: bytes of a next request wait in the socket, an end of file ends the
+ * connection. */
 static void look_at_peer(struct connection *c)
 {
     char byte;

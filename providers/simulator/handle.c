@@ -62,8 +62,10 @@ static void write_status(struct script *s, const struct wire *w, const struct kn
     int status = (int)k->status;
     if (k->html) {
         status = knob_is_set(k->status) ? status : 502;
-        buf_print(&body, "<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n<center><h1>%d</h1></center>\r\n"
-                         "<hr><center>simulator</center>\r\n</body>\r\n</html>\r\n", status, status);
+        buf_print(&body,
+                  "<html>\r\n<head><title>%d</title></head>\r\n<body>\r\n<center><h1>%d</h1></center>\r\n"
+                  "<hr><center>simulator</center>\r\n</body>\r\n</html>\r\n",
+                  status, status);
         script_whole(s, status, "text/html", &body, k->ttft, is_closing);
     } else {
         snprintf(message, sizeof(message), "The simulator was asked to answer with status %d.", status);
@@ -85,7 +87,8 @@ static void write_whole(struct script *s, const struct wire *w, const struct ans
     for (uint32_t i = 0; i < a->n; i++)
         longest = a->replies[i].tokens_out > longest ? a->replies[i].tokens_out : longest;
     w->whole(&body, a);
-    script_whole(s, good_status(a->knobs), "application/json", &body, a->knobs->ttft + longest * a->knobs->pace, is_closing);
+    script_whole(s, good_status(a->knobs), "application/json", &body, a->knobs->ttft + longest * a->knobs->pace,
+                 is_closing);
     buf_free(&body);
 }
 
@@ -111,7 +114,9 @@ static void write_answer(struct script *s, const struct wire *w, const struct as
     }
     a->ask = ask;
     a->knobs = s->knobs;
-    a->n = ask->n < 1 || ask->dialect == ASK_ANTHROPIC ? 1 : ask->n > REPLY_CHOICES_MAX ? REPLY_CHOICES_MAX : (uint32_t)ask->n;
+    a->n = ask->n < 1 || ask->dialect == ASK_ANTHROPIC ? 1
+           : ask->n > REPLY_CHOICES_MAX                ? REPLY_CHOICES_MAX
+                                                       : (uint32_t)ask->n;
     reply_head_make(&a->head, ask, s->knobs, x->now_ms, x->serial);
     for (uint32_t i = 0; i < a->n; i++)
         reply_make(&a->replies[i], ask, s->knobs, i);
@@ -132,9 +137,9 @@ static void write_answer(struct script *s, const struct wire *w, const struct as
 /* From the weakest to the strongest word: the entry's defaults, the model's name, the header, the body. */
 static bool read_knobs(struct knobs *k, const struct ask *ask, const struct http_head *head, struct buf *problem)
 {
-    return knobs_read_model(k, ask->model.p, ask->model.n, problem)
-           && knobs_read(k, head->simulate.p, head->simulate.n, problem)
-           && knobs_read(k, ask->told.p, ask->told.n, problem);
+    return knobs_read_model(k, ask->model.p, ask->model.n, problem) &&
+           knobs_read(k, head->simulate.p, head->simulate.n, problem) &&
+           knobs_read(k, ask->told.p, ask->told.n, problem);
 }
 
 static void write_for(struct script *s, struct knobs *k, const struct handle_context *x, const struct http_head *head,
@@ -160,8 +165,10 @@ void handle_request(struct script *s, struct knobs *k, const struct handle_conte
     if (!w && ends_with(head->path, "/models"))
         write_models(s, head->is_closing);
     else if (!w)
-        refuse(s, &wire_openai, 404, "The simulator has no such path; it answers …/chat/completions, …/messages and "
-                                     "…:generateContent.", head->is_closing);
+        refuse(s, &wire_openai, 404,
+               "The simulator has no such path; it answers …/chat/completions, …/messages and "
+               "…:generateContent.",
+               head->is_closing);
     else if (!span_is(head->method, "POST"))
         refuse(s, w, 405, "The simulator answers POST here.", head->is_closing);
     else if (!span_valid(body.p, body.n, &document))

@@ -1,4 +1,5 @@
-/* Parses heads and chunked bodies of requests to the simulator. Strict where laxness could make two readers disagree. */
+/* Parses heads and chunked bodies of requests to the simulator. Strict where laxness could make two readers disagree.
+ */
 #include "http.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The simulator's knobs: one table, so that a name is known here or nowhere. Values are copied into the struct; a knob that
- * isn't known is refused, because a misspelt fault that never happens makes a test pass that should not. */
+/* The simulator's knobs: one table, so that a name is known here or nowhere. Values are copied into the struct; a knob
+ * that isn't known is refused, because a misspelt fault that never happens makes a test pass that should not. */
 #include "knobs.h"
 
 #include <ctype.h>
@@ -73,11 +73,26 @@ static const struct {
 void knobs_init(struct knobs *k)
 {
     *k = (struct knobs){
-        .head = 0, .ttft = 300, .pace = 20, .tokens = 60, .calls = 1, .rounds = 1,
-        .status = KNOB_OFF, .stall_after = KNOB_OFF, .error_event = KNOB_OFF, .garble = KNOB_OFF,
-        .wrong_chunk = KNOB_OFF, .cut_utf8 = KNOB_OFF, .split_utf8 = KNOB_OFF, .bad_utf8 = KNOB_OFF,
-        .rst_after = KNOB_OFF, .fin_after = KNOB_OFF, .truncate = KNOB_OFF, .rst_at = KNOB_OFF,
-        .fin_at = KNOB_OFF, .split = KNOB_OFF,
+        .head = 0,
+        .ttft = 300,
+        .pace = 20,
+        .tokens = 60,
+        .calls = 1,
+        .rounds = 1,
+        .status = KNOB_OFF,
+        .stall_after = KNOB_OFF,
+        .error_event = KNOB_OFF,
+        .garble = KNOB_OFF,
+        .wrong_chunk = KNOB_OFF,
+        .cut_utf8 = KNOB_OFF,
+        .split_utf8 = KNOB_OFF,
+        .bad_utf8 = KNOB_OFF,
+        .rst_after = KNOB_OFF,
+        .fin_after = KNOB_OFF,
+        .truncate = KNOB_OFF,
+        .rst_at = KNOB_OFF,
+        .fin_at = KNOB_OFF,
+        .split = KNOB_OFF,
     };
 }
 
@@ -152,8 +167,8 @@ static bool read_header(struct knobs *k, const char *value)
     memcpy(k->headers[k->n_headers].name, value, name_n);
     k->headers[k->n_headers].name[name_n] = '\0';
     memcpy(k->headers[k->n_headers].value, colon, value_n + 1);
-    if (!is_token(k->headers[k->n_headers].name) || strcasecmp(k->headers[k->n_headers].name, "content-length") == 0
-        || strcasecmp(k->headers[k->n_headers].name, "transfer-encoding") == 0)
+    if (!is_token(k->headers[k->n_headers].name) || strcasecmp(k->headers[k->n_headers].name, "content-length") == 0 ||
+        strcasecmp(k->headers[k->n_headers].name, "transfer-encoding") == 0)
         return false;
     k->n_headers++;
     return true;
@@ -175,21 +190,21 @@ static bool set_knob(struct knobs *k, const char *name, const char *value, bool 
         return refuse(problem, name, "is not known");
     char *field = (char *)k + knob->offset;
     switch (knob->type) {
-    case KNOB_FLAG:
-        *(bool *)(void *)field = !has_value || strcmp(value, "0") != 0;
-        return true;
+    case KNOB_FLAG: *(bool *)(void *)field = !has_value || strcmp(value, "0") != 0; return true;
     case KNOB_COUNT:
         if (!has_value)
             value = "1";
-        return read_number(knob, value, (int64_t *)(void *)field) || refuse(problem, name, "has a value out of its range");
+        return read_number(knob, value, (int64_t *)(void *)field) ||
+               refuse(problem, name, "has a value out of its range");
     case KNOB_DURATION:
-        return read_number(knob, value, (int64_t *)(void *)field)
-               || refuse(problem, name, "must be a time like 20ms or 1.5s");
+        return read_number(knob, value, (int64_t *)(void *)field) ||
+               refuse(problem, name, "must be a time like 20ms or 1.5s");
     case KNOB_STRING:
-        return read_string(field, (size_t)knob->max, has_value ? value : "any")
-               || refuse(problem, name, "has a value that is too long");
+        return read_string(field, (size_t)knob->max, has_value ? value : "any") ||
+               refuse(problem, name, "has a value that is too long");
     case KNOB_HEADER:
-        return read_header(k, value) || refuse(problem, name, "must be name:value, at most 8 times, and not a framing header");
+        return read_header(k, value) ||
+               refuse(problem, name, "must be name:value, at most 8 times, and not a framing header");
     }
     return false;
 }

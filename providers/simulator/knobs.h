@@ -1,5 +1,5 @@
-/* What a caller may tell the simulator: `ttft=500ms&pace=20ms&status=429`. README.md has the table for users, knobs.c the
- * same table for the program. */
+/* What a caller may tell the simulator: `ttft=500ms&pace=20ms&status=429`. README.md has the table for users, knobs.c
+ * the same table for the program. */
 #ifndef SIMULATOR_KNOBS_H
 #define SIMULATOR_KNOBS_H
 
@@ -21,11 +21,11 @@ struct knobs {
     bool json_answer, refusal, no_usage;
     /* faults; KNOB_OFF: none */
     int64_t status;
-    int64_t stall_after, error_event;   /* events */
-    int64_t garble, wrong_chunk;        /* the Nth event or chunk, from 1 */
+    int64_t stall_after, error_event; /* events */
+    int64_t garble, wrong_chunk;      /* the Nth event or chunk, from 1 */
     int64_t cut_utf8, split_utf8, bad_utf8;
     int64_t rst_after, fin_after, truncate; /* bytes of the body */
-    int64_t rst_at, fin_at;             /* bytes on the wire */
+    int64_t rst_at, fin_at;                 /* bytes on the wire */
     int64_t split;
     bool no_head, no_body, no_done, html;
     /* form of a stream */
@@ -37,7 +37,8 @@ struct knobs {
 };
 
 void knobs_init(struct knobs *k);
-/* Reads `name=value&…` (white space separates too) over what stands in k. false: *problem says what is wrong, as one sentence. */
+/* Reads `name=value&…` (white space separates too) over what stands in k. false: *problem says what is wrong, as one
+ * sentence. */
 bool knobs_read(struct knobs *k, const char *p, size_t n, struct buf *problem);
 /* What a model's name says: a preset ("slow"), and what follows its '?'. */
 bool knobs_read_model(struct knobs *k, const char *p, size_t n, struct buf *problem);

@@ -175,8 +175,11 @@ static void apply_finish(struct reply *r, const struct knobs *k)
     static const struct {
         const char *word;
         enum reply_finish finish;
-    } words[] = { { "stop", REPLY_STOP },          { "length", REPLY_LENGTH },   { "tool_calls", REPLY_CALLS },
-                  { "content_filter", REPLY_FILTER }, { "refusal", REPLY_REFUSAL } };
+    } words[] = { { "stop", REPLY_STOP },
+                  { "length", REPLY_LENGTH },
+                  { "tool_calls", REPLY_CALLS },
+                  { "content_filter", REPLY_FILTER },
+                  { "refusal", REPLY_REFUSAL } };
     if (!k->finish[0])
         return;
     r->native_finish = k->finish;

@@ -1,5 +1,6 @@
 /* Walks a schema and writes one value that fits it: all properties, one array element (or minItems), constants as they
- * stand. References are followed within the document; depth and size are bounded, so a schema that contains itself ends. */
+ * stand. References are followed within the document; depth and size are bounded, so a schema that contains itself
+ * ends. */
 #include "sample.h"
 
 #include <stdlib.h>
@@ -105,11 +106,16 @@ static void write_number(struct sample *s, struct span schema, bool is_integer)
 static const char *format_example(struct span format)
 {
     static const char *const examples[][2] = {
-        { "date", "2026-11-23" },          { "date-time", "2026-11-23T10:30:00Z" },
-        { "time", "10:30:00Z" },           { "email", "ada@example.com" },
-        { "uri", "https://example.com/a" }, { "uuid", "3f2b6c1e-8a4d-4c6b-9e57-1d2a3b4c5d6e" },
-        { "ipv4", "192.0.2.7" },           { "hostname", "host.example.com" },
-        { "duration", "PT15M" },           { "ipv6", "2001:db8::7" },
+        { "date", "2026-11-23" },
+        { "date-time", "2026-11-23T10:30:00Z" },
+        { "time", "10:30:00Z" },
+        { "email", "ada@example.com" },
+        { "uri", "https://example.com/a" },
+        { "uuid", "3f2b6c1e-8a4d-4c6b-9e57-1d2a3b4c5d6e" },
+        { "ipv4", "192.0.2.7" },
+        { "hostname", "host.example.com" },
+        { "duration", "PT15M" },
+        { "ipv6", "2001:db8::7" },
     };
     for (size_t i = 0; i < sizeof(examples) / sizeof(examples[0]); i++)
         if (span_says(format, examples[i][0]))
@@ -121,9 +127,9 @@ static const char *format_example(struct span format)
 static const char *name_example(struct span name)
 {
     static const char *const examples[][2] = {
-        { "city", "Paris" },      { "location", "Paris, France" }, { "country", "France" }, { "name", "Ada Lovelace" },
-        { "unit", "celsius" },    { "email", "ada@example.com" },  { "date", "2026-11-23" }, { "language", "en" },
-        { "currency", "EUR" },    { "url", "https://example.com/a" },
+        { "city", "Paris" },   { "location", "Paris, France" },    { "country", "France" },  { "name", "Ada Lovelace" },
+        { "unit", "celsius" }, { "email", "ada@example.com" },     { "date", "2026-11-23" }, { "language", "en" },
+        { "currency", "EUR" }, { "url", "https://example.com/a" },
     };
     for (size_t i = 0; name.p && i < sizeof(examples) / sizeof(examples[0]); i++)
         if (span_is(name, examples[i][0]))
@@ -133,7 +139,8 @@ static const char *name_example(struct span name)
 
 static bool takes_the_question(struct span name)
 {
-    return name.p && (span_is(name, "query") || span_is(name, "question") || span_is(name, "text") || span_is(name, "prompt"));
+    return name.p &&
+           (span_is(name, "query") || span_is(name, "question") || span_is(name, "text") || span_is(name, "prompt"));
 }
 
 static size_t hint_length(const struct buf *hint)
@@ -149,7 +156,8 @@ static size_t hint_length(const struct buf *hint)
 static void write_string(struct sample *s, struct span schema, struct span name)
 {
     const char *example = format_example(span_get(schema, "format"));
-    int64_t at_least = span_int(span_get(schema, "minLength"), 0), at_most = span_int(span_get(schema, "maxLength"), 4096);
+    int64_t at_least = span_int(span_get(schema, "minLength"), 0),
+            at_most = span_int(span_get(schema, "maxLength"), 4096);
     struct buf text = { 0 };
     if (!example && takes_the_question(name))
         buf_add(&text, s->hint->p, hint_length(s->hint));
@@ -216,7 +224,8 @@ static void write_value(struct sample *s, struct span schema, struct span name)
         buf_add(s->out, constant.p, constant.n);
     else if ((list = span_get(schema, "enum")).p)
         write_choice(s, list, false, name);
-    else if ((list = span_get(schema, "anyOf")).p || (list = span_get(schema, "oneOf")).p || (list = span_get(schema, "allOf")).p)
+    else if ((list = span_get(schema, "anyOf")).p || (list = span_get(schema, "oneOf")).p ||
+             (list = span_get(schema, "allOf")).p)
         write_choice(s, list, true, name);
     else
         write_typed(s, schema, one_type(span_get(schema, "type")), name);

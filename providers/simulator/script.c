@@ -50,11 +50,19 @@ static const char *reason(int status)
     static const struct {
         int status;
         const char *phrase;
-    } phrases[] = { { 200, "OK" },          { 400, "Bad Request" },       { 401, "Unauthorized" },
-                    { 403, "Forbidden" },   { 404, "Not Found" },         { 405, "Method Not Allowed" },
+    } phrases[] = { { 200, "OK" },
+                    { 400, "Bad Request" },
+                    { 401, "Unauthorized" },
+                    { 403, "Forbidden" },
+                    { 404, "Not Found" },
+                    { 405, "Method Not Allowed" },
                     { 408, "Request Timeout" },
-                    { 413, "Content Too Large" }, { 429, "Too Many Requests" }, { 500, "Internal Server Error" },
-                    { 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" } };
+                    { 413, "Content Too Large" },
+                    { 429, "Too Many Requests" },
+                    { 500, "Internal Server Error" },
+                    { 502, "Bad Gateway" },
+                    { 503, "Service Unavailable" },
+                    { 504, "Gateway Timeout" } };
     for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
         if (phrases[i].status == status)
             return phrases[i].phrase;
@@ -232,7 +240,8 @@ void script_stream_end(struct script *s)
 
 /* ---- whole answers ---- */
 
-void script_whole(struct script *s, int status, const char *type, const struct buf *body, int64_t delay_ms, bool is_closing)
+void script_whole(struct script *s, int status, const char *type, const struct buf *body, int64_t delay_ms,
+                  bool is_closing)
 {
     const struct knobs *k = s->knobs;
     struct buf copy = { 0 };
@@ -277,7 +286,8 @@ static void cut_wire(struct script *s, size_t at, enum script_ending ending)
     s->ending = ending;
 }
 
-/* Every step becomes steps of at most `split` bytes, a millisecond apart, so that they leave as packets of their own. */
+/* Every step becomes steps of at most `split` bytes, a millisecond apart, so that they leave as packets of their own.
+ */
 static void split_steps(struct script *s, size_t split)
 {
     struct script whole = *s;

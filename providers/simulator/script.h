@@ -1,5 +1,5 @@
-/* The bytes of one answer as they will be put on the wire, when, and how it ends. Composed whole before the first byte is
- * sent, so every fault is a matter of offsets and the sender knows nothing of them. */
+/* The bytes of one answer as they will be put on the wire, when, and how it ends. Composed whole before the first byte
+ * is sent, so every fault is a matter of offsets and the sender knows nothing of them. */
 #ifndef SIMULATOR_SCRIPT_H
 #define SIMULATOR_SCRIPT_H
 
@@ -13,7 +13,7 @@ enum script_ending {
 };
 
 struct script_step {
-    size_t end; /* send up to here … */
+    size_t end;        /* send up to here … */
     uint32_t delay_ms; /* … after this pause */
 };
 
@@ -33,7 +33,8 @@ void script_init(struct script *s, const struct knobs *k);
 void script_free(struct script *s);
 
 /* A head and a whole body. delay_ms: before the head. */
-void script_whole(struct script *s, int status, const char *type, const struct buf *body, int64_t delay_ms, bool is_closing);
+void script_whole(struct script *s, int status, const char *type, const struct buf *body, int64_t delay_ms,
+                  bool is_closing);
 /* A stream: head, then events, then the end. */
 void script_stream_head(struct script *s, int status, const char *type, bool is_closing);
 void script_event(struct script *s, const char *name, const struct buf *data, int64_t delay_ms);

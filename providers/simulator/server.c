@@ -1,5 +1,5 @@
-/* Listens on loopback inside the worker. A fixed port is shared by all workers with SO_REUSEPORT; who asks which of them
- * makes no difference, since an answer depends on the request alone. Connections belong to their server. */
+/* Listens on loopback inside the worker. A fixed port is shared by all workers with SO_REUSEPORT; who asks which of
+ * them makes no difference, since an answer depends on the request alone. Connections belong to their server. */
 #include "server.h"
 
 #include <arpa/inet.h>
@@ -57,8 +57,8 @@ static int listen_on(uint16_t port, uint16_t *bound)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (port)
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *)&address, n) < 0 || listen(fd, BACKLOG) < 0
-        || getsockname(fd, (struct sockaddr *)&address, &n) < 0) {
+    if (bind(fd, (struct sockaddr *)&address, n) < 0 || listen(fd, BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &n) < 0) {
         int error = errno;
         close(fd);
         errno = error;
@@ -74,8 +74,9 @@ struct server *server_open(const struct weir_host *host, struct weir_instance *i
     struct server *s = calloc(1, sizeof(*s));
     int fd = s ? listen_on(port, &bound) : -1;
     if (fd < 0) {
-        host->log(inst, WEIR_LOG_ERROR, "the simulator can't listen on 127.0.0.1:%u (%s); choose another `port` or leave it out",
-                  port, strerror(errno));
+        host->log(inst, WEIR_LOG_ERROR,
+                  "the simulator can't listen on 127.0.0.1:%u (%s); choose another `port` or leave it out", port,
+                  strerror(errno));
         free(s);
         return NULL;
     }

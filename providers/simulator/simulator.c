@@ -1,5 +1,5 @@
-/* The provider that needs no network and no key: a codec that speaks OpenAI's dialect to a listener of its own, inside the
- * worker. Each provider entry gets its own listener on first question; all of them end with the worker. */
+/* The provider that needs no network and no key: a codec that speaks OpenAI's dialect to a listener of its own, inside
+ * the worker. Each provider entry gets its own listener on first question; all of them end with the worker. */
 #include "server.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* The simulator's JSON: one checking pass, then walks over values that are known to be well-formed. Spans point into the
- * document, whose owner is the connection that received it. */
+/* The simulator's JSON: one checking pass, then walks over values that are known to be well-formed. Spans point into
+ * the document, whose owner is the connection that received it. */
 #include "span.h"
 
 #include <stdlib.h>

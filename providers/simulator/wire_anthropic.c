@@ -70,8 +70,8 @@ static void block_stop(struct stream *s)
 
 static void send_delta(struct stream *s, const char *type, const char *field, const char *text, size_t n)
 {
-    buf_print(&s->data, "{\"type\":\"content_block_delta\",\"index\":%u,\"delta\":{\"type\":\"%s\",\"%s\":", s->block, type,
-              field);
+    buf_print(&s->data, "{\"type\":\"content_block_delta\",\"index\":%u,\"delta\":{\"type\":\"%s\",\"%s\":", s->block,
+              type, field);
     buf_json(&s->data, text, n);
     buf_str(&s->data, "}}");
     send_event(s, "content_block_delta", s->script->knobs->pace);
@@ -88,10 +88,11 @@ static void send_pieces(struct stream *s, const char *type, const char *field, c
 
 static void send_call(struct stream *s, const struct reply_call *call)
 {
-    buf_print(&s->data,
-              "{\"type\":\"content_block_start\",\"index\":%u,\"content_block\":{\"type\":\"tool_use\",\"id\":\"toolu_%s\","
-              "\"name\":",
-              s->block, call->id);
+    buf_print(
+        &s->data,
+        "{\"type\":\"content_block_start\",\"index\":%u,\"content_block\":{\"type\":\"tool_use\",\"id\":\"toolu_%s\","
+        "\"name\":",
+        s->block, call->id);
     buf_json(&s->data, call->name.p, call->name.n);
     buf_str(&s->data, ",\"input\":{}}}");
     send_event(s, "content_block_start", 0);
@@ -160,7 +161,8 @@ static void put_blocks(struct buf *b, const struct reply *r)
     }
     for (uint32_t i = 0; i < r->n_calls; i++) {
         const struct reply_call *call = &r->calls[i];
-        buf_print(b, "%s{\"type\":\"tool_use\",\"id\":\"toolu_%s\",\"name\":", b->p[b->n - 1] == '}' ? "," : "", call->id);
+        buf_print(b, "%s{\"type\":\"tool_use\",\"id\":\"toolu_%s\",\"name\":", b->p[b->n - 1] == '}' ? "," : "",
+                  call->id);
         buf_json(b, call->name.p, call->name.n);
         buf_str(b, ",\"input\":");
         buf_add(b, call->arguments.bytes.p, call->arguments.bytes.n);

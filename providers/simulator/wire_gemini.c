@@ -1,4 +1,5 @@
-/* Gemini generateContent: whole documents as events, and the whole document. Calls arrive in one piece, as they do there. */
+/* Gemini generateContent: whole documents as events, and the whole document. Calls arrive in one piece, as they do
+ * there. */
 #include "wire.h"
 
 static const char *finish_word(const struct reply *r)

@@ -72,7 +72,8 @@ static void send_piece(struct stream *s, uint32_t choice, const char *field, con
 static void send_call(struct stream *s, uint32_t choice, const struct reply_call *call, uint32_t index)
 {
     chunk_begin(s, choice);
-    buf_print(&s->data, "\"tool_calls\":[{\"index\":%u,\"id\":\"call_%s\",\"type\":\"function\",\"function\":{\"name\":", index,
+    buf_print(&s->data,
+              "\"tool_calls\":[{\"index\":%u,\"id\":\"call_%s\",\"type\":\"function\",\"function\":{\"name\":", index,
               call->id);
     buf_json(&s->data, call->name.p, call->name.n);
     buf_str(&s->data, ",\"arguments\":\"\"}}]");

@@ -1,5 +1,5 @@
-/* The simulator's vocabulary. Sentences are drawn from patterns by a small generator that is seeded with the question, so
- * tests and demonstrations repeat; no clock and no source of chance is involved. */
+/* The simulator's vocabulary. Sentences are drawn from patterns by a small generator that is seeded with the question,
+ * so tests and demonstrations repeat; no clock and no source of chance is involved. */
 #include "words.h"
 
 #include <stdio.h>
@@ -33,13 +33,13 @@ static const char *const thoughts[] = {
     "A %a %n is a good example here.",
 };
 
-static const char *const nouns[] = { "stream", "request", "answer", "river", "bridge", "token", "signal", "garden", "window",
-                                     "engine", "letter", "harbour", "pattern", "library", "market", "compass", "queue",
-                                     "contract", "lantern", "orchard" };
-static const char *const verbs[] = { "follows", "carries", "shapes", "meets", "answers", "measures", "balances", "renews",
-                                     "crosses", "holds" };
-static const char *const adjectives[] = { "steady", "clear", "small", "patient", "bright", "careful", "open", "quiet",
-                                          "reliable", "simple" };
+static const char *const nouns[] = { "stream", "request", "answer", "river",    "bridge",  "token",   "signal",
+                                     "garden", "window",  "engine", "letter",   "harbour", "pattern", "library",
+                                     "market", "compass", "queue",  "contract", "lantern", "orchard" };
+static const char *const verbs[] = { "follows",  "carries",  "shapes", "meets",   "answers",
+                                     "measures", "balances", "renews", "crosses", "holds" };
+static const char *const adjectives[] = { "steady",  "clear", "small", "patient",  "bright",
+                                          "careful", "open",  "quiet", "reliable", "simple" };
 
 #define COUNT(list) ((uint32_t)(sizeof(list) / sizeof((list)[0])))
 
@@ -246,7 +246,8 @@ static void write_text(struct buf *b, struct dice *d, const char *const *pattern
     }
 }
 
-void words_answer(struct pieces *out, struct dice *d, const char *question, size_t question_n, size_t n, bool is_accented)
+void words_answer(struct pieces *out, struct dice *d, const char *question, size_t question_n, size_t n,
+                  bool is_accented)
 {
     struct buf text = { 0 };
     struct topic t = topic_of(question, question_n);

@@ -26,7 +26,8 @@ void pieces_free(struct pieces *p);
 const char *pieces_at(const struct pieces *p, size_t i, size_t *n);
 
 /* At most n words about `question`. is_accented: every word has a character of two bytes. */
-void words_answer(struct pieces *out, struct dice *d, const char *question, size_t question_n, size_t n, bool is_accented);
+void words_answer(struct pieces *out, struct dice *d, const char *question, size_t question_n, size_t n,
+                  bool is_accented);
 void words_thought(struct pieces *out, struct dice *d, const char *question, size_t question_n, size_t n);
 const char *words_noun(struct dice *d);
 

@@ -1,5 +1,5 @@
-/* The simulator as it ships: build/providers/simulator.so, loaded into a child process whose loop is libevent, with just
- * enough of a host; the tests are its blocking client. */
+/* The simulator as it ships: build/providers/simulator.so, loaded into a child process whose loop is libevent, with
+ * just enough of a host; the tests are its blocking client. */
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -99,8 +99,13 @@ static void serve(const struct weir_plugin *plugin, const void *entry, int out)
     base = event_base_new();
     struct event *term = evsignal_new(base, SIGTERM, on_term, NULL);
     event_add(term, NULL);
-    host = (struct weir_host){ .size = sizeof(host), .timer = host_timer, .timer_cancel = host_cancel, .watch = host_watch,
-                               .watch_cancel = host_cancel, .now_ms = host_now_ms, .log = host_log };
+    host = (struct weir_host){ .size = sizeof(host),
+                               .timer = host_timer,
+                               .timer_cancel = host_cancel,
+                               .watch = host_watch,
+                               .watch_cancel = host_cancel,
+                               .now_ms = host_now_ms,
+                               .log = host_log };
     if (plugin->codec->create(&host, NULL, &self) < 0)
         exit(1);
     const char *url = plugin->codec->endpoint(self, entry);
@@ -176,7 +181,9 @@ static int last_errno; /* why reading ended: 0 FIN, ECONNRESET, EAGAIN (nothing 
 
 static int dial(void)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval limit = { 0, 300000 };
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
@@ -210,8 +217,9 @@ static void post(const char *path, const char *body)
 {
     char head[256];
     int fd = dial();
-    int n = snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %zu\r\n\r\n", path,
-                     strlen(body));
+    int n =
+        snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %zu\r\n\r\n",
+                 path, strlen(body));
     send_all(fd, head, (size_t)n);
     send_all(fd, body, strlen(body));
     read_all(fd);
@@ -221,9 +229,10 @@ static void post(const char *path, const char *body)
 static void ask(const char *model, const char *rest)
 {
     char body[4096];
-    snprintf(body, sizeof(body),
-             "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"How do rivers carry their sediment?\"}]%s}",
-             model, rest);
+    snprintf(
+        body, sizeof(body),
+        "{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"How do rivers carry their sediment?\"}]%s}",
+        model, rest);
     post("/v1/chat/completions", body);
 }
 
@@ -302,7 +311,8 @@ TEST(any_status_any_header)
     CHECK(has("HTTP/1.1 418"));
     ask("demo", ",\"user\":\"simulate: status=451\"");
     CHECK(has("HTTP/1.1 451"));
-    post("/v1/chat/completions", "{\"model\":\"demo\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\\nsimulate: status=503\\n\"}]}");
+    post("/v1/chat/completions",
+         "{\"model\":\"demo\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\\nsimulate: status=503\\n\"}]}");
     CHECK(has("HTTP/1.1 503") && has("server_is_overloaded"));
 }
 
@@ -405,9 +415,9 @@ TEST(splits_every_byte)
     CHECK(has("hello") && has("[DONE]"));
 }
 
-#define TOOLS                                                                                                         \
-    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"parameters\":{\"type\":\"object\","  \
-    "\"properties\":{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":3}},"    \
+#define TOOLS                                                                                                          \
+    ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"get_weather\",\"parameters\":{\"type\":\"object\","   \
+    "\"properties\":{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":3}},"     \
     "\"required\":[\"city\"]}}},{\"type\":\"function\",\"function\":{\"name\":\"noop\"}}]"
 
 TEST(calls_tools)
@@ -416,7 +426,8 @@ TEST(calls_tools)
     ask("demo", TOOLS);
     CHECK(!has("tool_calls\":["));
     ask("demo?tool=get_weather", TOOLS);
-    CHECK(has("\"finish_reason\":\"tool_calls\"") && has("\"name\":\"get_weather\"") && has("{\\\"city\\\":\\\"Paris\\\""));
+    CHECK(has("\"finish_reason\":\"tool_calls\"") && has("\"name\":\"get_weather\"") &&
+          has("{\\\"city\\\":\\\"Paris\\\""));
     ask("demo?tool&calls=2", TOOLS STREAM);
     CHECK(has("\"index\":1,\"id\":\"call_") && has("\"name\":\"noop\"") && count("\"arguments\":") > 4);
     ask("demo", TOOLS ",\"tool_choice\":\"required\"");
@@ -429,7 +440,8 @@ TEST(answers_with_the_tool_result)
 {
     STARTED();
     post("/v1/chat/completions",
-         "{\"model\":\"demo?tool=any\",\"messages\":[{\"role\":\"user\",\"content\":\"Weather?\"},{\"role\":\"assistant\","
+         "{\"model\":\"demo?tool=any\",\"messages\":[{\"role\":\"user\",\"content\":\"Weather?\"},{\"role\":"
+         "\"assistant\","
          "\"content\":null,\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"get_weather\","
          "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"a\",\"content\":\"18 degrees\"}]" TOOLS "}");
     CHECK(has("The tool says: 18 degrees") && has("\"finish_reason\":\"stop\""));
@@ -439,9 +451,11 @@ TEST(follows_a_schema)
 {
     STARTED();
     ask("demo",
-        ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"type\":\"object\","
+        ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"type\":"
+        "\"object\","
         "\"properties\":{\"when\":{\"type\":\"string\",\"format\":\"date\"},\"kind\":{\"enum\":[\"a\",\"b\"]},\"next\":"
-        "{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#\"}]},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
+        "{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#\"}]},\"tags\":{\"type\":\"array\",\"items\":{\"type\":"
+        "\"string\"}}},"
         "\"required\":[\"when\",\"kind\"]}}}");
     CHECK(has("{\\\"when\\\":\\\"2026-11-23\\\",\\\"kind\\\":\\\"a\\\"") && has("\\\"tags\\\":["));
     ask("demo", ",\"response_format\":{\"type\":\"json_object\"}");
@@ -466,12 +480,16 @@ TEST(heeds_limits)
 TEST(speaks_anthropic)
 {
     STARTED();
-    post("/v1/messages", "{\"model\":\"demo?thinking=3\",\"max_tokens\":50,\"messages\":[{\"role\":\"user\",\"content\":\"Hi there\"}]}");
+    post("/v1/messages", "{\"model\":\"demo?thinking=3\",\"max_tokens\":50,\"messages\":[{\"role\":\"user\","
+                         "\"content\":\"Hi there\"}]}");
     CHECK(has("\"type\":\"message\"") && has("{\"type\":\"thinking\",") && has("\"stop_reason\":\"end_turn\""));
-    post("/v1/messages", "{\"model\":\"demo\",\"max_tokens\":50,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
-                         "\"text\",\"text\":\"Hi\"}]}],\"tools\":[{\"name\":\"t\",\"input_schema\":{\"type\":\"object\"}}],"
-                         "\"tool_choice\":{\"type\":\"any\"}}");
-    CHECK(has("event: message_start\ndata: ") && has("\"type\":\"tool_use\",\"id\":\"toolu_") && has("event: message_stop"));
+    post(
+        "/v1/messages",
+        "{\"model\":\"demo\",\"max_tokens\":50,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+        "\"text\",\"text\":\"Hi\"}]}],\"tools\":[{\"name\":\"t\",\"input_schema\":{\"type\":\"object\"}}],"
+        "\"tool_choice\":{\"type\":\"any\"}}");
+    CHECK(has("event: message_start\ndata: ") && has("\"type\":\"tool_use\",\"id\":\"toolu_") &&
+          has("event: message_stop"));
     CHECK(has("input_json_delta") && has("\"stop_reason\":\"tool_use\""));
     post("/v1/messages", "{\"model\":\"demo?status=529\",\"messages\":[]}");
     CHECK(has("HTTP/1.1 529") && has("overloaded_error"));
@@ -480,10 +498,12 @@ TEST(speaks_anthropic)
 TEST(speaks_gemini)
 {
     STARTED();
-    post("/v1beta/models/demo%3Ftokens=5:generateContent", "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Hi\"}]}]}");
+    post("/v1beta/models/demo%3Ftokens=5:generateContent",
+         "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Hi\"}]}]}");
     CHECK(has("\"candidates\":[{\"content\":{\"parts\":[{\"text\":") && has("\"candidatesTokenCount\":5,"));
     post("/v1beta/models/demo:streamGenerateContent?alt=sse",
-         "{\"contents\":[{\"parts\":[{\"text\":\"Hi\\nsimulate: crlf&tool=any\"}]}],\"tools\":[{\"functionDeclarations\":[{\"name\":"
+         "{\"contents\":[{\"parts\":[{\"text\":\"Hi\\nsimulate: "
+         "crlf&tool=any\"}]}],\"tools\":[{\"functionDeclarations\":[{\"name\":"
          "\"f\",\"parametersJsonSchema\":{\"type\":\"object\"}}]}]}");
     CHECK(has("\"functionCall\":{\"name\":\"f\",\"args\":{}}") && has("\"finishReason\":\"STOP\"") && has("}\r\n\r\n"));
 }
@@ -501,8 +521,9 @@ static size_t answers_on_one_connection(const char *bytes)
 TEST(keeps_connections_and_reads_chunks)
 {
     static const char one[] = "GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n";
-    static const char chunked[] = "POST /v1/chat/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
-                                  "9;x=y\r\n{\"model\":\r\n1e\r\n\"demo?text=hello\",\"messages\":[\r\n2\r\n]}\r\n0\r\na: b\r\n\r\n";
+    static const char chunked[] =
+        "POST /v1/chat/completions HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
+        "9;x=y\r\n{\"model\":\r\n1e\r\n\"demo?text=hello\",\"messages\":[\r\n2\r\n]}\r\n0\r\na: b\r\n\r\n";
     char many[2048];
     STARTED();
     int n = snprintf(many, sizeof(many), "%s%s%s%s", one, chunked, one, one);
