@@ -46,15 +46,22 @@ struct crumb {
 };
 extern struct crumb *crumb_now; /* in the own slot; never NULL */
 
+static inline void crumb_copy(char to[40], const char *from)
+{
+    size_t n = strnlen(from, 39);
+    memcpy(to, from, n);
+    to[n] = 0;
+}
+
 /* Cheap: called around every call into plugin code. request and principal are NUL-terminated (may be NULL). */
 static inline struct crumb crumb_enter(uint32_t plugin, enum crumb_hook hook, const char *request, const char *principal)
 {
     struct crumb before = *crumb_now;
     crumb_now->hook = (uint32_t)hook;
     if (request)
-        strncpy(crumb_now->request, request, sizeof(before.request) - 1);
+        crumb_copy(crumb_now->request, request);
     if (principal)
-        strncpy(crumb_now->principal, principal, sizeof(before.principal) - 1);
+        crumb_copy(crumb_now->principal, principal);
     crumb_now->plugin = plugin;
     return before;
 }
