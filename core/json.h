@@ -4,8 +4,8 @@
  * not a piece of the bytes read lives in the arena given to json_open(). A struct weir_out belongs to whoever holds it:
  * its buffer is malloc'ed, kept over out_reset() and given back by out_free().
  *
- * Names: jansson has functions json_object(), json_string() ... of its own, and where a program defines such a name too,
- * jansson itself would call the program's. So what takes a value is json_read_*() here.
+ * Names: jansson has functions json_object(), json_string() ... of its own, and where a program defines such a name
+ * too, jansson itself would call the program's. So what takes a value is json_read_*() here.
  */
 #ifndef WEIR_CORE_JSON_H
 #define WEIR_CORE_JSON_H
@@ -20,7 +20,8 @@
 /* The table that plugins get through the host table. Its open() and valid() take their memory from call_arena(). */
 extern const struct weir_json_api json_api;
 
-/* The arena of the attempt or, before routing, of the request that a call belongs to. Defined beside struct weir_call. */
+/* The arena of the attempt or, before routing, of the request that a call belongs to. Defined beside struct
+ * weir_call. */
 struct arena *call_arena(struct weir_call *call);
 
 /* --- Reading. Never NULL: without memory the reader returned has failed already. ---------------------------------- */

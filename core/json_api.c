@@ -1,5 +1,5 @@
-/* The table through which plugins reach the JSON reader and writer. Apart from those two because it needs to know what a
- * call is: readers live in the arena of the call's attempt or request. */
+/* The table through which plugins reach the JSON reader and writer. Apart from those two because it needs to know
+ * what a call is: readers live in the arena of the call's attempt or request. */
 #include "json.h"
 
 static struct weir_json *api_open(struct weir_call *call, struct weir_str bytes)

@@ -20,8 +20,8 @@ void json_keys_reset(struct json_keys *keys)
     keys->count = 0;
 }
 
-/* Is the key that stands in the document at p, up to its quote, `n` bytes `key` when decoded? The document was validated
- * that far. */
+/* Is the key that stands in the document at p, up to its quote, `n` bytes `key` when decoded? The document was
+ * validated that far. */
 static bool key_is(const char *p, const char *key, size_t n)
 {
     size_t i = 0;

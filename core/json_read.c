@@ -1,6 +1,6 @@
-/* The pull reader: walks one document once, in the caller's order, and builds nothing. Its state is where it stands, the
- * levels that the caller has entered, and whether a value waits to be taken; all of that, and what it decodes, lives in
- * the arena that it was opened with. The bytes belong to the caller.
+/* The pull reader: walks one document once, in the caller's order, and builds nothing. Its state is where it stands,
+ * the levels that the caller has entered, and whether a value waits to be taken; all of that, and what it decodes,
+ * lives in the arena that it was opened with. The bytes belong to the caller.
  *
  * Whoever reads a value first asks take(), which fails unless a value of that type stands at p. What is handed out is
  * set empty before, since errors stick and a codec may look at it before it asks close(). */

@@ -1,6 +1,6 @@
-/* Scanning strings is where the bytes of a request are: prompts are one long string each. So this looks at 64 bytes at a
- * time for what ends or interrupts a string, with AVX2 also over escapes, and only remembers whether it saw bytes from
- * 0x80 up; only then the string is gone over once more for its UTF-8. */
+/* Scanning strings is where the bytes of a request are: prompts are one long string each. So this looks at 64 bytes
+ * at a time for what ends or interrupts a string, with AVX2 also over escapes, and only remembers whether it saw
+ * bytes from 0x80 up; only then the string is gone over once more for its UTF-8. */
 #include "json_scan.h"
 
 #include "scan.h"

@@ -1,5 +1,5 @@
-/* The JSON writer and its buffer. The writer keeps one bit per open level and knows whether a comma or a value is due, so
- * a codec that calls it in the wrong order fails instead of sending something that is no JSON. */
+/* The JSON writer and its buffer. The writer keeps one bit per open level and knows whether a comma or a value is
+ * due, so a codec that calls it in the wrong order fails instead of sending something that is no JSON. */
 #include <stdlib.h>
 
 #include "json.h"

@@ -1,5 +1,5 @@
-/* Strings and UTF-8 in blocks of 64 bytes with AVX2, without a branch per escape or per character. The escapes are found
- * as in simdjson (Langdale and Lemire, "Parsing gigabytes of JSON per second"), UTF-8 is checked by three table
+/* Strings and UTF-8 in blocks of 64 bytes with AVX2, without a branch per escape or per character. The escapes are
+ * found as in simdjson (Langdale and Lemire, "Parsing gigabytes of JSON per second"), UTF-8 is checked by three table
  * look-ups per byte (Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte"). */
 #include "scan_avx2.h"
 
@@ -41,8 +41,8 @@ AVX2 static inline uint64_t equal(struct block b, char c)
     return mask_of(_mm256_cmpeq_epi8(b.low, wanted), _mm256_cmpeq_epi8(b.high, wanted));
 }
 
-AVX2 static inline __m256i table(char c0, char c1, char c2, char c3, char c4, char c5, char c6, char c7, char c8, char c9,
-                                 char c10, char c11, char c12, char c13, char c14, char c15)
+AVX2 static inline __m256i table(char c0, char c1, char c2, char c3, char c4, char c5, char c6, char c7, char c8,
+                                 char c9, char c10, char c11, char c12, char c13, char c14, char c15)
 {
     __m128i half = _mm_setr_epi8(c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13, c14, c15);
     return _mm256_broadcastsi128_si256(half);
@@ -201,9 +201,9 @@ AVX2 static inline __m256i wrong_bytes(__m256i v, __m256i earlier)
 /* Is something left open at the end of v? */
 AVX2 static inline __m256i open_end(__m256i v)
 {
-    const __m256i most = _mm256_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                                          -1, -1, -1, -1, -1, -1, -1, -1, -1, (char)(0xf0 - 1), (char)(0xe0 - 1),
-                                          (char)(0xc0 - 1));
+    const __m256i most =
+        _mm256_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                         -1, -1, -1, -1, -1, (char)(0xf0 - 1), (char)(0xe0 - 1), (char)(0xc0 - 1));
     return _mm256_subs_epu8(v, most);
 }
 

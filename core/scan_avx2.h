@@ -1,5 +1,5 @@
-/* The two loops that see every byte of a long prompt, for machines with AVX2. Callers have a way of their own for others:
- * these only ever say "clean up to here". */
+/* The two loops that see every byte of a long prompt, for machines with AVX2. Callers have a way of their own for
+ * others: these only ever say "clean up to here". */
 #ifndef WEIR_CORE_SCAN_AVX2_H
 #define WEIR_CORE_SCAN_AVX2_H
 

@@ -28,8 +28,8 @@ size_t text_clean_prefix(const char *p, size_t n);
 /* Escapes the one character or broken byte at p (n > 0), which text_clean_prefix() stopped at: writes at most 6 bytes
  * to `to`, returns how many and in *taken how many of p are done. */
 size_t text_escape_one(char *to, const char *p, size_t n, size_t *taken);
-/* Escapes valid UTF-8 as far as `room` goes (at least TEXT_ESCAPE_ROOM): returns how many bytes were written to `to`, in
- * *taken how many of p are done. */
+/* Escapes valid UTF-8 as far as `room` goes (at least TEXT_ESCAPE_ROOM): returns how many bytes were written to `to`,
+ * in *taken how many of p are done. */
 #define TEXT_ESCAPE_ROOM 32
 size_t text_escape_valid(char *to, size_t room, const char *p, size_t n, size_t *taken);
 

@@ -15,14 +15,15 @@ static const char prose[] =
     "this text should know that it means nothing; it only has the length of words that English prose has. ";
 static const char german[] =
     "Der flinke braune Fuchs springt \xc3\xbc" "ber den faulen Hund, und weil ihn keiner aufh\xc3\xa4lt, gleich noch "
-    "einmal. Wer das liest, soll wissen, da\xc3\x9f es nichts bedeutet, nur die L\xc3\xa4nge der W\xc3\xb6rter stimmt. ";
+    "einmal. Wer das liest, soll wissen, da\xc3\x9f es nichts bedeutet, nur die L\xc3\xa4nge der W\xc3\xb6rter "
+    "stimmt. ";
 static const char chinese[] =
     "\xe6\x95\x8f\xe6\x8d\xb7\xe7\x9a\x84\xe6\xa3\x95\xe8\x89\xb2\xe7\x8b\x90\xe7\x8b\xb8\xe8\xb7\xb3\xe8\xbf\x87"
     "\xe4\xba\x86\xe9\x82\xa3\xe5\x8f\xaa\xe6\x87\x92\xe7\x8b\x97\xef\xbc\x8c\xe7\x84\xb6\xe5\x90\x8e\xe5\x8f\x88";
 static const char code[] =
     "static int parse(struct reader *r, const char *name)\n{\n\tif (strcmp(name, \"model\") == 0)\n\t\treturn "
-    "read_string(r, \"%s\\n\", &r->model);\n    for (size_t i = 0; i < r->count; i++) {\n        printf(\"%zu\\t%s\\n\", "
-    "i, r->names[i]);\n    }\n    return -1;\n}\n\n";
+    "read_string(r, \"%s\\n\", &r->model);\n    for (size_t i = 0; i < r->count; i++) {\n        "
+    "printf(\"%zu\\t%s\\n\", i, r->names[i]);\n    }\n    return -1;\n}\n\n";
 static const char tiny[] = "{\"a\":1,\"b\":[true,null,\"x\"],\"c\":{}},";
 
 static double now(void)

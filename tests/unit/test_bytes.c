@@ -121,7 +121,8 @@ TEST(equality)
     CHECK(bytes_equal(WEIR_NONE, WEIR_LIT("")));
 }
 
-/* Made with the hasher of Rust's standard library, which is SipHash-1-3 with a key of zeros; the input is 0, 1, 2 ... */
+/* Made with the hasher of Rust's standard library, which is SipHash-1-3 with a key of zeros; the input is 0, 1, 2 ...
+ * */
 TEST(siphash_vectors)
 {
     static const uint64_t key[2];

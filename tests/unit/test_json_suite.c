@@ -258,7 +258,8 @@ TEST(a_million_values_but_no_more)
 
 TEST(memory_stays_within_three_bodies)
 {
-    static const char *const pieces[] = { "{}", "[]", "\"\\n\"", "\"\\u00e9\"", "{\"\\n\":1}", "0", "[{\"a\":\"\\t\"}]" };
+    static const char *const pieces[] = { "{}",           "[]", "\"\\n\"",           "\"\\u00e9\"",
+                                          "{\"\\n\":1}", "0",  "[{\"a\":\"\\t\"}]" };
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         CHECK(measure_and_free(repeated("[", pieces[i], 300000, "]")).memory <= 3.0);
     static const int counts[] = { 50000, 99000, 197000, 394000, 787000, 999999 };
@@ -300,7 +301,8 @@ TEST(small_objects_after_a_large_one_are_cheap)
 /* Every document cut at every byte, in memory of exactly that size: refused, never read beyond. */
 TEST(every_prefix_is_refused)
 {
-    static const char document[] = "{\"a\":[1,-2.5e+3,true,false,null,\"x\\u00e9\\ud83d\\ude00\xc3\xa9\"],\"b\":{\"c\":{}}}";
+    static const char document[] =
+        "{\"a\":[1,-2.5e+3,true,false,null,\"x\\u00e9\\ud83d\\ude00\xc3\xa9\"],\"b\":{\"c\":{}}}";
     for (size_t n = 0; n < sizeof document - 1; n++) {
         char *p = malloc(n ? n : 1);
         memcpy(p, document, n);
@@ -362,8 +364,17 @@ static unsigned next_random(unsigned *state)
 /* Mostly valid escapes in every order and at every place of a block, and now and then something wrong. */
 static size_t random_string(char *p, size_t size, unsigned *state)
 {
-    static const char *const pieces[] = { "a",    "abcdefgh", "\\\\",    "\\\"",    "\\n",   "\\u00e9", "\\ud83d\\uDE00",
-                                          "\\/", "\\\\\\\"", "\\\\\\\\", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" };
+    static const char *const pieces[] = { "a",
+                                          "abcdefgh",
+                                          "\\\\",
+                                          "\\\"",
+                                          "\\n",
+                                          "\\u00e9",
+                                          "\\ud83d\\uDE00",
+                                          "\\/",
+                                          "\\\\\\\"",
+                                          "\\\\\\\\",
+                                          "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" };
     static const char *const wrong[] = { "\\", "\"", "\\x", "\\u12g4", "\x01", "\\u", "\\0" };
     size_t n = 0, until = next_random(state) % (size - 80);
     p[n++] = '"';

@@ -142,8 +142,9 @@ static bool reference_valid(const unsigned char *p, size_t n)
 
 TEST(utf8_agrees_with_the_standard)
 {
-    static const unsigned char interesting[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2,
-                                                 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff };
+    static const unsigned char interesting[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0,
+                                                 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec,
+                                                 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff };
     enum { COUNT = sizeof interesting };
     for (unsigned i = 0; i < COUNT * COUNT * COUNT * COUNT; i++) {
         unsigned char p[4] = { interesting[i % COUNT], interesting[i / COUNT % COUNT],
@@ -153,7 +154,8 @@ TEST(utf8_agrees_with_the_standard)
     }
 }
 
-/* The same around the borders of the blocks in which long texts are checked, between ASCII and between other characters. */
+/* The same around the borders of the blocks in which long texts are checked, between ASCII and between other
+ * characters. */
 TEST(utf8_agrees_in_long_texts)
 {
     static const unsigned char interesting[] = { 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2,

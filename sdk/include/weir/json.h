@@ -6,8 +6,8 @@
  * Lone surrogates (\ud800 without a partner) are accepted in texts and decode to U+FFFD.
  *
  * Errors stick: after the first one every call returns false and sets what it hands out to empty, zero or false, so a
- * codec may check once, at the end. The error knows its byte and its path ("messages[3].content") and is turned into the
- * client's error by host->fail_json().
+ * codec may check once, at the end. The error knows its byte and its path ("messages[3].content") and is turned into
+ * the client's error by host->fail_json().
  *
  * A walk:
  *      struct weir_json *r = j->open(call, body);
@@ -70,9 +70,9 @@ struct weir_json_api {
     bool (*close)(struct weir_json *r);
 
     /* Writing. The writer puts commas and colons itself; what it writes is always well-formed if objects and arrays
-     * are ended. Calls in an order that would make no JSON (a value in an object without a key, a wrong end, more than
-     * 128 levels), like out of memory, stick and fail the call. Values at the top level are put without anything between
-     * them. Bytes that are no UTF-8 in a plain string become U+FFFD. */
+     * are ended. Calls in an order that would make no JSON (a value in an object without a key, a wrong end, more
+     * than 128 levels), like out of memory, stick and fail the call. Values at the top level are put without anything
+     * between them. Bytes that are no UTF-8 in a plain string become U+FFFD. */
     void (*object_begin)(struct weir_out *w);
     void (*object_end)(struct weir_out *w);
     void (*array_begin)(struct weir_out *w);
