@@ -173,14 +173,28 @@ static void put_audio(struct telling *t, const struct weir_event *e, struct weir
     chunk_end(t);
 }
 
-/* e->text: one token, or one annotation, as raw JSON of this dialect. */
+/* Raw JSON of this dialect in one line, as a stream demands: its line ends are only white space. */
+static void put_raw_line(struct telling *t, struct weir_text raw)
+{
+    while (raw.n) {
+        uint32_t n = 0;
+        while (n < raw.n && raw.p[n] != '\n' && raw.p[n] != '\r')
+            n++;
+        put(t, (struct weir_str){ raw.p, n });
+        n += n < raw.n;
+        raw.p += n;
+        raw.n -= n;
+    }
+}
+
+/* e->text: one token. */
 static void put_logprob(struct telling *t, const struct weir_event *e)
 {
     struct weir_str list = e->block_kind == WEIR_BLOCK_REFUSAL ? WEIR_LIT("{},\"logprobs\":{\"content\":null,\"refusal\":[")
                                                                : WEIR_LIT("{},\"logprobs\":{\"refusal\":null,\"content\":[");
     chunk_begin(t, e->choice);
     put(t, list);
-    t->o.json->put_text_raw(t->out, &e->text);
+    put_raw_line(t, e->text);
     put(t, WEIR_LIT("]},\"finish_reason\":null}]"));
     put(t, t->client->wants_usage ? WEIR_LIT(",\"usage\":null}\n\n") : WEIR_LIT("}\n\n"));
 }
@@ -189,7 +203,7 @@ static void put_annotation(struct telling *t, const struct weir_event *e)
 {
     chunk_begin(t, e->choice);
     put(t, WEIR_LIT("{\"annotations\":["));
-    t->o.json->put_text_raw(t->out, &e->text);
+    put_raw_line(t, e->text);
     put(t, WEIR_LIT("]}"));
     chunk_end(t);
 }
@@ -285,6 +299,12 @@ static void put_count(struct telling *t, const char *key, int64_t n)
     t->o.json->put_int(t->out, known(n));
 }
 
+static void put_known(struct telling *t, const char *key, int64_t n)
+{
+    if (n >= 0)
+        put_count(t, key, n);
+}
+
 static void put_usage(struct telling *t, const struct weir_usage *u)
 {
     const struct weir_json_api *j = t->o.json;
@@ -292,18 +312,21 @@ static void put_usage(struct telling *t, const struct weir_usage *u)
     put_count(t, "prompt_tokens", u->input);
     put_count(t, "completion_tokens", u->output);
     put_count(t, "total_tokens", known(u->input) + known(u->output));
-    j->key(t->out, "prompt_tokens_details");
-    j->object_begin(t->out);
-    put_count(t, "cached_tokens", u->cached_read);
-    put_count(t, "audio_tokens", u->audio_input);
-    if (u->cached_write > 0)
-        put_count(t, "cache_write_tokens", u->cached_write);
-    j->object_end(t->out);
-    j->key(t->out, "completion_tokens_details");
-    j->object_begin(t->out);
-    put_count(t, "reasoning_tokens", u->reasoning);
-    put_count(t, "audio_tokens", u->audio_output);
-    j->object_end(t->out);
+    if (u->cached_read >= 0 || u->cached_write >= 0 || u->audio_input >= 0) {
+        j->key(t->out, "prompt_tokens_details");
+        j->object_begin(t->out);
+        put_known(t, "cached_tokens", u->cached_read);
+        put_known(t, "audio_tokens", u->audio_input);
+        put_known(t, "cache_write_tokens", u->cached_write);
+        j->object_end(t->out);
+    }
+    if (u->reasoning >= 0 || u->audio_output >= 0) {
+        j->key(t->out, "completion_tokens_details");
+        j->object_begin(t->out);
+        put_known(t, "reasoning_tokens", u->reasoning);
+        put_known(t, "audio_tokens", u->audio_output);
+        j->object_end(t->out);
+    }
     j->object_end(t->out);
 }
 

@@ -117,7 +117,7 @@ static void put_reasoning_settings(struct encoding *x)
         effort = n < 0 ? WEIR_NONE : n < 4096 ? WEIR_LIT("\"low\"") : n < 16384 ? WEIR_LIT("\"medium\"") : WEIR_LIT("\"high\"");
         openai_note_loss(&x->o, "emulated:reasoning.budget");
     }
-    if (weir_is(effort, "\"none\"") && !x->is_own && !knows_no_effort(weir_field(x->c, WEIR_FIELD_MODEL))) {
+    if (weir_is(effort, "\"none\"") && !x->o.is_own && !knows_no_effort(weir_field(x->c, WEIR_FIELD_MODEL))) {
         openai_note_loss(&x->o, "dropped:reasoning.effort");
         return;
     }
@@ -127,9 +127,9 @@ static void put_reasoning_settings(struct encoding *x)
 static void put_stream(struct encoding *x)
 {
     const struct weir_json_api *j = x->o.json;
+    put_field(x, WEIR_FIELD_STREAM, weir_field(x->c, WEIR_FIELD_STREAM));
     if (!weir_field_true(x->c, WEIR_FIELD_STREAM))
         return;
-    put_field(x, WEIR_FIELD_STREAM, WEIR_LIT("true"));
     if (x->attempt->entry && !x->attempt->entry->can_stream_usage)
         return;
     j->key(x->out, "stream_options");
@@ -149,11 +149,11 @@ static void put_settings(struct encoding *x)
     for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
         put_field(x, plain[i], weir_field(x->c, plain[i]));
     put_reasoning_settings(x);
-    if (x->c->tools) {
+    if (x->c->tools || x->o.is_own) {
         put_tool_choice(x);
         put_field(x, WEIR_FIELD_PARALLEL_TOOLS, weir_field(x->c, WEIR_FIELD_PARALLEL_TOOLS));
     }
-    if (x->is_own) {
+    if (x->o.is_own) {
         put_field(x, WEIR_FIELD_TOP_K, weir_field(x->c, WEIR_FIELD_TOP_K));
         put_field(x, WEIR_FIELD_METADATA, weir_field(x->c, WEIR_FIELD_METADATA));
         put_field(x, WEIR_FIELD_SERVICE_TIER, weir_field(x->c, WEIR_FIELD_SERVICE_TIER));
@@ -172,7 +172,7 @@ static void put_ext(struct encoding *x)
 {
     for (const struct weir_ext *e = x->c->ext; e; e = e->next) {
         bool is_nested = e->path.n && memchr(e->path.p, '[', e->path.n);
-        if (!x->is_own || is_nested) {
+        if (!x->o.is_own || is_nested) {
             x->o.host->note(x->o.call, "loss", x->o.host->format(x->o.call, "dropped:%.*s", (int)e->path.n, e->path.p));
             continue;
         }
@@ -185,7 +185,7 @@ int openai_encode_request(void *self, struct weir_call *call, void *state, const
                           struct weir_out *out)
 {
     struct encoding x = { .o = openai_begin(self, call), .attempt = state, .c = conversation, .out = out };
-    x.is_own = weir_eq(conversation->dialect, OPENAI_DIALECT);
+    x.o.is_own = weir_eq(conversation->dialect, OPENAI_DIALECT);
     x.o.json->object_begin(out);
     put_field(&x, WEIR_FIELD_MODEL, weir_field(conversation, WEIR_FIELD_MODEL));
     openai_put_messages(&x);

@@ -19,7 +19,6 @@ struct encoding {
     struct openai_attempt *attempt;
     const struct weir_conversation *c;
     struct weir_out *out;
-    bool is_own; /* the client speaks this dialect too: nothing needs to be made fit */
     uint32_t noted;
 };
 

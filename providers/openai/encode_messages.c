@@ -39,7 +39,7 @@ static bool is_name_fit(struct weir_str name)
 /* A name that the provider would refuse is sent as a shorter one and put back in the answer. */
 struct weir_str openai_sent_name(struct encoding *x, struct weir_str name)
 {
-    if (x->is_own || is_name_fit(name))
+    if (x->o.is_own || is_name_fit(name))
         return name;
     for (struct openai_alias *a = x->attempt->aliases; a; a = a->next)
         if (weir_eq(a->name, name))
@@ -62,7 +62,7 @@ struct weir_str openai_sent_name(struct encoding *x, struct weir_str name)
 static void put_id(struct encoding *x, struct weir_str id)
 {
     char hex[17];
-    if (x->is_own || (id.n && id.n <= ID_MAX)) {
+    if (x->o.is_own || (id.n && id.n <= ID_MAX)) {
         x->o.json->put_str(x->out, id);
         return;
     }
@@ -78,13 +78,17 @@ void openai_put_member(struct encoding *x, const char *key, const char *value)
     x->o.json->put_str(x->out, weir_cstr(value));
 }
 
-static void put_text_part(struct encoding *x, const struct weir_text *t)
+static void put_text_part(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
     j->object_begin(x->out);
     openai_put_member(x, "type", "text");
     j->key(x->out, "text");
-    j->put_text(x->out, t);
+    j->put_text(x->out, &p->text);
+    if ((p->flags & WEIR_PART_CACHE_MARK) && x->o.is_own) {
+        j->key(x->out, "prompt_cache_breakpoint");
+        j->put_raw(x->out, WEIR_LIT("{\"mode\":\"explicit\"}"));
+    }
     j->object_end(x->out);
 }
 
@@ -177,12 +181,12 @@ static void put_file(struct encoding *x, const struct weir_part *p)
 
 static void put_part(struct encoding *x, const struct weir_part *p)
 {
-    if ((p->flags & WEIR_PART_CACHE_MARK) && !x->is_own)
+    if ((p->flags & WEIR_PART_CACHE_MARK) && !x->o.is_own)
         lose(x, LOSS_CACHE_MARK, "dropped:cache_control");
     switch (p->kind) {
     case WEIR_PART_TEXT:
     case WEIR_PART_REFUSAL:
-        put_text_part(x, &p->text);
+        put_text_part(x, p);
         break;
     case WEIR_PART_IMAGE:
         put_image(x, p);
@@ -223,16 +227,16 @@ static bool is_content(const struct weir_part *p)
 
 struct shape {
     uint32_t texts, others;
-    const struct weir_part *text; /* the first */
+    bool has_mark; /* a cache mark at a text */
 };
 
 static struct shape shape_of(const struct weir_part *p)
 {
-    struct shape s = { 0, 0, NULL };
+    struct shape s = { 0, 0, false };
     for (; p; p = p->next) {
         if (p->kind == WEIR_PART_TEXT) {
             s.texts++;
-            s.text = s.text ? s.text : p;
+            s.has_mark = s.has_mark || (p->flags & WEIR_PART_CACHE_MARK);
         } else if (is_content(p)) {
             s.others++;
         }
@@ -264,9 +268,9 @@ static void put_content(struct encoding *x, const struct weir_part *parts)
     struct shape s = shape_of(parts);
     bool joins = x->attempt->entry && x->attempt->entry->text_content == OPENAI_TEXT_STRING;
     j->key(x->out, "content");
-    if (!s.others && (s.texts <= 1 || joins)) {
+    if (!s.others && ((s.texts <= 1 && !(s.has_mark && x->o.is_own)) || joins)) {
         put_joined(x, parts);
-        if (s.text && (s.text->flags & WEIR_PART_CACHE_MARK) && !x->is_own)
+        if (s.has_mark)
             lose(x, LOSS_CACHE_MARK, "dropped:cache_control");
         return;
     }
@@ -419,40 +423,43 @@ static void put_assistant(struct encoding *x, const struct weir_message *m)
 
 /* ---- tool results ---- */
 
-static void put_result(struct encoding *x, const struct weir_part *p)
+/* Only the texts: what else a result has follows later. */
+static const struct weir_part *texts_of(struct encoding *x, const struct weir_part *from)
 {
-    const struct weir_json_api *j = x->o.json;
-    struct weir_part texts = *p;
-    struct weir_part *only = NULL, **end = &only;
-    for (const struct weir_part *c = p->parts; c; c = c->next) {
-        if (c->kind != WEIR_PART_TEXT)
-            continue;
-        struct weir_part *copy = x->o.host->alloc(x->o.call, WEIR_FOR_CALL, sizeof(*copy));
+    struct weir_part *first = NULL, **end = &first;
+    for (; from; from = from->next) {
+        struct weir_part *copy = from->kind == WEIR_PART_TEXT ? x->o.host->alloc(x->o.call, WEIR_FOR_CALL, sizeof(*copy)) : NULL;
         if (!copy)
-            return;
-        *copy = *c;
+            continue;
+        *copy = *from;
         copy->next = NULL;
         *end = copy;
         end = &copy->next;
     }
-    texts.parts = only;
+    return first;
+}
+
+static void put_result(struct encoding *x, const struct weir_part *p)
+{
+    const struct weir_json_api *j = x->o.json;
+    bool is_function = !p->id.n && x->o.is_own; /* the form before there were tools */
     if (p->flags & WEIR_PART_IS_ERROR)
         lose(x, LOSS_IS_ERROR, "dropped:tool_result.is_error");
     j->object_begin(x->out);
-    openai_put_member(x, "role", p->id.n || !x->is_own ? "tool" : "function");
-    if (p->id.n || !x->is_own) {
+    openai_put_member(x, "role", is_function ? "function" : "tool");
+    if (!is_function) {
         j->key(x->out, "tool_call_id");
         put_id(x, p->id);
     }
-    put_content(x, texts.parts);
-    if (p->name.n && x->is_own) {
+    put_content(x, x->o.is_own ? p->parts : texts_of(x, p->parts));
+    if (p->name.n && x->o.is_own) {
         j->key(x->out, "name");
         j->put_str(x->out, p->name);
     }
     j->object_end(x->out);
 }
 
-/* Results can only be text in this dialect: their images follow in a message of the user. */
+/* By the book results are only text in this dialect: their images follow in a message of the user. */
 static void put_result_images(struct encoding *x, const struct weir_message *from, const struct weir_message *end)
 {
     const struct weir_json_api *j = x->o.json;
@@ -484,7 +491,8 @@ static const struct weir_message *put_results(struct encoding *x, const struct w
     for (; m && m->role == WEIR_ROLE_TOOL; m = m->next)
         for (const struct weir_part *p = m->parts; p; p = p->next)
             put_result(x, p);
-    put_result_images(x, from, m);
+    if (!x->o.is_own)
+        put_result_images(x, from, m);
     return m;
 }
 

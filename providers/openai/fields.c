@@ -82,27 +82,24 @@ static void put_tool_choice(struct openai *o, struct weir_out *out, struct weir_
     j->object_end(out);
 }
 
+static bool has_name(struct openai *o, struct weir_str value)
+{
+    const struct weir_json_api *j = o->json;
+    struct weir_str key;
+    bool found = false;
+    struct weir_json *r = j->open(o->call, value);
+    for (j->object(r); j->member(r, &key);)
+        found = found || weir_is(key, "name");
+    return found;
+}
+
 /* The dialect demands a name of a schema; others have none. */
 static void put_json_schema(struct openai *o, struct weir_out *out, struct weir_str value)
 {
-    const struct weir_json_api *j = o->json;
-    struct weir_str key, raw;
-    bool has_name = false;
-    struct weir_json *r = j->open(o->call, value);
-    j->key(out, "json_schema");
-    j->object_begin(out);
-    for (j->object(r); j->member(r, &key);) {
-        if (!j->raw(r, &raw))
-            break;
-        has_name = has_name || weir_is(key, "name");
-        j->key_str(out, key);
-        j->put_raw(out, raw);
-    }
-    if (!has_name) {
-        j->key(out, "name");
-        j->put_raw(out, WEIR_LIT("\"answer\""));
-    }
-    j->object_end(out);
+    o->json->key(out, "json_schema");
+    if (!o->is_own && !has_name(o, value))
+        value = o->host->format(o->call, "{\"name\":\"answer\",%.*s", (int)value.n - 1, value.p + 1);
+    o->json->put_raw(out, value);
 }
 
 static void put_response_format(struct openai *o, struct weir_out *out, struct weir_str value)

@@ -346,10 +346,12 @@ static void read_message_member(struct reading *x, struct weir_message *m, struc
         j->string(x->r, &m->name);
     } else if (weir_is(key, "refusal")) {
         read_text_part(x, m, WEIR_PART_REFUSAL);
-    } else if ((weir_is(key, "reasoning_content") || weir_is(key, "reasoning")) && !seen->has_reasoning &&
-               j->peek(x->r) == WEIR_JSON_STRING) {
+    } else if ((weir_is(key, "reasoning_content") || weir_is(key, "reasoning")) && j->peek(x->r) == WEIR_JSON_STRING) {
+        if (seen->has_reasoning)
+            j->skip(x->r); /* under both names: once is enough */
+        else
+            read_text_part(x, m, WEIR_PART_THINKING);
         seen->has_reasoning = true;
-        read_text_part(x, m, WEIR_PART_THINKING);
     } else if (weir_is(key, "function_call") || weir_is(key, "audio")) {
         read_own_part(x, m, key);
     } else if (!weir_is(key, "tool_call_id") && !weir_is(key, "name")) {

@@ -28,12 +28,13 @@ struct openai {
     const struct weir_json_api *json;
     struct weir_call *call;
     bool failed; /* fail() or fail_json() was called */
+    bool is_own; /* the client speaks this dialect too: nothing needs to be made fit for it */
 };
 
 static inline struct openai openai_begin(void *self, struct weir_call *call)
 {
     const struct weir_host *host = self;
-    return (struct openai){ host, host->json, call, false };
+    return (struct openai){ host, host->json, call, false, false };
 }
 
 /* ---- ingress ---- */

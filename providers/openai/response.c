@@ -156,9 +156,10 @@ static uint32_t read_choices(struct decoding *d, struct weir_json *r)
         j->null(r);
         return 0;
     }
-    emit_start(d);
-    for (j->array(r); !d->o.failed && j->element(r);)
+    for (j->array(r); !d->o.failed && j->element(r);) {
+        emit_start(d); /* not before: Azure begins with a chunk that has no choices and no id */
         read_choice(d, r, n++);
+    }
     return n;
 }
 
@@ -380,15 +381,17 @@ static int decode_document(struct decoding *d)
     return d->o.failed || d->broke_off ? -1 : 0;
 }
 
-/* [DONE]: all choices end here, said or not. */
+/* [DONE]: all choices end here, also those that nobody finished. */
 static int decode_done(struct decoding *d)
 {
     struct openai_attempt *a = d->attempt;
     if (!a->has_started)
         return -1;
-    openai_close_blocks(d, &a->first, 0);
-    for (uint32_t i = 0; i < a->n_more; i++)
-        openai_close_blocks(d, &a->more[i], i + 1);
+    for (uint32_t i = 0; i <= a->n_more; i++) {
+        struct openai_choice *c = i ? &a->more[i - 1] : &a->first;
+        if (c->is_seen)
+            finish(d, c, i, WEIR_NONE);
+    }
     emit_end(d);
     return d->o.failed ? -1 : 0;
 }
@@ -410,8 +413,9 @@ int openai_decode_frame(void *self, struct weir_call *call, void *state, struct 
     if (!a->is_begun)
         begin(&d);
     if (!d.is_whole && !frame->data.n) {
-        struct weir_event ping = openai_event_of(WEIR_EVENT_PING, 0, 0); /* a comment: it shows that the provider lives */
-        openai_emit(&d, &ping);
+        struct weir_event ping = openai_event_of(WEIR_EVENT_PING, 0, 0);
+        if (memchr(frame->bytes.p, ':', frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
+            openai_emit(&d, &ping);
         return d.o.failed ? -1 : 0;
     }
     if (!d.is_whole && frame->data.p[0] == '[' && is_done(frame->data))

@@ -1,0 +1,277 @@
+/* Codecs against recorded provider traffic in $WEIR_SHARED or ../shared: every answer decodes to its end however it is cut, and
+ * means the same after it went through the dialect's own encoder; every request decodes and means the same when encoded again. */
+#include "codec_lab.h"
+#include "test.h"
+
+struct recording {
+    struct weir_str provider, endpoint, path, request, response, encoding;
+    int64_t status;
+};
+
+static const char *shared(void)
+{
+    const char *dir = getenv("WEIR_SHARED");
+    return dir ? dir : "../shared";
+}
+
+static struct weir_str read_file(struct arena *a, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return WEIR_NONE;
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    rewind(f);
+    char *p = arena_alloc(a, (size_t)n + 1);
+    size_t got = p && n > 0 ? fread(p, 1, (size_t)n, f) : 0;
+    fclose(f);
+    return (struct weir_str){ p, got };
+}
+
+static void take_string(struct weir_json *r, struct weir_str *to)
+{
+    if (json_api.peek(r) == WEIR_JSON_STRING)
+        json_api.string(r, to);
+    else
+        json_api.skip(r);
+}
+
+static bool read_recording(struct arena *a, const char *path, struct recording *to)
+{
+    struct weir_json *r = json_open(a, read_file(a, path));
+    struct weir_str key;
+    memset(to, 0, sizeof(*to));
+    for (json_api.object(r); json_api.member(r, &key);) {
+        if (weir_is(key, "provider"))
+            take_string(r, &to->provider);
+        else if (weir_is(key, "endpoint"))
+            take_string(r, &to->endpoint);
+        else if (weir_is(key, "url_path"))
+            take_string(r, &to->path);
+        else if (weir_is(key, "request_body"))
+            json_api.raw(r, &to->request);
+        else if (weir_is(key, "response_body"))
+            take_string(r, &to->response);
+        else if (weir_is(key, "response_body_encoding"))
+            take_string(r, &to->encoding);
+        else if (weir_is(key, "status"))
+            json_api.integer(r, &to->status);
+        else
+            json_api.skip(r);
+    }
+    return json_api.close(r);
+}
+
+static bool is_stream(struct weir_str body)
+{
+    while (body.n && (*body.p == '\n' || *body.p == '\r' || *body.p == ' '))
+        body.p++, body.n--;
+    return body.n && *body.p != '{' && *body.p != '[';
+}
+
+struct tally {
+    const char *codec;
+    const struct weir_plugin *plugin;
+    int answers, requests, errors, failed;
+};
+
+/* The first line in which two texts differ. */
+static void print_difference(const char *got, const char *want)
+{
+    size_t i = 0, line = 0;
+    for (; got[i] && got[i] == want[i]; i++)
+        line = got[i] == '\n' ? i + 1 : line;
+    size_t from = i - line > 80 ? i - 80 : line;
+    printf("   got  %.200s\n   want %.200s\n", got + from, want + from);
+}
+
+static void complain(struct tally *t, const char *path, const char *what, const char *got, const char *want)
+{
+    if (t->failed++ >= 12)
+        return;
+    printf("  %s: %s\n", path, what);
+    print_difference(got ? got : "", want ? want : "");
+}
+
+static struct conversation *conversation_for_answer(struct lab *client, bool streams)
+{
+    struct conversation *c = conversation_new(client->arena, weir_cstr(client->plugin->name), WEIR_OP_CHAT, WEIR_LIT("{}"));
+    conversation_set_field(c, WEIR_FIELD_MODEL, WEIR_LIT("\"m\""), WEIR_NONE);
+    if (streams)
+        conversation_set_field(c, WEIR_FIELD_STREAM_USAGE, WEIR_LIT("true"), WEIR_NONE);
+    return c;
+}
+
+static struct lab *decode(struct tally *t, struct conversation *c, struct weir_str body, size_t piece, const char *path)
+{
+    struct lab *l = lab_begin(t->plugin, 'e', c);
+    enum weir_framing framing = is_stream(body) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON;
+    if (lab_decode_answer(l, framing, body, piece, true) < 0)
+        complain(t, path, "the answer does not decode", l->grammar_error ? l->grammar_error : lab_cstr(l, out_bytes(&l->log)), "END");
+    return l;
+}
+
+/* An id that is missing is made, and a call without arguments is told with "{}". */
+static const char *answer_of(struct lab *l)
+{
+    char *text = (char *)(uintptr_t)dump_answer(l);
+    for (char *p = text; (p = strstr(p, " text=<{}>")) != NULL;)
+        memmove(p, p + 10, strlen(p + 10) + 1);
+    return strncmp(text, "id= ", 4) == 0 || strncmp(text, "id=chatcmpl-new", 15) == 0 || strncmp(text, "id=msg_new", 10) == 0
+               ? strchr(text, ' ')
+               : text;
+}
+
+/* Events -> the dialect's stream and document -> events. */
+static void check_encoders(struct tally *t, struct weir_str body, const char *want, const char *path)
+{
+    struct lab *client = lab_begin(t->plugin, 'i', NULL);
+    client->conversation = conversation_for_answer(client, true);
+    struct lab *first = lab_begin(t->plugin, 'e', client->conversation);
+    first->encoder = client;
+    lab_decode_answer(first, is_stream(body) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON, body, 0, true);
+    struct lab *again = lab_begin(t->plugin, 'e', client->conversation);
+    if (lab_decode_answer(again, WEIR_FRAMING_SSE, out_bytes(&client->told), 0, true) < 0 || strcmp(answer_of(again), want) != 0)
+        complain(t, path, "the encoded stream says something else", answer_of(again), want);
+    struct weir_out document = { 0 };
+    t->plugin->codec->encode_answer(client->self, &client->call, client->state, collector_answer(first->collector), &document);
+    struct lab *whole = lab_begin(t->plugin, 'e', client->conversation);
+    if (!out_complete(&document) || lab_decode_answer(whole, WEIR_FRAMING_JSON, out_bytes(&document), 0, true) < 0 ||
+        strcmp(answer_of(whole), want) != 0)
+        complain(t, path, "the encoded document says something else", answer_of(whole), want);
+    out_free(&document);
+    lab_end(whole);
+    lab_end(again);
+    lab_end(first);
+    lab_end(client);
+}
+
+static void check_answer(struct tally *t, const struct recording *r, const char *path)
+{
+    static const size_t pieces[] = { 1, 7, 1000 };
+    struct lab *client = lab_begin(t->plugin, 'i', NULL);
+    client->conversation = conversation_for_answer(client, true);
+    struct lab *l = decode(t, client->conversation, r->response, 0, path);
+    const char *want = answer_of(l);
+    t->answers++;
+    if (l->has_error)
+        t->errors++;
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces) && is_stream(r->response); i++) {
+        struct lab *cut = decode(t, client->conversation, r->response, pieces[i], path);
+        if (strcmp(answer_of(cut), want) != 0)
+            complain(t, path, "cut elsewhere it says something else", answer_of(cut), want);
+        lab_end(cut);
+    }
+    if (!l->has_error && l->has_ended)
+        check_encoders(t, r->response, want, path);
+    lab_end(l);
+    lab_end(client);
+}
+
+/* Usage is always asked for, and members of messages that nobody knows are not kept when a request is encoded anew. */
+static const char *comparable(struct lab *l, const char *text)
+{
+    struct weir_out o = { 0 };
+    while (*text) {
+        size_t n = strcspn(text, "\n") + 1;
+        if (strncmp(text, "field 2=", 8) != 0 && strncmp(text, "ext messages[", 13) != 0 && strncmp(text, "ext stream_options", 18) != 0)
+            out_write(&o, (struct weir_str){ text, n });
+        text += n;
+    }
+    const char *kept = lab_cstr(l, out_bytes(&o));
+    out_free(&o);
+    return kept;
+}
+
+static void check_request(struct tally *t, const struct recording *r, const char *path)
+{
+    struct lab *l = lab_begin(t->plugin, 'i', NULL);
+    t->requests++;
+    if (lab_decode_request(l, r->request) < 0) {
+        complain(t, path, "the request does not decode", lab_cstr(l, l->error.message), "");
+        lab_end(l);
+        return;
+    }
+    const char *want = comparable(l, dump_conversation(l));
+    struct lab *up = lab_begin(t->plugin, 'e', l->conversation);
+    struct weir_out body = { 0 };
+    int rc = t->plugin->codec->encode_request(up->self, &up->call, up->state, &l->conversation->view, &body);
+    struct lab *again = lab_begin(t->plugin, 'i', NULL);
+    if (rc < 0 || !out_complete(&body) || lab_decode_request(again, out_bytes(&body)) < 0)
+        complain(t, path, "the request does not encode", lab_cstr(up, up->error.message), lab_cstr(up, again->error.message));
+    else if (strcmp(comparable(l, dump_conversation(again)), want) != 0)
+        complain(t, path, "encoded again it asks something else", comparable(l, dump_conversation(again)), want);
+    out_free(&body);
+    lab_end(again);
+    lab_end(up);
+    lab_end(l);
+}
+
+static bool is_for(const struct tally *t, const struct recording *r)
+{
+    if (strcmp(t->codec, "anthropic") == 0)
+        return weir_is(r->endpoint, "messages") && weir_is(r->provider, "anthropic");
+    return weir_is(r->endpoint, "chat") && !weir_is(r->provider, "cohere");
+}
+
+static void check_file(struct tally *t, const char *path)
+{
+    struct arena *a = arena_new();
+    struct recording r;
+    if (read_recording(a, path, &r) && is_for(t, &r) && r.status < 300 && !weir_is(r.encoding, "base64")) {
+        if (r.response.n)
+            check_answer(t, &r, path);
+        if (r.request.n && r.request.p[0] == '{')
+            check_request(t, &r, path);
+    }
+    arena_free(a);
+}
+
+static bool is_endpoint(struct weir_str line, const char *codec)
+{
+    const char *what = strcmp(codec, "anthropic") == 0 ? "\"endpoint\": \"messages\"" : "\"endpoint\": \"chat\"";
+    return memmem(line.p, line.n, what, strlen(what)) != NULL;
+}
+
+static int check_all(struct tally *t)
+{
+    char path[1024];
+    struct arena *a = arena_new();
+    snprintf(path, sizeof(path), "%s/recordings/index.jsonl", shared());
+    struct weir_str index = read_file(a, path), line;
+    int found = 0;
+    for (const char *p = index.p; p && p < index.p + index.n; p = line.p + line.n + 1) {
+        const char *nl = memchr(p, '\n', (size_t)(index.p + index.n - p));
+        line = (struct weir_str){ p, (size_t)((nl ? nl : index.p + index.n) - p) };
+        const char *file = memmem(line.p, line.n, "\"file\": \"", 9);
+        const char *end = file ? memchr(file + 9, '"', (size_t)(line.p + line.n - file - 9)) : NULL;
+        if (!end || !is_endpoint(line, t->codec))
+            continue;
+        snprintf(path, sizeof(path), "%s/recordings/%.*s", shared(), (int)(end - file - 9), file + 9);
+        check_file(t, path);
+        found++;
+    }
+    arena_free(a);
+    return found;
+}
+
+static void run(const char *codec)
+{
+    struct tally t = { .codec = codec, .plugin = lab_plugin(codec) };
+    if (!t.plugin)
+        SKIP("the codec is not built");
+    if (check_all(&t) == 0)
+        SKIP("no recordings in ../shared (or $WEIR_SHARED)");
+    printf("  %s: %d answers (%d of them errors), %d requests\n", codec, t.answers, t.errors, t.requests);
+    CHECK_INT(t.failed, 0);
+}
+
+TEST(recordings_openai)
+{
+    run("openai");
+}
+
+TEST(recordings_anthropic)
+{
+    run("anthropic");
+}
