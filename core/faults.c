@@ -2,9 +2,9 @@
  *
  * Two crashes of a plugin by requests of one principal within the window make the pair poisoned: that principal's requests
  * no longer enter it until the window has passed. Crashes by two principals within the window put the plugin into
- * quarantine: nobody's requests enter it, except that after a back-off one worker lets one through as a probe. If no crash
- * follows within the grace time the plugin is released; if one follows, or another soon after the release, the back-off
- * doubles.
+ * quarantine: nobody's requests enter it, except that after a back-off one worker probes it, that is, lets requests in for
+ * the grace time. If no crash follows the plugin is released; if one follows, or another soon after the release, the
+ * back-off doubles. A crash of the prober costs no more streams however many requests it let in.
  *
  * The master records; workers ask. Workers write only single words (probe, release), each by compare-and-swap, so that of
  * all workers one takes the probe. A prober that dies for another reason just lets the grace time pass.
@@ -153,6 +153,11 @@ static void release(struct fault_plugin *f, int64_t probed_ms, int64_t now_ms)
     atomic_store(&f->quarantined_ms, 0);
 }
 
+static uint64_t own_name(void)
+{
+    return (uint64_t)atomic_load_explicit(&shm_own->incarnation, memory_order_relaxed) << 8 | shm_own_index;
+}
+
 /* May this request go in although the plugin is in quarantine? */
 static bool is_let_through(struct fault_plugin *f, int64_t now_ms)
 {
@@ -162,11 +167,14 @@ static bool is_let_through(struct fault_plugin *f, int64_t now_ms)
         return true;
     }
     int64_t probe_at_ms = atomic_load(&f->probe_at_ms);
-    if (probed_ms != 0 || now_ms < probe_at_ms)
+    if (probed_ms != 0)
+        return atomic_load(&f->prober) == own_name();
+    if (now_ms < probe_at_ms)
         return false;
     int64_t next_ms = now_ms + atomic_load(&f->backoff_ms);
     if (!atomic_compare_exchange_strong(&f->probe_at_ms, &probe_at_ms, next_ms))
         return false; /* another worker took it */
+    atomic_store(&f->prober, own_name());
     atomic_store(&f->probed_ms, now_ms);
     return true;
 }

@@ -107,8 +107,8 @@ const char *target_name(int id);
 /* Master, after a worker's death. */
 void fault_record(const char *plugin, const char *principal, int64_t now_ms);
 enum fault_verdict { FAULT_NONE = 0, FAULT_POISONED = 1, FAULT_QUARANTINED = 2 };
-/* Before a plugin's first hook of a request: may this principal's request go into it? The answer of QUARANTINED lets one
- * worker's probe through now and then. Cheap when nothing ever crashed. */
+/* Before a plugin's first hook of a request: may this principal's request go into it? Of a plugin in quarantine one
+ * worker lets requests in for a while after a back-off, as a probe: it gets NONE. Cheap when nothing ever crashed. */
 enum fault_verdict fault_check(const char *plugin, const char *principal, int64_t now_ms);
 bool fault_is_quarantined(const char *plugin);
 uint64_t fault_crashes(const char *plugin);

@@ -101,7 +101,8 @@ struct fault_plugin {
     _Atomic int64_t last_ms;
     _Atomic int64_t quarantined_ms; /* since; 0: not */
     _Atomic int64_t probe_at_ms;    /* when the next probe may go; a worker moves it on as it takes the probe */
-    _Atomic int64_t probed_ms;      /* when one was let through; 0: none is out (workers write it) */
+    _Atomic int64_t probed_ms;      /* since when a worker probes; 0: none does (workers write it) */
+    _Atomic uint64_t prober;        /* which one: slot and incarnation */
     _Atomic int64_t released_ms;    /* when it last came out of quarantine (workers write it) */
     _Atomic uint32_t backoff_ms;
     uint32_t reserved;

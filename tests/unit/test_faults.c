@@ -46,13 +46,18 @@ TEST(two_principals_quarantine_the_plugin)
     CHECK_INT(fault_check("y", "carol", start_ms + 20), FAULT_NONE);
 }
 
-TEST(one_probe_goes_and_releases)
+TEST(one_worker_probes_and_releases)
 {
     CHECK_INT(shm_create(), 0);
+    shm_use_slot(1);
     fault_record("x", "alice", start_ms);
     fault_record("x", "bob", start_ms);
     CHECK_INT(fault_check("x", "carol", start_ms + 4999), FAULT_QUARANTINED);
     CHECK_INT(fault_check("x", "carol", start_ms + 5000), FAULT_NONE);
+    CHECK_INT(fault_check("x", "erin", start_ms + 5001), FAULT_NONE);
+    shm_use_slot(2); /* another worker; and the first one's successor is not the first either */
+    CHECK_INT(fault_check("x", "carol", start_ms + 5001), FAULT_QUARANTINED);
+    shm_use_slot(1);
     CHECK_INT(fault_check("x", "carol", start_ms + 5001), FAULT_QUARANTINED);
     CHECK(fault_is_quarantined("x"));
     CHECK_INT(fault_check("x", "carol", start_ms + 8000), FAULT_NONE);
