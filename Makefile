@@ -1,173 +1,206 @@
-# weir: build, run, test, install. `make run` needs nothing but Debian 12; the other targets install what they lack.
+# weir: `make` builds, `make run` starts, `make test` proves. README.md says the rest.
 #
-#   make            build/weir, build/plugins/*.so, build/providers/*.so
-#   make run        build it and serve on 127.0.0.1:8080 with weir.yaml
-#   make test       every test; the last line counts
-#   make lint       include direction, exported symbols, clang-tidy, Lua
-#   make fuzz       each fuzz target for SECONDS=10
-#   make bench      the numbers, beside nginx (tests/bench/README.md)
-#   make install    PREFIX=/usr/local DESTDIR=
-#
-#   SAN=address,undefined   a build of its own with sanitizers, in build-san/
-#   EMULATE=1               each arena allocation is a malloc of its own
-#   WERROR=                 warnings do not stop the build
+#   make SAN=address,undefined   the same with sanitizers, in build-san/
+#   make EMULATE=1               every arena allocation its own malloc, in build-emulate/ (with SAN: build-san-emulate/)
 
+VERSION := 0.1.0
 PREFIX  ?= /usr/local
 DESTDIR ?=
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 SECONDS ?= 10
-WERROR  ?= -Werror
-B       ?= $(if $(SAN),build-san,build)
-PKG_CONFIG ?= pkg-config
 
-PACKAGES_BUILD = gcc make pkg-config libc6-dev libevent-dev libjansson-dev libcurl4-openssl-dev liblua5.4-dev libyaml-dev libssl-dev ca-certificates curl tzdata
-PACKAGES_TEST  = python3 python3-venv nodejs npm openssl
-PACKAGES_LINT  = clang clang-tidy clang-format libclang-rt-14-dev lua5.4 lua-check binutils
-PACKAGES_BENCH = nginx-light python3 openssl
+BUILD := build$(if $(SAN),-san)$(if $(EMULATE),-emulate)
 
-LIBS_CORE = libevent_core libevent_extra jansson libcurl yaml-0.1 libcrypto
-WARNINGS  = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2 $(WERROR)
+PKGS      := libevent_core libevent_extra jansson libcurl yaml-0.1 libcrypto
+PKG_FLAGS  = $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   = $(shell pkg-config --libs $(PKGS))
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla -Wformat=2 -Werror
+SANFLAGS := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all)
 CFLAGS   ?= -O2 -g
-COMMON    = -std=c11 -D_GNU_SOURCE $(WARNINGS) -fno-omit-frame-pointer -Isdk/include \
-            $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -DWEIR_SANITIZED) $(if $(EMULATE),-DWEIR_ARENA_EMULATE)
-CORE_CFLAGS   = $(COMMON) -fPIE $(shell $(PKG_CONFIG) --cflags $(LIBS_CORE) 2>/dev/null)
-PLUGIN_CFLAGS = $(COMMON) -fPIC -fvisibility=hidden
-PLUGIN_LDFLAGS = -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -Wl,--as-needed $(if $(SAN),,-Wl,-z,defs) $(if $(SAN),-fsanitize=$(SAN))
-CORE_LIBS     = $(shell $(PKG_CONFIG) --libs $(LIBS_CORE) 2>/dev/null) -ldl -lpthread -lm
-LUA_CFLAGS    = $(shell $(PKG_CONFIG) --cflags lua5.4 2>/dev/null)
-LUA_LIBS      = $(shell $(PKG_CONFIG) --libs lua5.4 yaml-0.1 2>/dev/null) -lm
+BASE     := -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer $(WARNINGS) $(SANFLAGS) -Isdk/include -MMD -MP
+EMULATED := $(if $(EMULATE),-DWEIR_ARENA_EMULATE)
+COREFLAGS = $(BASE) $(EMULATED) -fvisibility=hidden -Icore -DWEIR_VERSION='"$(VERSION)"' $(PKG_FLAGS) $(CFLAGS)
+SOFLAGS  := $(BASE) -fPIC -fvisibility=hidden $(CFLAGS)
+SOLINK   := -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -Wl,-z,relro,-z,now $(if $(SAN),,-Wl,-z,defs)
 
-CORE_SRC  = $(wildcard core/*.c)
-CORE_OBJ  = $(CORE_SRC:%.c=$(B)/obj/%.o)
-PLUGINS   = $(patsubst plugins/%/,%,$(wildcard plugins/*/))
-PROVIDERS = $(patsubst providers/%/,%,$(wildcard providers/*/))
-PLUGIN_SO = $(PLUGINS:%=$(B)/plugins/%.so) $(B)/plugins/policy.so
-PROVIDER_SO = $(PROVIDERS:%=$(B)/providers/%.so)
-LUA_LIB   = $(patsubst lua/lib/%,$(B)/lua/%,$(wildcard lua/lib/*.lua))
-UNIT      = $(patsubst tests/unit/%.c,$(B)/tests/%,$(wildcard tests/unit/test_*.c))
-UNIT_HELP = $(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c))
-FUZZ      = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+CORE_C    := $(wildcard core/*.c)
+CORE_O    := $(CORE_C:%.c=$(BUILD)/%.o)
+LIBCORE_O := $(filter-out $(BUILD)/core/main.o,$(CORE_O))
 
-.PHONY: all deps deps-test deps-lint deps-bench run test unit abi e2e policies clients lint fuzz fuzz-build bench install clean
+# What a folder holds besides the sources of its plugin stands in subfolders (tests/, templates/).
+so_sources = $(wildcard $(1)/*.c)
+PLUGINS   := $(foreach d,$(wildcard plugins/*),$(if $(call so_sources,$(d)),$(BUILD)/plugins/$(notdir $(d)).so))
+PROVIDERS := $(foreach d,$(wildcard providers/*),$(if $(call so_sources,$(d)),$(BUILD)/providers/$(notdir $(d)).so))
+POLICY    := $(if $(call so_sources,lua),$(BUILD)/plugins/policy.so)
+LUA_FLAGS  = $(shell pkg-config --cflags lua5.4 yaml-0.1)
+LUA_LIBS   = $(shell pkg-config --libs lua5.4 yaml-0.1)
+SO        := $(PLUGINS) $(PROVIDERS) $(POLICY)
+LINKS     := $(BUILD)/lua $(BUILD)/policies
+
+UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
+UNIT         := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+
+FUZZ_HELPERS := $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c))
+FUZZ         := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
+
+.PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench fuzz fuzz-build install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
-.SECONDEXPANSION:
 
-all: $(B)/weir $(PLUGIN_SO) $(PROVIDER_SO) $(LUA_LIB)
+all: $(if $(wildcard core/main.c),$(BUILD)/weir) so
+so: $(SO) $(LINKS)
 
-# ---- building ----
+# ---- the program ------------------------------------------------------------------------------------------------------
 
-$(B)/obj/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/weir: $(BUILD)/core/main.o $(BUILD)/libcore.a
+	$(CC) $(SANFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread -Wl,-z,relro,-z,now
 
-$(B)/pic/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(PLUGIN_CFLAGS) $(CFLAGS) $(if $(filter lua/%,$<),$(LUA_CFLAGS)) -MMD -MP -c $< -o $@
-
-$(B)/weir: $(CORE_OBJ)
-	$(CC) $(if $(SAN),-fsanitize=$(SAN)) -pie -o $@ $^ $(CORE_LIBS)
-
-$(B)/libcore.a: $(filter-out $(B)/obj/core/main.o,$(CORE_OBJ))
+$(BUILD)/libcore.a: $(LIBCORE_O)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	ar rcs $@ $^
 
-$(B)/plugins/policy.so: $(patsubst %.c,$(B)/pic/%.o,$(wildcard lua/*.c))
+$(BUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(PLUGIN_LDFLAGS) -o $@ $^ $(LUA_LIBS)
+	$(CC) $(COREFLAGS) -c -o $@ $<
 
-$(B)/plugins/%.so: $$(addprefix $(B)/pic/,$$(addsuffix .o,$$(basename $$(wildcard plugins/$$*/*.c))))
+# ---- shared objects: one rule per kind, no list of names ----------------------------------------------------------------
+
+# A plugin sees sdk/ and its own folder, nothing else.
+$(BUILD)/plugins/%.o: plugins/%.c
 	@mkdir -p $(@D)
-	$(CC) $(PLUGIN_LDFLAGS) -o $@ $^
+	$(CC) $(SOFLAGS) -c -o $@ $<
 
-$(B)/providers/%.so: $$(addprefix $(B)/pic/,$$(addsuffix .o,$$(basename $$(wildcard providers/$$*/*.c))))
+$(BUILD)/providers/%.o: providers/%.c
 	@mkdir -p $(@D)
-	$(CC) $(PLUGIN_LDFLAGS) -o $@ $^
+	$(CC) $(SOFLAGS) -c -o $@ $<
 
-$(B)/lua/%: lua/lib/%
+$(BUILD)/lua-stage/%.o: lua/%.c
 	@mkdir -p $(@D)
-	cp $< $@
+	$(CC) $(SOFLAGS) $(LUA_FLAGS) -c -o $@ $<
 
--include $(shell find $(B)/obj $(B)/pic $(B)/tests -name '*.d' 2>/dev/null)
+define so_rule
+$(1): $$(patsubst %.c,$$(BUILD)/%.o,$$(wildcard $(2)/*.c))
+	$$(CC) $$(SANFLAGS) $$(SOLINK) -o $$@.new $$^ -lpthread
+	@mv $$@.new $$@
+endef
+$(foreach so,$(PLUGINS) $(PROVIDERS),$(eval $(call so_rule,$(so),$(patsubst $(BUILD)/%.so,%,$(so)))))
 
-# ---- what has to be installed ----
+$(BUILD)/plugins/policy.so: $(patsubst lua/%.c,$(BUILD)/lua-stage/%.o,$(wildcard lua/*.c))
+	@mkdir -p $(@D)
+	$(CC) $(SANFLAGS) $(SOLINK) -o $@.new $^ $(LUA_LIBS) -lm
+	@mv $@.new $@
 
-# A machine that has it all is left alone, so that a build needs no network.
-define ensure
-	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	for tool in node:nodejs npm:npm python3:python3; do command -v $${tool%%:*} >/dev/null && missing=$$(echo " $$missing " | sed "s/ $${tool##*:} / /"); done; \
-	if [ -n "$$(echo $$missing)" ]; then echo "installing:$$missing"; \
-	  sudo=""; [ "$$(id -u)" = 0 ] || sudo=sudo; \
-	  $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+# The program finds what it ships beside itself, in the tree as when installed.
+$(BUILD)/lua $(BUILD)/policies:
+	@mkdir -p $(BUILD)
+	@ln -sfn ../$(@F) $@
+
+# ---- tests --------------------------------------------------------------------------------------------------------------
+
+$(BUILD)/tests/unit/%.o: tests/unit/%.c
+	@mkdir -p $(@D)
+	$(CC) $(COREFLAGS) -Itests/unit -c -o $@ $<
+
+$(UNIT): $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/libcore.a
+	$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread
+
+# One test that doesn't build is one failure, not the end of the run: run.py counts what is missing.
+unit-build:
+	@$(MAKE) -k $(UNIT)
+
+unit:
+	@$(MAKE) -k so $(UNIT) || true
+	@$(RUN_TESTS) unit
+
+e2e: all
+	@$(RUN_TESTS) e2e
+
+test: deps-test
+	@$(MAKE) all
+	@$(MAKE) -k $(UNIT) || true
+	@$(RUN_TESTS)
+
+lint: all
+	@WEIR_BUILD=$(BUILD) python3 tests/lint/lint.py
+
+bench: all
+	python3 tests/bench/run.py
+
+build-fuzz/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(CORE_C)
+	@mkdir -p build-fuzz
+	clang -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_FUZZ -Isdk/include -Icore \
+	  -Itests/fuzz -I. $(PKG_FLAGS) -o $@ $< $(FUZZ_HELPERS) $(filter-out core/main.c,$(CORE_C)) $(PKG_LIBS) -ldl -lpthread
+
+fuzz-build: $(FUZZ)
+
+fuzz:
+	@$(MAKE) -k fuzz-build || true
+	@FUZZ_SECONDS=$(SECONDS) python3 tests/run.py fuzz
+
+# ---- what a bare Debian needs ---------------------------------------------------------------------------------------------
+
+DEB_BUILD := gcc make libc6-dev pkg-config libevent-dev libjansson-dev libcurl4-openssl-dev libyaml-dev libssl-dev liblua5.4-dev curl
+DEB_TEST  := $(DEB_BUILD) python3 python3-yaml openssl lua5.4 lua-check clang clang-tidy clang-format binutils
+DEB_BENCH := $(DEB_BUILD) python3 nginx-light
+
+define install_debs
+	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q "ok installed" || missing="$$missing $$p"; done; \
+	case " $$missing " in *" nginx-light "*) command -v nginx >/dev/null && missing=$$(echo "$$missing" | sed 's/ nginx-light//');; esac; \
+	[ -z "$$missing" ] && exit 0; \
+	command -v apt-get >/dev/null || { echo "missing:$$missing (install them with this system's package manager)"; exit 1; }; \
+	if [ "$$(id -u)" = 0 ]; then as=""; elif command -v sudo >/dev/null; then as="sudo"; else \
+	  echo "missing:$$missing (run as root: apt-get install$$missing)"; exit 1; fi; \
+	echo "installing:$$missing"; \
+	$$as env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing >/dev/null 2>&1 || \
+	{ $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 endef
 
 deps:
-	$(call ensure,$(PACKAGES_BUILD))
-deps-test: deps
-	$(call ensure,$(PACKAGES_TEST))
-deps-lint: deps
-	$(call ensure,$(PACKAGES_LINT))
-deps-bench: deps
-	$(call ensure,$(PACKAGES_BENCH))
+	$(call install_debs,$(DEB_BUILD))
 
-# ---- running ----
+deps-test:
+	$(call install_debs,$(DEB_TEST))
+
+deps-bench:
+	$(call install_debs,$(DEB_BENCH))
 
 run: deps
-	@$(MAKE) --no-print-directory -s -j2 all
-	@printf 'weir is starting on http://127.0.0.1:8080 (Ctrl-C ends it). Try, in another terminal:\n\n'
-	@printf "  curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\\\\n"
-	@printf "    -d '{\"model\":\"demo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Why is the sky blue?\"}]}'\n\n"
-	@exec $(B)/weir serve -c weir.yaml
+	@$(MAKE) --no-print-directory all
+	@echo
+	@echo "weir answers on http://127.0.0.1:8080 (end it with Ctrl-C). In another terminal:"
+	@echo
+	@echo "  curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\"
+	@echo "    -d '{\"model\":\"demo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}'"
+	@echo
+	@exec $(BUILD)/weir serve
 
-# ---- testing ----
+# ---- installing ------------------------------------------------------------------------------------------------------------
 
-$(B)/tests/%: tests/unit/%.c $(UNIT_HELP) $(B)/libcore.a
-	@mkdir -p $(@D)
-	$(CC) $(CORE_CFLAGS) $(CFLAGS) $(if $(findstring test_lua,$<),$(LUA_CFLAGS)) -MMD -MP -MF $@.d -o $@ $< \
-	    $(UNIT_HELP) $(B)/libcore.a $(CORE_LIBS)
+LIBDIR   := $(DESTDIR)$(PREFIX)/lib/weir
+SHAREDIR := $(DESTDIR)$(PREFIX)/share/weir
+UNITDIR  := $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
-unit: all $(UNIT)
-	@tests/run unit $(B)
-
-test: deps-test
-	@$(MAKE) --no-print-directory -j2 all $(UNIT)
-	@tests/run all $(B)
-
-abi e2e policies clients: all
-	@tests/run $@ $(B)
-
-lint: deps-lint
-	@$(MAKE) --no-print-directory -j2 all
-	@tests/lint $(B)
-
-FUZZ_CFLAGS = -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Isdk/include -Icore
-$(B)/fuzz/%: tests/fuzz/%.c $(filter-out core/main.c,$(CORE_SRC))
-	@mkdir -p $(@D)
-	clang $(FUZZ_CFLAGS) $(if $(findstring fuzz_pattern,$<),$(LUA_CFLAGS)) -o $@ $< $(filter-out core/main.c,$(CORE_SRC)) $(CORE_LIBS) $(if $(findstring fuzz_pattern,$<),$(LUA_LIBS))
-
-fuzz-build: deps-lint $(FUZZ)
-fuzz: fuzz-build
-	@tests/run fuzz $(B) $(SECONDS)
-
-bench: deps-bench
-	@$(MAKE) --no-print-directory -j2 all
-	@python3 tests/bench/run.py
-
-# ---- installing ----
-
-LIBDIR   = $(DESTDIR)$(PREFIX)/lib/weir
-SHAREDIR = $(DESTDIR)$(PREFIX)/share/weir
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/plugins $(LIBDIR)/providers $(LIBDIR)/lua $(SHAREDIR)/policies \
-	    $(SHAREDIR)/sdk $(DESTDIR)$(PREFIX)/include/weir $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 755 $(B)/weir $(DESTDIR)$(PREFIX)/bin/weir
-	install -m 755 $(PLUGIN_SO) $(LIBDIR)/plugins/
-	install -m 755 $(PROVIDER_SO) $(LIBDIR)/providers/
-	[ -z "$(LUA_LIB)" ] || install -m 644 $(LUA_LIB) $(LIBDIR)/lua/
-	install -m 644 policies/*.lua $(SHAREDIR)/policies/
+	  $(SHAREDIR)/sdk $(DESTDIR)$(PREFIX)/include/weir $(UNITDIR)
+	install -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
+	install -m 644 $(PLUGINS) $(POLICY) $(LIBDIR)/plugins/
+	install -m 644 $(PROVIDERS) $(LIBDIR)/providers/
+	for f in $(wildcard lua/*.lua); do install -m 644 $$f $(LIBDIR)/lua/ || exit 1; done
+	for f in $(wildcard policies/*.lua policies/README.md); do install -m 644 $$f $(SHAREDIR)/policies/ || exit 1; done
+	ln -sfn ../../share/weir/policies $(LIBDIR)/policies
+	install -m 644 $(wildcard sdk/include/weir/*.h) $(DESTDIR)$(PREFIX)/include/weir/
 	install -m 644 weir.yaml $(SHAREDIR)/weir.yaml
-	install -m 644 sdk/include/weir/*.h $(DESTDIR)$(PREFIX)/include/weir/
-	cp -R sdk/plugin.mk sdk/templates sdk/ABI.md $(SHAREDIR)/sdk/
-	sed 's#@PREFIX@#$(PREFIX)#g' core/weir.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/weir.service
+	install -m 644 sdk/plugin.mk sdk/README.md sdk/ABI.md $(SHAREDIR)/sdk/
+	cd sdk && find templates -type d -exec install -d $(abspath $(SHAREDIR))/sdk/{} \; && \
+	  find templates -type f -exec install -m 644 {} $(abspath $(SHAREDIR))/sdk/{} \;
+	sed 's|@PREFIX@|$(PREFIX)|g' core/weir.service.in > $(UNITDIR)/weir.service
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-emulate build-san-emulate build-fuzz
+
+-include $(wildcard $(BUILD)/core/*.d $(BUILD)/plugins/*/*.d $(BUILD)/providers/*/*.d $(BUILD)/lua-stage/*.d $(BUILD)/tests/unit/*.d)
