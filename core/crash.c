@@ -156,6 +156,23 @@ static int64_t unix_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Blames the plugin that ran, and says what follows from it. */
+static const char *blame(const char *plugin, const char *principal)
+{
+    switch (fault_record(plugin, principal, unix_ms())) {
+    case FAULT_POISONED:
+        LOG_ERROR("plugin.poisoned", "plugin", plugin, "principal", principal, "msg",
+                  "this principal's requests don't enter the plugin for 60 s (503 poisoned)");
+        return "poisoned";
+    case FAULT_QUARANTINED:
+        LOG_ERROR("plugin.quarantined", "plugin", plugin, "msg",
+                  "no request enters the plugin (503 quarantined) until one worker has probed it");
+        return "quarantined";
+    default:
+        return "none";
+    }
+}
+
 void crash_report(uint32_t slot_number, pid_t pid, int status, const char *cause)
 {
     const struct shm_slot *slot = &shm_area->slots[slot_number];
@@ -166,10 +183,11 @@ void crash_report(uint32_t slot_number, pid_t pid, int status, const char *cause
     put_backtrace(backtrace_text, sizeof backtrace_text, slot);
     snprintf(process, sizeof process, "%ld", (long)pid);
     snprintf(number, sizeof number, "%u", slot_number);
+    bool is_blamed = crumb->plugin != 0 && is_own_fault(slot, status, cause);
+    const char *consequence = is_blamed ? blame(plugin, crumb->principal) : "none";
+    const char *kind = cause ? cause : is_own_fault(slot, status, NULL) ? "crash" : "killed";
     LOG_ERROR("worker.crash", "slot", number, "pid", process, "plugin", plugin, "hook",
               crumb_hook_name((enum crumb_hook)crumb->hook), "request", crumb->request, "principal", crumb->principal,
-              "signal", end, "cause", cause ? cause : is_own_fault(slot, status, NULL) ? "crash" : "killed", "backtrace", backtrace_text);
+              "signal", end, "cause", kind, "consequence", consequence, "backtrace", backtrace_text);
     metric_add(metric_declare("worker_crashes_total", "", "Workers that ended without being asked to.", METRIC_COUNTER), 1);
-    if (crumb->plugin != 0 && is_own_fault(slot, status, cause))
-        fault_record(plugin, crumb->principal, unix_ms());
 }

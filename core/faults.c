@@ -103,6 +103,17 @@ static uint32_t principals_within(uint32_t plugin, int64_t now_ms)
 
 /* ---- recording ---- */
 
+static bool is_poisoned(uint32_t plugin, const char *principal, int64_t now_ms)
+{
+    uint32_t n = atomic_load_explicit(&shm_area->n_pairs, memory_order_acquire);
+    for (uint32_t i = 0; i < n; i++) {
+        struct fault_pair pair;
+        if (read_pair(i, &pair) && is_pair(&pair, plugin, principal))
+            return is_within(pair.before_ms, pair.last_ms, WINDOW_MS) && is_within(pair.last_ms, now_ms, WINDOW_MS);
+    }
+    return false;
+}
+
 static void quarantine(struct fault_plugin *f, int64_t now_ms, bool doubles)
 {
     uint32_t backoff = atomic_load(&f->backoff_ms);
@@ -115,11 +126,11 @@ static void quarantine(struct fault_plugin *f, int64_t now_ms, bool doubles)
         atomic_store(&f->quarantined_ms, now_ms);
 }
 
-void fault_record(const char *plugin, const char *principal, int64_t now_ms)
+enum fault_verdict fault_record(const char *plugin, const char *principal, int64_t now_ms)
 {
     int number = plugin_number(plugin, true);
     if (number < 0)
-        return;
+        return FAULT_NONE;
     struct fault_plugin *f = &shm_area->fault_plugins[number];
     atomic_fetch_add(&f->crashes, 1);
     atomic_store(&f->last_ms, now_ms);
@@ -130,20 +141,12 @@ void fault_record(const char *plugin, const char *principal, int64_t now_ms)
         atomic_store(&f->backoff_ms, 0);
     if (is_probe || is_relapse || principals_within((uint32_t)number, now_ms) >= 2)
         quarantine(f, now_ms, is_probe || is_relapse);
+    if (atomic_load(&f->quarantined_ms) != 0)
+        return FAULT_QUARANTINED;
+    return is_poisoned((uint32_t)number, principal, now_ms) ? FAULT_POISONED : FAULT_NONE;
 }
 
 /* ---- asking ---- */
-
-static bool is_poisoned(uint32_t plugin, const char *principal, int64_t now_ms)
-{
-    uint32_t n = atomic_load_explicit(&shm_area->n_pairs, memory_order_acquire);
-    for (uint32_t i = 0; i < n; i++) {
-        struct fault_pair pair;
-        if (read_pair(i, &pair) && is_pair(&pair, plugin, principal))
-            return is_within(pair.before_ms, pair.last_ms, WINDOW_MS) && is_within(pair.last_ms, now_ms, WINDOW_MS);
-    }
-    return false;
-}
 
 static void release(struct fault_plugin *f, int64_t probed_ms, int64_t now_ms)
 {

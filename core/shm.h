@@ -104,9 +104,9 @@ uint32_t target_count(void);
 const char *target_name(int id);
 
 /* ---- faults: plugins and principals that crash workers (contracts, section 8) ---- */
-/* Master, after a worker's death. */
-void fault_record(const char *plugin, const char *principal, int64_t now_ms);
+/* Master, after a worker's death. Returns what follows: this principal is poisoned for a while, the plugin is in quarantine. */
 enum fault_verdict { FAULT_NONE = 0, FAULT_POISONED = 1, FAULT_QUARANTINED = 2 };
+enum fault_verdict fault_record(const char *plugin, const char *principal, int64_t now_ms);
 /* Before a plugin's first hook of a request: may this principal's request go into it? Of a plugin in quarantine one
  * worker lets requests in for a while after a back-off, as a probe: it gets NONE. Cheap when nothing ever crashed. */
 enum fault_verdict fault_check(const char *plugin, const char *principal, int64_t now_ms);

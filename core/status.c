@@ -120,6 +120,9 @@ static void print_call(const json_t *call, FILE *out)
             fprintf(out, "%s%s=%s", gap, name, json_string_value(value));
         else if (json_is_integer(value))
             fprintf(out, "%s%s=%" JSON_INTEGER_FORMAT, gap, name, json_integer_value(value));
+        else if (json_is_object(value))
+            fprintf(out, "%s%s=%s.%s: %s (%lld ms)", gap, name, text_of(value, "stage"), text_of(value, "hook"),
+                    text_of(value, "what"), number_of(value, "ms"));
         else
             continue;
         gap = "  ";

@@ -17,7 +17,7 @@ TEST(two_crashes_poison_the_pair)
     CHECK_INT(shm_create(), 0);
     fault_record("x", "alice", start_ms);
     CHECK_INT(fault_check("x", "alice", start_ms + 1), FAULT_NONE);
-    fault_record("x", "alice", start_ms + 10);
+    CHECK_INT(fault_record("x", "alice", start_ms + 10), FAULT_POISONED);
     CHECK_INT(fault_check("x", "alice", start_ms + 11), FAULT_POISONED);
     CHECK_INT(fault_check("x", "bob", start_ms + 11), FAULT_NONE);
     CHECK_INT(fault_check("y", "alice", start_ms + 11), FAULT_NONE);
@@ -40,7 +40,7 @@ TEST(two_principals_quarantine_the_plugin)
 {
     CHECK_INT(shm_create(), 0);
     fault_record("x", "alice", start_ms);
-    fault_record("x", "bob", start_ms + 10);
+    CHECK_INT(fault_record("x", "bob", start_ms + 10), FAULT_QUARANTINED);
     CHECK(fault_is_quarantined("x"));
     CHECK_INT(fault_check("x", "carol", start_ms + 20), FAULT_QUARANTINED);
     CHECK_INT(fault_check("y", "carol", start_ms + 20), FAULT_NONE);
