@@ -1,0 +1,175 @@
+/* A part of a candidate becomes events. Texts and thoughts that follow each other are one block; a call comes whole. */
+#include "gemini.h"
+
+struct part {
+    struct weir_text text, signature;
+    struct weir_str call, opaque; /* raw JSON */
+    struct weir_str opaque_name;
+    bool is_thought, has_text;
+};
+
+void gemini_emit(struct gemini *g, const struct weir_event *e)
+{
+    if (!g->failed && g->host->emit(g->call, e) < 0)
+        g->failed = true;
+}
+
+void gemini_close_block(struct gemini *g, struct gemini_choice *c, uint32_t choice)
+{
+    if (!c->open_kind)
+        return;
+    struct weir_event e = gemini_event(WEIR_EVENT_BLOCK_STOP, choice, c->open_block);
+    c->open_kind = 0;
+    gemini_emit(g, &e);
+}
+
+static void open_block(struct gemini *g, struct gemini_choice *c, uint32_t choice, enum weir_block_kind kind)
+{
+    if (c->open_kind == kind)
+        return;
+    gemini_close_block(g, c, choice);
+    c->open_kind = (uint16_t)kind;
+    c->open_block = c->n_blocks++;
+    struct weir_event e = gemini_event(WEIR_EVENT_BLOCK_START, choice, c->open_block);
+    e.block_kind = (uint16_t)kind;
+    gemini_emit(g, &e);
+}
+
+static void emit_delta(struct gemini *g, const struct gemini_choice *c, uint32_t choice, enum weir_delta_kind kind,
+                       struct weir_text text)
+{
+    struct weir_event e = gemini_event(WEIR_EVENT_DELTA, choice, c->open_block);
+    e.delta_kind = (uint16_t)kind;
+    e.text = text;
+    if (kind == WEIR_DELTA_SIGNATURE)
+        e.dialect = GEMINI_DIALECT;
+    gemini_emit(g, &e);
+}
+
+/* ---- calls ---- */
+
+static struct weir_text raw_text(struct weir_str raw)
+{
+    return (struct weir_text){ raw.p, (uint32_t)raw.n, WEIR_TEXT_PLAIN };
+}
+
+static void emit_call(struct gemini *g, struct gemini_choice *c, uint32_t choice, const struct part *p)
+{
+    const struct weir_json_api *j = g->json;
+    struct weir_str key, id = WEIR_NONE, name = WEIR_NONE, arguments = WEIR_LIT("{}");
+    struct weir_json *r = j->open(g->call, p->call);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "name"))
+            gemini_read_string(j, r, &name);
+        else if (weir_is(key, "id"))
+            gemini_read_string(j, r, &id);
+        else if (weir_is(key, "args") && j->peek(r) == WEIR_JSON_OBJECT)
+            j->raw(r, &arguments);
+    gemini_close_block(g, c, choice);
+    c->has_calls = c->has_content = true;
+    c->open_kind = WEIR_BLOCK_TOOL_CALL;
+    c->open_block = c->n_blocks++;
+    struct weir_event e = gemini_event(WEIR_EVENT_BLOCK_START, choice, c->open_block);
+    e.block_kind = WEIR_BLOCK_TOOL_CALL;
+    e.id = id.n ? id : g->host->new_id(g->call, "call_");
+    e.name = gemini_own_name(g, name);
+    gemini_emit(g, &e);
+    emit_delta(g, c, choice, WEIR_DELTA_ARGUMENTS, raw_text(arguments));
+    if (p->signature.n)
+        emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
+    gemini_close_block(g, c, choice);
+}
+
+/* ---- what only Gemini has ---- */
+
+static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_str raw, struct weir_str name)
+{
+    gemini_close_block(g, c, choice);
+    c->has_content = true;
+    c->open_kind = WEIR_BLOCK_OPAQUE;
+    c->open_block = c->n_blocks++;
+    struct weir_event e = gemini_event(WEIR_EVENT_BLOCK_START, choice, c->open_block);
+    e.block_kind = WEIR_BLOCK_OPAQUE;
+    e.text = raw_text(raw);
+    e.dialect = GEMINI_DIALECT;
+    gemini_emit(g, &e);
+    gemini_close_block(g, c, choice);
+    g->host->note(g->call, "loss", g->host->format(g->call, "opaque:%.*s", (int)name.n, name.p));
+}
+
+/* ---- texts ---- */
+
+/* A text's signature has no place in a text block; a thinking block of its own carries it to clients that asked to see
+ * thoughts, and they bring it back. */
+static void emit_text_signature(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_text signature)
+{
+    if (!g->attempt->wants_thoughts)
+        return;
+    open_block(g, c, choice, WEIR_BLOCK_THINKING);
+    emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, signature);
+    gemini_close_block(g, c, choice);
+}
+
+static void emit_text(struct gemini *g, struct gemini_choice *c, uint32_t choice, const struct part *p)
+{
+    if (p->text.n) {
+        c->has_content = true;
+        open_block(g, c, choice, p->is_thought ? WEIR_BLOCK_THINKING : WEIR_BLOCK_TEXT);
+        emit_delta(g, c, choice, WEIR_DELTA_TEXT, p->text);
+    }
+    if (!p->signature.n)
+        return;
+    if (p->is_thought) {
+        open_block(g, c, choice, WEIR_BLOCK_THINKING);
+        emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
+        gemini_close_block(g, c, choice);
+    } else {
+        emit_text_signature(g, c, choice, p->signature);
+    }
+}
+
+/* ---- a part ---- */
+
+static bool is_known_beside(struct weir_str key)
+{
+    return weir_is(key, "videoMetadata") || weir_is(key, "mediaResolution") || weir_is(key, "partMetadata");
+}
+
+static void read_member(struct gemini *g, struct weir_json *r, struct weir_str key, struct part *p)
+{
+    const struct weir_json_api *j = g->json;
+    if (weir_is(key, "text") && j->peek(r) == WEIR_JSON_STRING)
+        p->has_text = j->text(r, &p->text);
+    else if (weir_is(key, "thought") && j->peek(r) == WEIR_JSON_BOOL)
+        j->boolean(r, &p->is_thought);
+    else if (weir_is(key, "thoughtSignature") && j->peek(r) == WEIR_JSON_STRING)
+        j->text(r, &p->signature);
+    else if (weir_is(key, "functionCall") && j->peek(r) == WEIR_JSON_OBJECT)
+        j->raw(r, &p->call);
+    else if (is_known_beside(key))
+        j->skip(r);
+    else {
+        p->opaque_name = key;
+        j->skip(r);
+    }
+}
+
+void gemini_read_part(struct gemini *g, struct weir_json *r, struct gemini_choice *c, uint32_t choice)
+{
+    const struct weir_json_api *j = g->json;
+    struct part p = { 0 };
+    struct weir_str raw, key;
+    if (!j->raw(r, &raw))
+        return;
+    struct weir_json *inner = j->open(g->call, raw);
+    for (j->object(inner); j->member(inner, &key);)
+        read_member(g, inner, key, &p);
+    if (!j->close(inner))
+        j->reject(r, "is no part of a content");
+    else if (p.call.n)
+        emit_call(g, c, choice, &p);
+    else if (p.opaque_name.n)
+        emit_opaque(g, c, choice, raw, p.opaque_name);
+    else
+        emit_text(g, c, choice, &p);
+}

@@ -1,0 +1,418 @@
+/* A conversation becomes a generateContent request: tools, settings, thinking. What Gemini has no word for is left out and
+ * noted; what would change the meaning is refused with a sentence. */
+#include "gemini.h"
+
+void gemini_note_loss(struct gemini *g, const char *what)
+{
+    g->host->note(g->call, "loss", weir_cstr(what));
+}
+
+void gemini_lose(struct gemini_encoding *x, enum gemini_loss which, const char *what)
+{
+    if (!(x->noted & which))
+        gemini_note_loss(&x->g, what);
+    x->noted |= which;
+}
+
+void gemini_unsupported(struct gemini *g, const char *param, const char *message)
+{
+    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNSUPPORTED, .message = weir_cstr(message),
+                            .param = weir_cstr(param) };
+    if (!g->failed)
+        g->host->fail(g->call, &e);
+    g->failed = true;
+}
+
+/* ---- names ---- */
+
+static bool is_name_byte(char c, bool is_first)
+{
+    bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    return is_letter || (!is_first && ((c >= '0' && c <= '9') || c == '.' || c == ':' || c == '-'));
+}
+
+static bool is_name(struct weir_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!is_name_byte(s.p[i], i == 0))
+            return false;
+    return s.n > 0 && s.n <= 128;
+}
+
+/* "_", the name with '_' for what Gemini doesn't take, and a number that keeps two such names apart. */
+static struct weir_str invent_name(struct gemini *g, struct weir_str name, uint32_t number)
+{
+    size_t n = name.n < 100 ? name.n : 100;
+    char *s = g->host->alloc(g->call, WEIR_FOR_ATTEMPT, n + 1);
+    for (size_t i = 0; s && i < n; i++)
+        s[i] = is_name_byte(name.p[i], false) ? name.p[i] : '_';
+    return g->host->format(g->call, "_%.*s_%u", (int)n, s ? s : "", number);
+}
+
+struct weir_str gemini_sent_name(struct gemini *g, struct weir_str name)
+{
+    uint32_t number = 1;
+    if (is_name(name))
+        return name;
+    for (const struct gemini_alias *a = g->attempt->aliases; a; a = a->next, number++)
+        if (weir_eq(a->name, name))
+            return a->sent;
+    struct gemini_alias *a = g->host->alloc(g->call, WEIR_FOR_ATTEMPT, sizeof(*a));
+    if (!a) {
+        g->failed = true;
+        return name;
+    }
+    *a = (struct gemini_alias){ g->attempt->aliases, name, invent_name(g, name, number) };
+    g->attempt->aliases = a;
+    gemini_note_loss(g, "emulated:tools.name");
+    return a->sent;
+}
+
+struct weir_str gemini_own_name(const struct gemini *g, struct weir_str sent)
+{
+    for (const struct gemini_alias *a = g->attempt->aliases; a; a = a->next)
+        if (weir_eq(a->sent, sent))
+            return a->name;
+    return sent;
+}
+
+/* ---- tools ---- */
+
+static bool has_parameters(struct weir_str schema)
+{
+    return schema.n > 2 && !memmem(schema.p, schema.n, "\"properties\":{}", 15);
+}
+
+static void put_declaration(struct gemini_encoding *x, const struct weir_tool *t)
+{
+    const struct weir_json_api *j = x->g.json;
+    j->object_begin(x->out);
+    j->key(x->out, "name");
+    j->put_str(x->out, gemini_sent_name(&x->g, t->name));
+    if (t->description.n) {
+        j->key(x->out, "description");
+        j->put_text(x->out, &t->description);
+    }
+    if (has_parameters(t->schema)) {
+        j->key(x->out, "parametersJsonSchema");
+        j->put_raw(x->out, t->schema);
+    }
+    j->object_end(x->out);
+    if (weir_is(t->strict, "true"))
+        gemini_lose(x, LOSS_STRICT, "dropped:tools.strict");
+    if (t->flags & WEIR_PART_CACHE_MARK)
+        gemini_lose(x, LOSS_CACHE, "dropped:cache_control");
+}
+
+static void put_tools(struct gemini_encoding *x)
+{
+    const struct weir_json_api *j = x->g.json;
+    if (!x->c->tools)
+        return;
+    j->key(x->out, "tools");
+    j->array_begin(x->out);
+    j->object_begin(x->out);
+    j->key(x->out, "functionDeclarations");
+    j->array_begin(x->out);
+    for (const struct weir_tool *t = x->c->tools; t; t = t->next) {
+        if (t->raw.n)
+            gemini_unsupported(&x->g, "tools", "A tool that only the client's own dialect has can't be offered to Gemini; "
+                                               "declare it as a function.");
+        else
+            put_declaration(x, t);
+    }
+    j->array_end(x->out);
+    j->object_end(x->out);
+    j->array_end(x->out);
+}
+
+static void put_member(struct gemini_encoding *x, const char *key, const char *value)
+{
+    x->g.json->key(x->out, key);
+    x->g.json->put_str(x->out, weir_cstr(value));
+}
+
+static struct weir_str choice_name(struct gemini_encoding *x, struct weir_str choice)
+{
+    const struct weir_json_api *j = x->g.json;
+    struct weir_str key, name = WEIR_NONE;
+    struct weir_json *r = j->open(x->g.call, choice);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "name"))
+            j->string(r, &name);
+    return name;
+}
+
+static void put_tool_choice(struct gemini_encoding *x)
+{
+    const struct weir_json_api *j = x->g.json;
+    struct weir_str choice = weir_field(x->c, WEIR_FIELD_TOOL_CHOICE);
+    bool is_named = choice.n && choice.p[0] == '{';
+    if (!choice.n || !x->c->tools || weir_is(choice, "\"auto\""))
+        return;
+    j->key(x->out, "toolConfig");
+    j->object_begin(x->out);
+    j->key(x->out, "functionCallingConfig");
+    j->object_begin(x->out);
+    put_member(x, "mode", weir_is(choice, "\"none\"") ? "NONE" : "ANY");
+    if (is_named) {
+        j->key(x->out, "allowedFunctionNames");
+        j->array_begin(x->out);
+        j->put_str(x->out, gemini_sent_name(&x->g, choice_name(x, choice)));
+        j->array_end(x->out);
+    }
+    j->object_end(x->out);
+    j->object_end(x->out);
+}
+
+/* ---- thinking ---- */
+
+static int64_t number_of(struct weir_str s)
+{
+    int64_t n = 0;
+    size_t i = s.n && s.p[0] == '-' ? 1 : 0, from = i;
+    for (; i < s.n && i - from < 18 && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+        n = 10 * n + (s.p[i] - '0');
+    return from ? -n : n;
+}
+
+/* Effort as steps 0 (none) … 5 (xhigh, max); -1: not said. */
+static int effort_of(struct weir_str effort)
+{
+    static const char *const words[] = { "\"none\"", "\"minimal\"", "\"low\"", "\"medium\"", "\"high\"" };
+    for (int i = 0; i < 5; i++)
+        if (weir_is(effort, words[i]))
+            return i;
+    return effort.n ? 5 : -1;
+}
+
+static int64_t clamp(int64_t n, int64_t low, int64_t high)
+{
+    return n < low ? low : n > high ? high : n;
+}
+
+/* 2.5: Pro can't be told not to think; -1 lets the model decide. */
+static int64_t budget_for(const struct gemini_model *m, int effort, struct weir_str budget)
+{
+    static const int64_t of_effort[] = { 0, 512, 1024, 8192, 24576, 32768 };
+    int64_t high = m->is_pro ? 32768 : 24576;
+    int64_t n = budget.n ? number_of(budget) : of_effort[effort];
+    if (n < 0)
+        return -1;
+    if (m->is_lite && n > 0)
+        return clamp(n, 512, high);
+    return clamp(n, m->is_pro ? 128 : 0, high);
+}
+
+static int effort_of_budget(int64_t n)
+{
+    return n <= 0 ? 0 : n < 4096 ? 2 : n < 16384 ? 3 : 4;
+}
+
+static const char *level_for(const struct gemini_model *m, int effort)
+{
+    bool has_minimal = !m->is_pro && m->major == 3 && m->minor < 7;
+    bool has_medium = !(m->is_pro && m->major == 3 && m->minor == 0);
+    if (effort <= 1)
+        return has_minimal ? "MINIMAL" : "LOW";
+    if (effort == 2)
+        return "LOW";
+    return effort == 3 && has_medium ? "MEDIUM" : "HIGH";
+}
+
+static void put_level(struct gemini_encoding *x, int effort, struct weir_str budget)
+{
+    const struct gemini_model *m = &x->g.attempt->model;
+    if (budget.n && number_of(budget) < 0)
+        return; /* the model decides unasked */
+    if (budget.n) {
+        effort = effort_of_budget(number_of(budget));
+        gemini_note_loss(&x->g, "emulated:reasoning.budget");
+    } else if (effort == 0 || effort == 5) {
+        gemini_note_loss(&x->g, "changed:reasoning.effort");
+    }
+    put_member(x, "thinkingLevel", level_for(m, effort));
+}
+
+static void put_thinking(struct gemini_encoding *x)
+{
+    const struct weir_json_api *j = x->g.json;
+    const struct gemini_model *m = &x->g.attempt->model;
+    struct weir_str budget = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
+    int effort = effort_of(weir_field(x->c, WEIR_FIELD_REASONING_EFFORT));
+    bool is_visible = weir_field_true(x->c, WEIR_FIELD_REASONING_VISIBLE);
+    if (!budget.n && effort < 0 && !is_visible)
+        return;
+    if (m->family == GEMINI_PLAIN) {
+        if (effort > 0 || budget.n || is_visible)
+            gemini_note_loss(&x->g, "dropped:reasoning");
+        return;
+    }
+    x->g.attempt->wants_thoughts = is_visible;
+    j->key(x->out, "thinkingConfig");
+    j->object_begin(x->out);
+    if (is_visible) {
+        j->key(x->out, "includeThoughts");
+        j->put_bool(x->out, true);
+    }
+    if (budget.n || effort >= 0) {
+        if (m->family == GEMINI_LEVEL) {
+            put_level(x, effort, budget);
+        } else {
+            j->key(x->out, "thinkingBudget");
+            j->put_int(x->out, budget_for(m, effort, budget));
+        }
+    }
+    j->object_end(x->out);
+}
+
+/* ---- settings ---- */
+
+static void put_stops(struct gemini_encoding *x)
+{
+    const struct weir_json_api *j = x->g.json;
+    struct weir_str stops = weir_field(x->c, WEIR_FIELD_STOP), raw;
+    uint32_t n = 0;
+    if (!stops.n)
+        return;
+    struct weir_json *r = j->open(x->g.call, stops);
+    j->key(x->out, "stopSequences");
+    j->array_begin(x->out);
+    for (j->array(r); j->element(r);) {
+        j->raw(r, &raw);
+        if (n++ < 5)
+            j->put_raw(x->out, raw);
+    }
+    j->array_end(x->out);
+    if (n > 5)
+        gemini_note_loss(&x->g, "changed:stop");
+}
+
+/* The seed is an int32 there: other seeds fold into one, always the same. */
+static void put_seed(struct gemini_encoding *x)
+{
+    struct weir_str seed = weir_field(x->c, WEIR_FIELD_SEED);
+    if (!seed.n)
+        return;
+    int64_t n = number_of(seed);
+    if (n < INT32_MIN || n > INT32_MAX)
+        gemini_note_loss(&x->g, "changed:seed");
+    x->g.json->key(x->out, "seed");
+    x->g.json->put_int(x->out, n < INT32_MIN || n > INT32_MAX ? (n < 0 ? -n : n) % INT32_MAX : n);
+}
+
+static void put_schema(struct gemini_encoding *x, struct weir_str format)
+{
+    const struct weir_json_api *j = x->g.json;
+    struct weir_str key, schema = WEIR_NONE;
+    struct weir_json *r = j->open(x->g.call, format);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "schema"))
+            j->raw(r, &schema);
+    if (!schema.n)
+        return;
+    j->key(x->out, "responseJsonSchema");
+    j->put_raw(x->out, schema);
+}
+
+static void put_format(struct gemini_encoding *x)
+{
+    struct weir_str format = weir_field(x->c, WEIR_FIELD_RESPONSE_FORMAT);
+    if (!format.n || weir_is(format, "\"text\""))
+        return;
+    if (x->c->tools && x->g.attempt->model.major && x->g.attempt->model.family != GEMINI_LEVEL) {
+        gemini_unsupported(&x->g, "response_format", "Gemini models before 3 can't be given tools and a JSON format in one "
+                                                     "request; leave one of the two out or choose a newer model.");
+        return;
+    }
+    put_member(x, "responseMimeType", "application/json");
+    if (format.p[0] == '{')
+        put_schema(x, format);
+}
+
+static struct weir_str modality_of(struct weir_str word)
+{
+    if (weir_is(word, "audio"))
+        return WEIR_LIT("AUDIO");
+    return weir_is(word, "image") ? WEIR_LIT("IMAGE") : WEIR_LIT("TEXT");
+}
+
+static void put_modalities(struct gemini_encoding *x)
+{
+    const struct weir_json_api *j = x->g.json;
+    struct weir_str modalities = weir_field(x->c, WEIR_FIELD_MODALITIES), word;
+    if (!modalities.n)
+        return;
+    struct weir_json *r = j->open(x->g.call, modalities);
+    j->key(x->out, "responseModalities");
+    j->array_begin(x->out);
+    for (j->array(r); j->element(r) && j->string(r, &word);)
+        j->put_str(x->out, modality_of(word));
+    j->array_end(x->out);
+}
+
+static void put_number(struct gemini_encoding *x, enum weir_field f, const char *key)
+{
+    struct weir_str value = weir_field(x->c, f);
+    if (!value.n)
+        return;
+    x->g.json->key(x->out, key);
+    x->g.json->put_raw(x->out, value);
+}
+
+static void put_generation(struct gemini_encoding *x)
+{
+    const struct weir_json_api *j = x->g.json;
+    j->key(x->out, "generationConfig");
+    j->object_begin(x->out);
+    put_number(x, WEIR_FIELD_MAX_TOKENS, "maxOutputTokens");
+    put_number(x, WEIR_FIELD_TEMPERATURE, "temperature");
+    put_number(x, WEIR_FIELD_TOP_P, "topP");
+    put_number(x, WEIR_FIELD_TOP_K, "topK");
+    put_number(x, WEIR_FIELD_FREQUENCY_PENALTY, "frequencyPenalty");
+    put_number(x, WEIR_FIELD_PRESENCE_PENALTY, "presencePenalty");
+    if (!weir_is(weir_field(x->c, WEIR_FIELD_N), "1"))
+        put_number(x, WEIR_FIELD_N, "candidateCount");
+    put_stops(x);
+    put_seed(x);
+    put_format(x);
+    put_modalities(x);
+    put_thinking(x);
+    j->object_end(x->out);
+}
+
+static void note_losses(struct gemini_encoding *x)
+{
+    static const struct {
+        enum weir_field field;
+        const char *what;
+    } lost[] = {
+        { WEIR_FIELD_LOGIT_BIAS, "dropped:logit_bias" }, { WEIR_FIELD_USER, "dropped:user" },
+        { WEIR_FIELD_METADATA, "dropped:metadata" },     { WEIR_FIELD_SERVICE_TIER, "dropped:service_tier" },
+        { WEIR_FIELD_VERBOSITY, "dropped:verbosity" },
+    };
+    for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
+        if (weir_field(x->c, lost[i].field).n)
+            gemini_note_loss(&x->g, lost[i].what);
+    if (weir_field_true(x->c, WEIR_FIELD_LOGPROBS))
+        gemini_note_loss(&x->g, "dropped:logprobs");
+    if (weir_is(weir_field(x->c, WEIR_FIELD_PARALLEL_TOOLS), "false"))
+        gemini_note_loss(&x->g, "dropped:parallel_tool_calls");
+    for (const struct weir_ext *e = x->c->ext; e; e = e->next)
+        x->g.host->note(x->g.call, "loss", x->g.host->format(x->g.call, "dropped:%.*s", (int)e->path.n, e->path.p));
+}
+
+int gemini_encode_request(void *self, struct weir_call *call, void *state, const struct weir_conversation *conversation,
+                          struct weir_out *out)
+{
+    struct gemini_encoding x = { .g = gemini_begin(self, call, state), .c = conversation, .out = out };
+    x.g.attempt->model = gemini_model_of(gemini_model_name(&x.g, conversation));
+    x.g.json->object_begin(out);
+    gemini_put_contents(&x);
+    put_tools(&x);
+    put_tool_choice(&x);
+    put_generation(&x);
+    x.g.json->object_end(out);
+    note_losses(&x);
+    return x.g.failed ? -1 : 0;
+}
