@@ -119,6 +119,7 @@ class Weir:
     def __init__(self, configuration, args=(), env=None, workers=None, clean=True):
         self.folder = tempfile.mkdtemp(prefix="weir-e2e-")
         self.args, self.env, self.workers, self.clean = list(args), dict(env or {}), workers, clean
+        self.program = os.path.join(BUILD, "weir")
         self.process = self.address = None
         self.arenas = self.descriptors = 0
         self.configure(configuration)
@@ -151,7 +152,7 @@ class Weir:
         environment = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and k.lower() not in ("http_proxy", "https_proxy")}
         environment.update(self.env)
         self.log_file = open(self.path("stderr.log"), "ab")
-        self.process = subprocess.Popen([os.path.join(BUILD, "weir"), "serve", "-c", self.config_path, *self.args],
+        self.process = subprocess.Popen([self.program, "serve", "-c", self.config_path, *self.args],
                                         stdout=open(self.path("stdout.log"), "ab"), stderr=self.log_file, env=environment,
                                         cwd=self.folder, stdin=subprocess.DEVNULL)
         if wants_exit:
