@@ -1,5 +1,6 @@
-/* The messages become systemInstruction and contents. Gemini knows two roles that must alternate, wants a user's turn first,
- * and tells results from calls by the function's name; so turns of the same role are merged and names are looked up. */
+/* The messages become systemInstruction and contents. Gemini knows two roles that must alternate, wants a user's turn
+ * first, and tells results from calls by the function's name; so turns of the same role are merged and names are looked
+ * up. */
 #include "gemini.h"
 
 /* Where a call of an earlier turn is found again by its id: the turns with calls that came last. */
@@ -67,8 +68,9 @@ static void put_media(struct writing *w, const char *role, const struct weir_par
 {
     const struct weir_json_api *j = w->x->g.json;
     if (!p->data.n) {
-        gemini_unsupported(&w->x->g, "messages", "Gemini fetches no URLs and knows no other provider's file ids; send the "
-                                                 "bytes inline as a data: URL.");
+        gemini_unsupported(&w->x->g, "messages",
+                           "Gemini fetches no URLs and knows no other provider's file ids; send the "
+                           "bytes inline as a data: URL.");
         return;
     }
     begin_part(w, role);
@@ -107,8 +109,8 @@ static void put_arguments(struct writing *w, const struct weir_part *p)
     }
 }
 
-/* Gemini 3 refuses a step whose first call has no signature; the documented stand-in serves for calls that another provider
- * made or whose signature the client did not keep. */
+/* Gemini 3 refuses a step whose first call has no signature; the documented stand-in serves for calls that another
+ * provider made or whose signature the client did not keep. */
 static void put_signature(struct writing *w, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
@@ -258,8 +260,9 @@ static void put_thinking(struct writing *w, const struct weir_part *p)
 static void put_opaque(struct writing *w, const char *role, const struct weir_part *p)
 {
     if (!weir_eq(p->dialect, GEMINI_DIALECT)) {
-        gemini_unsupported(&w->x->g, "messages", "A content block that only the client's own dialect has can't be sent to "
-                                                 "Gemini.");
+        gemini_unsupported(&w->x->g, "messages",
+                           "A content block that only the client's own dialect has can't be sent to "
+                           "Gemini.");
         return;
     }
     if (!w->role || strcmp(w->role, role) != 0) {

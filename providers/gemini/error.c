@@ -1,5 +1,5 @@
-/* Google's errors become classes: the status alone doesn't tell a bad key (400) from a bad request, nor a minute's limit
- * from a day's. */
+/* Google's errors become classes: the status alone doesn't tell a bad key (400) from a bad request, nor a minute's
+ * limit from a day's. */
 #include "gemini.h"
 
 struct details {
@@ -66,11 +66,16 @@ static enum weir_error_class class_of_status(struct weir_str word, int status)
         int status;
         enum weir_error_class error_class;
     } known[] = {
-        { "UNAUTHENTICATED", 401, WEIR_ERROR_AUTHENTICATION }, { "PERMISSION_DENIED", 403, WEIR_ERROR_PERMISSION },
-        { "NOT_FOUND", 404, WEIR_ERROR_NOT_FOUND },            { "RESOURCE_EXHAUSTED", 429, WEIR_ERROR_RATE_LIMITED },
-        { "FAILED_PRECONDITION", 0, WEIR_ERROR_PERMISSION },   { "INVALID_ARGUMENT", 400, WEIR_ERROR_BAD_REQUEST },
-        { "UNAVAILABLE", 503, WEIR_ERROR_OVERLOADED },         { "DEADLINE_EXCEEDED", 504, WEIR_ERROR_TIMEOUT },
-        { "INTERNAL", 500, WEIR_ERROR_SERVER },                { "", 402, WEIR_ERROR_QUOTA },
+        { "UNAUTHENTICATED", 401, WEIR_ERROR_AUTHENTICATION },
+        { "PERMISSION_DENIED", 403, WEIR_ERROR_PERMISSION },
+        { "NOT_FOUND", 404, WEIR_ERROR_NOT_FOUND },
+        { "RESOURCE_EXHAUSTED", 429, WEIR_ERROR_RATE_LIMITED },
+        { "FAILED_PRECONDITION", 0, WEIR_ERROR_PERMISSION },
+        { "INVALID_ARGUMENT", 400, WEIR_ERROR_BAD_REQUEST },
+        { "UNAVAILABLE", 503, WEIR_ERROR_OVERLOADED },
+        { "DEADLINE_EXCEEDED", 504, WEIR_ERROR_TIMEOUT },
+        { "INTERNAL", 500, WEIR_ERROR_SERVER },
+        { "", 402, WEIR_ERROR_QUOTA },
         { "", 413, WEIR_ERROR_TOO_LARGE },
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

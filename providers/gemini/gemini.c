@@ -1,5 +1,5 @@
-/* The codec of Google's generateContent, towards the provider. This room has what is constant, the path, and what a model's
- * name tells about it; codecs own nothing, so create() only hands on the host. */
+/* The codec of Google's generateContent, towards the provider. This room has what is constant, the path, and what a
+ * model's name tells about it; codecs own nothing, so create() only hands on the host. */
 #include "gemini.h"
 
 static int create(const struct weir_host *host, struct weir_instance *inst, void **self)
@@ -49,8 +49,8 @@ struct gemini_model gemini_model_of(struct weir_str name)
 
 static bool is_unreserved(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_'
-           || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_' || c == '~';
 }
 
 static struct weir_str percent_encode(struct gemini *g, struct weir_str s)
@@ -110,9 +110,9 @@ static const char *const response_headers[] = { NULL };
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
-    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN
-                    | WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING
-                    | WEIR_CAN_CHOICES | WEIR_CAN_STREAM,
+    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN |
+                    WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING |
+                    WEIR_CAN_CHOICES | WEIR_CAN_STREAM,
     .response_headers = response_headers,
     .base_url = "https://generativelanguage.googleapis.com/v1beta",
     .auth = { "x-goog-api-key", NULL, "" },

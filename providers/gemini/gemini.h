@@ -37,7 +37,7 @@ struct gemini_choice {
     uint32_t n_blocks, open_block;
     uint16_t open_kind; /* enum weir_block_kind; 0: none */
     bool is_seen, has_calls, has_content, has_finish;
-    uint16_t finish; /* enum weir_finish; told at the end, because parts may follow it */
+    uint16_t finish;                 /* enum weir_finish; told at the end, because parts may follow it */
     struct weir_str native, message; /* lifetime: request */
 };
 
@@ -88,8 +88,17 @@ void gemini_note_loss(struct gemini *g, const char *what);
 void gemini_unsupported(struct gemini *g, const char *param, const char *message);
 
 /* Losses that are noted once, however often they happen. */
-enum gemini_loss { LOSS_THINKING = 1, LOSS_SYSTEM = 2, LOSS_CACHE = 4, LOSS_NAME = 8, LOSS_ARGUMENTS = 16, LOSS_IMAGE = 32,
-                   LOSS_DETAIL = 64, LOSS_STRICT = 128, LOSS_SIGNATURE = 256 };
+enum gemini_loss {
+    LOSS_THINKING = 1,
+    LOSS_SYSTEM = 2,
+    LOSS_CACHE = 4,
+    LOSS_NAME = 8,
+    LOSS_ARGUMENTS = 16,
+    LOSS_IMAGE = 32,
+    LOSS_DETAIL = 64,
+    LOSS_STRICT = 128,
+    LOSS_SIGNATURE = 256
+};
 void gemini_lose(struct gemini_encoding *x, enum gemini_loss which, const char *what);
 
 /* ---- the answer ---- */

@@ -82,7 +82,8 @@ static void emit_call(struct gemini *g, struct gemini_choice *c, uint32_t choice
 
 /* ---- what only Gemini has ---- */
 
-static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_str raw, struct weir_str name)
+static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_str raw,
+                        struct weir_str name)
 {
     gemini_close_block(g, c, choice);
     c->has_content = true;

@@ -1,5 +1,5 @@
-/* A conversation becomes a generateContent request: tools, settings, thinking. What Gemini has no word for is left out and
- * noted; what would change the meaning is refused with a sentence. */
+/* A conversation becomes a generateContent request: tools, settings, thinking. What Gemini has no word for is left out
+ * and noted; what would change the meaning is refused with a sentence. */
 #include "gemini.h"
 
 void gemini_note_loss(struct gemini *g, const char *what)
@@ -16,7 +16,9 @@ void gemini_lose(struct gemini_encoding *x, enum gemini_loss which, const char *
 
 void gemini_unsupported(struct gemini *g, const char *param, const char *message)
 {
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNSUPPORTED, .message = weir_cstr(message),
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_UNSUPPORTED,
+                            .message = weir_cstr(message),
                             .param = weir_cstr(param) };
     if (!g->failed)
         g->host->fail(g->call, &e);
@@ -116,8 +118,9 @@ static void put_tools(struct gemini_encoding *x)
     j->array_begin(x->out);
     for (const struct weir_tool *t = x->c->tools; t; t = t->next) {
         if (t->raw.n)
-            gemini_unsupported(&x->g, "tools", "A tool that only the client's own dialect has can't be offered to Gemini; "
-                                               "declare it as a function.");
+            gemini_unsupported(&x->g, "tools",
+                               "A tool that only the client's own dialect has can't be offered to Gemini; "
+                               "declare it as a function.");
         else
             put_declaration(x, t);
     }
@@ -321,8 +324,9 @@ static void put_format(struct gemini_encoding *x)
     if (!format.n || weir_is(format, "\"text\""))
         return;
     if (x->c->tools && x->g.attempt->model.major && x->g.attempt->model.family != GEMINI_LEVEL) {
-        gemini_unsupported(&x->g, "response_format", "Gemini models before 3 can't be given tools and a JSON format in one "
-                                                     "request; leave one of the two out or choose a newer model.");
+        gemini_unsupported(&x->g, "response_format",
+                           "Gemini models before 3 can't be given tools and a JSON format in one "
+                           "request; leave one of the two out or choose a newer model.");
         return;
     }
     put_member(x, "responseMimeType", "application/json");

@@ -1,5 +1,6 @@
-/* Gemini's answer becomes events. Each SSE event is a whole GenerateContentResponse whose texts are deltas; nothing marks the
- * end but the end of the bytes, so a finish is told only then, and END only if every candidate was finished. */
+/* Gemini's answer becomes events. Each SSE event is a whole GenerateContentResponse whose texts are deltas; nothing
+ * marks the end but the end of the bytes, so a finish is told only then, and END only if every candidate was finished.
+ */
 #include "gemini.h"
 
 struct decoding {
@@ -50,8 +51,8 @@ static void read_audio_tokens(const struct weir_json_api *j, struct weir_json *r
     }
 }
 
-/* Counts that are zero are left out there. The prompt's count includes what was cached and leaves out what tools added; the
- * candidates' count leaves thoughts out. */
+/* Counts that are zero are left out there. The prompt's count includes what was cached and leaves out what tools added;
+ * the candidates' count leaves thoughts out. */
 static void read_usage(struct decoding *d, struct weir_json *r)
 {
     const struct weir_json_api *j = d->g.json;
@@ -133,8 +134,8 @@ static void emit_failure(struct gemini *g, const struct gemini_choice *c)
 {
     struct weir_error error = { .size = sizeof(error), .error_class = WEIR_ERROR_SERVER, .native = c->native };
     const char *gap = c->message.n ? ": " : "";
-    error.message = g->host->format(g->call, "Gemini ended without an answer (%.*s)%s%.*s", (int)c->native.n, c->native.p, gap,
-                                    (int)c->message.n, c->message.n ? c->message.p : "");
+    error.message = g->host->format(g->call, "Gemini ended without an answer (%.*s)%s%.*s", (int)c->native.n,
+                                    c->native.p, gap, (int)c->message.n, c->message.n ? c->message.p : "");
     emit_error(g, &error);
 }
 
@@ -179,8 +180,8 @@ static void read_candidate_member(struct decoding *d, struct weir_json *r, struc
         gemini_read_string(j, r, &c->finish);
     else if (weir_is(key, "finishMessage"))
         gemini_read_string(j, r, &c->message);
-    else if (weir_is(key, "index") && j->peek(r) == WEIR_JSON_NUMBER && j->integer(r, &c->index)
-             && (c->index < 0 || c->index >= GEMINI_CHOICES))
+    else if (weir_is(key, "index") && j->peek(r) == WEIR_JSON_NUMBER && j->integer(r, &c->index) &&
+             (c->index < 0 || c->index >= GEMINI_CHOICES))
         j->reject(r, "is no index of a candidate");
 }
 
