@@ -464,6 +464,96 @@ static void check_body(const char *file, const char *body, int *failed)
         printf("  %s: text or calls differ\n", file), ++*failed;
 }
 
+/* Turns alternate and begin with the user's; nothing is empty; results follow calls in the same number. */
+static const char *what_is_wrong(const json_t *request)
+{
+    const char *before = "model";
+    size_t i, k, calls = 0;
+    json_t *content, *part;
+    if (json_array_size(json_object_get(request, "contents")) == 0)
+        return "no contents";
+    json_array_foreach(json_object_get(request, "contents"), i, content) {
+        const char *role = json_string_value(json_object_get(content, "role"));
+        size_t results = 0, calls_here = 0;
+        if (!role || strcmp(role, before) == 0 || json_array_size(json_object_get(content, "parts")) == 0)
+            return "turns do not alternate, or one is empty";
+        json_array_foreach(json_object_get(content, "parts"), k, part) {
+            results += json_object_get(part, "functionResponse") != NULL;
+            calls_here += json_object_get(part, "functionCall") != NULL;
+        }
+        if (results != calls)
+            return "another number of results than of calls";
+        calls = calls_here;
+        before = role;
+    }
+    return NULL;
+}
+
+static const char *check_request(const char *client, const json_t *body)
+{
+    const struct weir_plugin *from = lab_plugin(client), *to = lab_plugin("gemini");
+    const char *wrong = NULL;
+    char *text = json_dumps(body, 0);
+    struct lab *in = lab_begin(from, 'i', NULL), *up = NULL;
+    struct weir_out out = { 0 };
+    if (lab_decode_request(in, weir_cstr(text)) == 0) {
+        up = lab_begin(to, 'e', in->conversation);
+        int rc = to->codec->encode_request(up->self, &up->call, up->state, &in->conversation->view, &out);
+        json_t *request = rc == 0 ? json_loadb(out.p, out.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        wrong = request ? what_is_wrong(request) : rc == 0 ? "not JSON" : NULL;
+        if (rc < 0 && up->error.error_class != WEIR_ERROR_UNSUPPORTED)
+            wrong = "refused, but not as unsupported";
+        json_decref(request);
+    }
+    out_free(&out);
+    lab_end(up);
+    lab_end(in);
+    free(text);
+    return wrong;
+}
+
+static void check_requests(const char *provider, const char *endpoint, const char *codec)
+{
+    char path[1024], line[8192];
+    const char *dir = getenv("WEIR_SHARED") ? getenv("WEIR_SHARED") : "../shared";
+    int requests = 0, failed = 0;
+    snprintf(path, sizeof(path), "%s/recordings/index.jsonl", dir);
+    FILE *index = fopen(path, "r");
+    if (!index)
+        SKIP("no recordings in ../shared (or $WEIR_SHARED)");
+    if (!lab_plugin(codec)) {
+        fclose(index);
+        SKIP("the client's codec is not built");
+    }
+    while (fgets(line, sizeof(line), index)) {
+        json_t *entry = json_loads(line, 0, NULL), *recording = NULL;
+        const char *file = json_string_value(json_object_get(entry, "file"));
+        snprintf(path, sizeof(path), "%s/recordings/%s", dir, file);
+        if (strcmp(json_string_value(json_object_get(entry, "provider")), provider) == 0 &&
+            strcmp(json_string_value(json_object_get(entry, "endpoint")), endpoint) == 0)
+            recording = json_load_file(path, 0, NULL);
+        const json_t *body = json_object_get(recording, "request_body");
+        const char *wrong = json_is_object(body) && ++requests ? check_request(codec, body) : NULL;
+        if (wrong && failed++ < 10)
+            printf("  %s: %s\n", file, wrong);
+        json_decref(recording);
+        json_decref(entry);
+    }
+    fclose(index);
+    printf("  %d requests of %s\n", requests, provider);
+    CHECK_INT(failed, 0);
+}
+
+TEST(recorded_requests_of_openai)
+{
+    check_requests("openai", "chat", "openai");
+}
+
+TEST(recorded_requests_of_anthropic)
+{
+    check_requests("anthropic", "messages", "anthropic");
+}
+
 static bool is_one_of_ours(const json_t *recording)
 {
     const char *path = json_string_value(json_object_get(recording, "url_path"));
