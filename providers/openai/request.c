@@ -36,7 +36,12 @@ struct weir_str openai_object_of(struct reading *x, struct weir_str first, struc
 {
     if (!openai_is_inside(x, first) || !openai_is_inside(x, last))
         return WEIR_NONE;
-    return x->o.host->format(x->o.call, "{%.*s}", (int)(last.p + last.n - first.p) + 1, first.p - 1);
+    const char *from = first.p - 1, *end = last.p + last.n;
+    while (*from != '{')
+        from--;
+    while (*end != '}')
+        end++;
+    return (struct weir_str){ from, (size_t)(end - from) + 1 };
 }
 
 /* ---- unknown members ---- */

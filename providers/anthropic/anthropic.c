@@ -1,0 +1,80 @@
+/* The codec of Anthropic's messages, both ways. This room has what is constant: where clients come in, how the provider is
+ * called. */
+#include "anthropic.h"
+
+static int create(const struct weir_host *host, struct weir_instance *inst, void **self)
+{
+    (void)inst;
+    *self = (void *)host; /* all there is to know; nothing is kept between calls */
+    return 0;
+}
+
+/* A client of the same dialect says itself which version it speaks; the host has sent that on. */
+int anthropic_request_head(void *self, struct weir_call *call, void *state, const void *entry)
+{
+    const struct weir_host *host = self;
+    const struct weir_conversation *c = host->conversation(call);
+    bool is_own = c && weir_eq(c->dialect, ANTHROPIC_DIALECT);
+    (void)state;
+    (void)entry;
+    if ((!is_own || !host->header(call, WEIR_LIT("anthropic-version")).n) &&
+        host->http_header(call, WEIR_LIT("anthropic-version"), WEIR_LIT("2023-06-01")) < 0)
+        return -1;
+    return host->http_request(call, "POST", WEIR_LIT("/v1/messages"));
+}
+
+/* Both dialects list models at the same path; the header tells whose client asks. */
+static const struct weir_claim claims[] = {
+    { "POST", "/v1/messages", NULL, WEIR_OP_CHAT, 0 },
+    { "GET", "/v1/models", "anthropic-version", WEIR_OP_MODELS, 0 },
+    { "GET", "/v1/models/*", "anthropic-version", WEIR_OP_MODEL, 0 },
+    { NULL, NULL, NULL, 0, 0 },
+};
+
+static const struct weir_credential_place credentials[] = {
+    { "x-api-key", NULL, "" },
+    { "authorization", NULL, "Bearer " },
+    { NULL, NULL, NULL },
+};
+
+static const char *const request_headers[] = { "anthropic-version", "anthropic-beta", "idempotency-key", NULL };
+static const char *const response_headers[] = { "request-id", NULL };
+
+static const struct weir_codec codec = {
+    .size = sizeof(codec),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
+    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_FILE_INLINE |
+                    WEIR_CAN_FILE_URL | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING | WEIR_CAN_STREAM,
+    .claims = claims,
+    .credentials = credentials,
+    .stream_type = "text/event-stream",
+    .request_headers = request_headers,
+    .response_headers = response_headers,
+    .base_url = "https://api.anthropic.com",
+    .auth = { "x-api-key", NULL, "" },
+    .stream_framing = WEIR_FRAMING_SSE,
+    .whole_framing = WEIR_FRAMING_JSON,
+    .ingress_size = sizeof(struct anthropic_client),
+    .egress_size = sizeof(struct anthropic_attempt),
+    .create = create,
+    .decode_request = anthropic_decode_request,
+    .splice = anthropic_splice,
+    .encode_event = anthropic_encode_event,
+    .encode_answer = anthropic_encode_answer,
+    .encode_error = anthropic_encode_error,
+    .encode_models = anthropic_encode_models,
+    .request_head = anthropic_request_head,
+    .encode_request = anthropic_encode_request,
+    .decode_frame = anthropic_decode_frame,
+    .decode_end = anthropic_decode_end,
+    .decode_error = anthropic_decode_error,
+};
+
+WEIR_PLUGIN = {
+    WEIR_HEAD(WEIR_KIND_CODEC),
+    .name = "anthropic",
+    .version = "1.0.0",
+    .summary = "Anthropic's messages.",
+    .codec = &codec,
+};
+WEIR_NOTE(WEIR_KIND_CODEC);
