@@ -52,13 +52,23 @@ static void end_part(struct writing *w)
     w->x->g.json->object_end(w->x->out);
 }
 
-static void put_text_part(struct writing *w, const char *role, const struct weir_text *text)
+static bool is_own_signature(const struct weir_part *p)
 {
-    if (!text->n)
+    return p->signature.n && weir_eq(p->dialect, GEMINI_DIALECT);
+}
+
+static void put_text_part(struct writing *w, const char *role, const struct weir_part *p)
+{
+    const struct weir_json_api *j = w->x->g.json;
+    if (!p->text.n)
         return; /* an empty part is refused there */
     begin_part(w, role);
-    w->x->g.json->key(w->x->out, "text");
-    w->x->g.json->put_text(w->x->out, text);
+    j->key(w->x->out, "text");
+    j->put_text(w->x->out, &p->text);
+    if (is_own_signature(p)) {
+        j->key(w->x->out, "thoughtSignature");
+        j->put_text(w->x->out, &p->signature);
+    }
     end_part(w);
 }
 
@@ -87,11 +97,6 @@ static void put_media(struct writing *w, const char *role, const struct weir_par
 }
 
 /* ---- calls and results ---- */
-
-static bool is_own_signature(const struct weir_part *p)
-{
-    return p->signature.n && weir_eq(p->dialect, GEMINI_DIALECT);
-}
 
 static void put_arguments(struct writing *w, const struct weir_part *p)
 {
@@ -278,7 +283,7 @@ static void put_part(struct writing *w, const char *role, const struct weir_part
         gemini_lose(w->x, LOSS_CACHE, "dropped:cache_control");
     switch (p->kind) {
     case WEIR_PART_TEXT:
-    case WEIR_PART_REFUSAL: put_text_part(w, role, &p->text); break;
+    case WEIR_PART_REFUSAL: put_text_part(w, role, p); break;
     case WEIR_PART_IMAGE:
     case WEIR_PART_AUDIO:
     case WEIR_PART_FILE: put_media(w, role, p); break;
@@ -326,7 +331,7 @@ static bool has_calls(const struct weir_message *m)
 
 static void put_assistant(struct writing *w, const struct weir_message *m)
 {
-    const struct weir_text first = WEIR_TEXT("Continue.");
+    const struct weir_part first = { .text = WEIR_TEXT("Continue.") };
     if (!w->role) { /* the first turn must be the user's */
         put_text_part(w, "user", &first);
         gemini_note_loss(&w->x->g, "emulated:messages.first");

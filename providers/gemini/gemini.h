@@ -46,7 +46,7 @@ struct gemini_attempt {
     struct gemini_model model;
     struct gemini_alias *aliases;
     struct gemini_choice choices[GEMINI_CHOICES];
-    bool has_started, has_ended, is_blocked, has_usage, wants_thoughts;
+    bool has_started, has_ended, has_usage;
     struct weir_usage usage;
 };
 

@@ -100,33 +100,20 @@ static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choi
 
 /* ---- texts ---- */
 
-/* A text's signature has no place in a text block; a thinking block of its own carries it to clients that asked to see
- * thoughts, and they bring it back. */
-static void emit_text_signature(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_text signature)
-{
-    if (!g->attempt->wants_thoughts)
-        return;
-    open_block(g, c, choice, WEIR_BLOCK_THINKING);
-    emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, signature);
-    gemini_close_block(g, c, choice);
-}
-
+/* A signature belongs to the block it comes with; one that comes alone, behind a text, belongs to that text. */
 static void emit_text(struct gemini *g, struct gemini_choice *c, uint32_t choice, const struct part *p)
 {
+    enum weir_block_kind kind = p->is_thought ? WEIR_BLOCK_THINKING : WEIR_BLOCK_TEXT;
     if (p->text.n) {
         c->has_content = true;
-        open_block(g, c, choice, p->is_thought ? WEIR_BLOCK_THINKING : WEIR_BLOCK_TEXT);
+        open_block(g, c, choice, kind);
         emit_delta(g, c, choice, WEIR_DELTA_TEXT, p->text);
     }
-    if (!p->signature.n)
+    if (!p->signature.n || (c->open_kind != kind && !p->is_thought))
         return;
-    if (p->is_thought) {
-        open_block(g, c, choice, WEIR_BLOCK_THINKING);
-        emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
-        gemini_close_block(g, c, choice);
-    } else {
-        emit_text_signature(g, c, choice, p->signature);
-    }
+    open_block(g, c, choice, kind);
+    emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
+    gemini_close_block(g, c, choice);
 }
 
 /* ---- a part ---- */

@@ -251,7 +251,6 @@ static void put_thinking(struct gemini_encoding *x)
             gemini_note_loss(&x->g, "dropped:reasoning");
         return;
     }
-    x->g.attempt->wants_thoughts = is_visible;
     j->key(x->out, "thinkingConfig");
     j->object_begin(x->out);
     if (is_visible) {

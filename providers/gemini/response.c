@@ -259,7 +259,6 @@ static void take_block(struct decoding *d)
     struct gemini_choice *c = &d->g.attempt->choices[0];
     if (!d->block_reason.n || c->has_finish)
         return;
-    d->g.attempt->is_blocked = true;
     c->is_seen = c->has_finish = true;
     c->finish = WEIR_FINISH_CONTENT_FILTER;
     c->native = d->g.host->keep(d->g.call, d->block_reason);

@@ -265,11 +265,12 @@ static struct lab *answer(const char *bytes, size_t piece)
 #define STREAM                                                                                                         \
     PART("{\"text\":\"Hm. \",\"thought\":true}")                                                                       \
     PART("{\"text\":\"Let me see.\",\"thought\":true,\"thoughtSignature\":\"c2ln\"}")                                  \
-        PART("{\"text\":\"It \"}") ": alive\r\n\r\n" PART("{\"text\":\"is \\u00fc.\"}")                                \
-            PART("{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}},\"thoughtSignature\":\"c2lu\"}")               \
-                PART("{\"functionCall\":{\"id\":\"x\",\"name\":\"g\"}}") "data: "                                      \
-                                                                         "{\"candidates\":[{\"finishReason\":"         \
-                                                                         "\"STOP\",\"index\":0}]," TAIL "\r\n\r\n"
+    PART("{\"text\":\"It \"}")                                                                                         \
+    ": alive\r\n\r\n" PART("{\"text\":\"is \\u00fc.\"}")                                                               \
+        PART("{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}},\"thoughtSignature\":\"c2lu\"}")                   \
+            PART("{\"functionCall\":{\"id\":\"x\",\"name\":\"g\"}}") "data: "                                          \
+                                                                     "{\"candidates\":[{\"finishReason\":"             \
+                                                                     "\"STOP\",\"index\":0}]," TAIL "\r\n\r\n"
 #define SAID                                                                                                           \
     "id=r1 model=gemini-3-flash\n"                                                                                     \
     "block 0/0 kind 2 text=<Hm. Let me see.> signature=<c2ln>\n"                                                       \
@@ -472,12 +473,14 @@ static const char *what_is_wrong(const json_t *request)
     json_t *content, *part;
     if (json_array_size(json_object_get(request, "contents")) == 0)
         return "no contents";
-    json_array_foreach(json_object_get(request, "contents"), i, content) {
+    json_array_foreach(json_object_get(request, "contents"), i, content)
+    {
         const char *role = json_string_value(json_object_get(content, "role"));
         size_t results = 0, calls_here = 0;
         if (!role || strcmp(role, before) == 0 || json_array_size(json_object_get(content, "parts")) == 0)
             return "turns do not alternate, or one is empty";
-        json_array_foreach(json_object_get(content, "parts"), k, part) {
+        json_array_foreach(json_object_get(content, "parts"), k, part)
+        {
             results += json_object_get(part, "functionResponse") != NULL;
             calls_here += json_object_get(part, "functionCall") != NULL;
         }
