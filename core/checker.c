@@ -86,7 +86,7 @@ static int copy(struct channel *c, const struct config *config)
 
 static int run_child(struct channel *c)
 {
-    struct config_errors errors = { NULL, 0, 0 };
+    struct config_errors errors = { .n = 0 };
     enum config_mode mode = master.start.is_strict ? CONFIG_STRICT : CONFIG_NORMAL;
     const struct config *config = config_load(master.start.config_path, NULL, mode, &errors);
     tell_errors(c, CHANNEL_WARNINGS, &errors, true);
