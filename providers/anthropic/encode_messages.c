@@ -523,14 +523,14 @@ static void put_turn(struct encoding *x, const struct weir_message *from, const 
     j->object_end(x->out);
 }
 
-/* A conversation begins with the user here. */
-static void put_opening(struct encoding *x)
+/* A conversation begins with the user here, also where other dialects let a prompt do. */
+static void put_opening(struct encoding *x, const char *words)
 {
     const struct weir_json_api *j = x->o.json;
     anthropic_note_loss(&x->o, "emulated:messages[0]");
     j->object_begin(x->out);
     anthropic_put_member(x, "role", "user");
-    anthropic_put_member(x, "content", "(The conversation begins with your answer.)");
+    anthropic_put_member(x, "content", words);
     j->object_end(x->out);
 }
 
@@ -545,10 +545,10 @@ void anthropic_put_messages(struct encoding *x)
         if (is_turn_empty(m, end))
             continue;
         if (n++ == 0 && is_assistant(m) && !x->o.is_own)
-            put_opening(x);
+            put_opening(x, "(The conversation begins with your answer.)");
         put_turn(x, m, end);
     }
+    if (!n && !x->o.is_own)
+        put_opening(x, "(Do what your instructions say.)");
     j->array_end(x->out);
-    if (!n && !x->o.failed)
-        anthropic_unsupported(&x->o, "messages", "Anthropic needs a message with content besides the system prompt; there is none.");
 }

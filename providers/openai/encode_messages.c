@@ -289,8 +289,18 @@ static void put_name(struct encoding *x, const struct weir_message *m)
     x->o.json->put_str(x->out, m->name);
 }
 
+static bool is_silent(const struct weir_message *m)
+{
+    bool silent = true;
+    for (const struct weir_part *p = m->parts; p && silent; p = p->next)
+        silent = p->kind == WEIR_PART_TEXT && !p->text.n;
+    return silent;
+}
+
 static void put_plain_message(struct encoding *x, const struct weir_message *m)
 {
+    if (m->role == WEIR_ROLE_SYSTEM && !x->o.is_own && is_silent(m))
+        return; /* an empty prompt is none */
     x->o.json->object_begin(x->out);
     openai_put_member(x, "role", m->role == WEIR_ROLE_SYSTEM ? "system" : "user");
     put_content(x, m->parts);

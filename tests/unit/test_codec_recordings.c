@@ -1,73 +1,8 @@
 /* Codecs against recorded provider traffic in $WEIR_SHARED or ../shared: every answer decodes to its end however it is cut, and
  * means the same after it went through the dialect's own encoder; every request decodes and means the same when encoded again. */
 #include "codec_lab.h"
+#include "recordings.h"
 #include "test.h"
-
-struct recording {
-    struct weir_str provider, endpoint, path, request, response, encoding;
-    int64_t status;
-};
-
-static const char *shared(void)
-{
-    const char *dir = getenv("WEIR_SHARED");
-    return dir ? dir : "../shared";
-}
-
-static struct weir_str read_file(struct arena *a, const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f)
-        return WEIR_NONE;
-    fseek(f, 0, SEEK_END);
-    long n = ftell(f);
-    rewind(f);
-    char *p = arena_alloc(a, (size_t)n + 1);
-    size_t got = p && n > 0 ? fread(p, 1, (size_t)n, f) : 0;
-    fclose(f);
-    return (struct weir_str){ p, got };
-}
-
-static void take_string(struct weir_json *r, struct weir_str *to)
-{
-    if (json_api.peek(r) == WEIR_JSON_STRING)
-        json_api.string(r, to);
-    else
-        json_api.skip(r);
-}
-
-static bool read_recording(struct arena *a, const char *path, struct recording *to)
-{
-    struct weir_json *r = json_open(a, read_file(a, path));
-    struct weir_str key;
-    memset(to, 0, sizeof(*to));
-    for (json_api.object(r); json_api.member(r, &key);) {
-        if (weir_is(key, "provider"))
-            take_string(r, &to->provider);
-        else if (weir_is(key, "endpoint"))
-            take_string(r, &to->endpoint);
-        else if (weir_is(key, "url_path"))
-            take_string(r, &to->path);
-        else if (weir_is(key, "request_body"))
-            json_api.raw(r, &to->request);
-        else if (weir_is(key, "response_body"))
-            take_string(r, &to->response);
-        else if (weir_is(key, "response_body_encoding"))
-            take_string(r, &to->encoding);
-        else if (weir_is(key, "status"))
-            json_api.integer(r, &to->status);
-        else
-            json_api.skip(r);
-    }
-    return json_api.close(r);
-}
-
-static bool is_stream(struct weir_str body)
-{
-    while (body.n && (*body.p == '\n' || *body.p == '\r' || *body.p == ' '))
-        body.p++, body.n--;
-    return body.n && *body.p != '{' && *body.p != '[';
-}
 
 struct tally {
     const char *codec;
@@ -224,52 +159,13 @@ static void check_request(struct tally *t, const struct recording *r, const char
     lab_end(l);
 }
 
-static bool is_for(const struct tally *t, const struct recording *r)
+static void check_recording(void *arg, const struct recording *r, const char *path)
 {
-    if (strcmp(t->codec, "anthropic") == 0)
-        return weir_is(r->endpoint, "messages") && weir_is(r->provider, "anthropic");
-    return weir_is(r->endpoint, "chat") && !weir_is(r->provider, "cohere");
-}
-
-static void check_file(struct tally *t, const char *path)
-{
-    struct arena *a = arena_new();
-    struct recording r;
-    if (read_recording(a, path, &r) && is_for(t, &r) && r.status < 300 && !weir_is(r.encoding, "base64")) {
-        if (r.response.n)
-            check_answer(t, &r, path);
-        if (r.request.n && r.request.p[0] == '{')
-            check_request(t, &r, path);
-    }
-    arena_free(a);
-}
-
-static bool is_endpoint(struct weir_str line, const char *codec)
-{
-    const char *what = strcmp(codec, "anthropic") == 0 ? "\"endpoint\": \"messages\"" : "\"endpoint\": \"chat\"";
-    return memmem(line.p, line.n, what, strlen(what)) != NULL;
-}
-
-static int check_all(struct tally *t)
-{
-    char path[1024];
-    struct arena *a = arena_new();
-    snprintf(path, sizeof(path), "%s/recordings/index.jsonl", shared());
-    struct weir_str index = read_file(a, path), line;
-    int found = 0;
-    for (const char *p = index.p; p && p < index.p + index.n; p = line.p + line.n + 1) {
-        const char *nl = memchr(p, '\n', (size_t)(index.p + index.n - p));
-        line = (struct weir_str){ p, (size_t)((nl ? nl : index.p + index.n) - p) };
-        const char *file = memmem(line.p, line.n, "\"file\": \"", 9);
-        const char *end = file ? memchr(file + 9, '"', (size_t)(line.p + line.n - file - 9)) : NULL;
-        if (!end || !is_endpoint(line, t->codec))
-            continue;
-        snprintf(path, sizeof(path), "%s/recordings/%.*s", shared(), (int)(end - file - 9), file + 9);
-        check_file(t, path);
-        found++;
-    }
-    arena_free(a);
-    return found;
+    struct tally *t = arg;
+    if (r->response.n)
+        check_answer(t, r, path);
+    if (r->request.n && r->request.p[0] == '{')
+        check_request(t, r, path);
 }
 
 static void run(const char *codec)
@@ -277,7 +173,7 @@ static void run(const char *codec)
     struct tally t = { .codec = codec, .plugin = lab_plugin(codec) };
     if (!t.plugin)
         SKIP("the codec is not built");
-    if (check_all(&t) == 0)
+    if (recordings_each(codec, check_recording, &t) == 0)
         SKIP("no recordings in ../shared (or $WEIR_SHARED)");
     printf("  %s: %d answers (%d of them errors), %d requests\n", codec, t.answers, t.errors, t.requests);
     CHECK_INT(t.failed, 0);

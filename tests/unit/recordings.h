@@ -1,0 +1,123 @@
+/* Recorded provider exchanges in $WEIR_SHARED or ../shared, for tests; absent on most machines. */
+#ifndef WEIR_TESTS_UNIT_RECORDINGS_H
+#define WEIR_TESTS_UNIT_RECORDINGS_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../core/json.h"
+
+struct recording {
+    struct weir_str provider, endpoint, path, request, response, encoding;
+    int64_t status;
+};
+
+static const char *shared(void)
+{
+    const char *dir = getenv("WEIR_SHARED");
+    return dir ? dir : "../shared";
+}
+
+static struct weir_str read_file(struct arena *a, const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return WEIR_NONE;
+    fseek(f, 0, SEEK_END);
+    long n = ftell(f);
+    rewind(f);
+    char *p = arena_alloc(a, (size_t)n + 1);
+    size_t got = p && n > 0 ? fread(p, 1, (size_t)n, f) : 0;
+    fclose(f);
+    return (struct weir_str){ p, got };
+}
+
+static void take_string(struct weir_json *r, struct weir_str *to)
+{
+    if (json_api.peek(r) == WEIR_JSON_STRING)
+        json_api.string(r, to);
+    else
+        json_api.skip(r);
+}
+
+static bool read_recording(struct arena *a, const char *path, struct recording *to)
+{
+    struct weir_json *r = json_open(a, read_file(a, path));
+    struct weir_str key;
+    memset(to, 0, sizeof(*to));
+    for (json_api.object(r); json_api.member(r, &key);) {
+        if (weir_is(key, "provider"))
+            take_string(r, &to->provider);
+        else if (weir_is(key, "endpoint"))
+            take_string(r, &to->endpoint);
+        else if (weir_is(key, "url_path"))
+            take_string(r, &to->path);
+        else if (weir_is(key, "request_body"))
+            json_api.raw(r, &to->request);
+        else if (weir_is(key, "response_body"))
+            take_string(r, &to->response);
+        else if (weir_is(key, "response_body_encoding"))
+            take_string(r, &to->encoding);
+        else if (weir_is(key, "status"))
+            json_api.integer(r, &to->status);
+        else
+            json_api.skip(r);
+    }
+    return json_api.close(r);
+}
+
+static bool is_stream(struct weir_str body)
+{
+    while (body.n && (*body.p == '\n' || *body.p == '\r' || *body.p == ' '))
+        body.p++, body.n--;
+    return body.n && *body.p != '{' && *body.p != '[';
+}
+
+typedef void (*recording_fn)(void *arg, const struct recording *r, const char *path);
+
+static bool is_for(const char *codec, const struct recording *r)
+{
+    if (strcmp(codec, "anthropic") == 0)
+        return weir_is(r->endpoint, "messages") && weir_is(r->provider, "anthropic");
+    return weir_is(r->endpoint, "chat") && !weir_is(r->provider, "cohere");
+}
+
+static bool is_endpoint(struct weir_str line, const char *codec)
+{
+    const char *what = strcmp(codec, "anthropic") == 0 ? "\"endpoint\": \"messages\"" : "\"endpoint\": \"chat\"";
+    return memmem(line.p, line.n, what, strlen(what)) != NULL;
+}
+
+static void one_recording(const char *codec, const char *path, recording_fn fn, void *arg)
+{
+    struct arena *a = arena_new();
+    struct recording r;
+    if (read_recording(a, path, &r) && is_for(codec, &r) && r.status < 300 && !weir_is(r.encoding, "base64"))
+        fn(arg, &r, path);
+    arena_free(a);
+}
+
+/* Every successful exchange of the codec's dialect. How many files were looked at: 0 if there are no recordings. */
+static int recordings_each(const char *codec, recording_fn fn, void *arg)
+{
+    char path[1024];
+    struct arena *a = arena_new();
+    snprintf(path, sizeof(path), "%s/recordings/index.jsonl", shared());
+    struct weir_str index = read_file(a, path), line;
+    int found = 0;
+    for (const char *p = index.p; p && p < index.p + index.n; p = line.p + line.n + 1) {
+        const char *nl = memchr(p, '\n', (size_t)(index.p + index.n - p));
+        line = (struct weir_str){ p, (size_t)((nl ? nl : index.p + index.n) - p) };
+        const char *file = memmem(line.p, line.n, "\"file\": \"", 9);
+        const char *end = file ? memchr(file + 9, '"', (size_t)(line.p + line.n - file - 9)) : NULL;
+        if (!end || !is_endpoint(line, codec))
+            continue;
+        snprintf(path, sizeof(path), "%s/recordings/%.*s", shared(), (int)(end - file - 9), file + 9);
+        one_recording(codec, path, fn, arg);
+        found++;
+    }
+    arena_free(a);
+    return found;
+}
+
+#endif
