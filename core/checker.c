@@ -53,8 +53,8 @@ static void tell_settings(struct channel *c, const struct config *config)
         return;
     for (const char *const *l = config->listen; l && *l; l++)
         fprintf(out, "listen %s\n", *l);
-    fprintf(out, "admin %s\nstate_dir %s\nuser %s\nname %s\nhash %s\n", config->admin ? config->admin : "", config->state_dir,
-            config->user ? config->user : "", config->name ? config->name : "", config->hash);
+    fprintf(out, "admin %s\nstate_dir %s\nuser %s\nname %s\nhash %s\n", config->admin ? config->admin : "",
+            config->state_dir, config->user ? config->user : "", config->name ? config->name : "", config->hash);
     fprintf(out, "workers %u\nwatchdog_ms %u\nshutdown_delay_ms %u\ndrain_ms %u\nlog_level %d\n", config->workers,
             config->watchdog_ms, config->shutdown_delay_ms, config->drain_ms, config->log_level);
     fclose(out);
@@ -329,5 +329,6 @@ void check_reaped(int status)
 void check_tick(int64_t now_ms)
 {
     if (master.check.state != CHECK_NONE && now_ms - master.check.since_ms > MASTER_START_MS)
-        give_up("reading the configuration took longer than 30 s: a plugin's constructor or a file on a slow mount hangs");
+        give_up("reading the configuration took longer than 30 s: a plugin's constructor or a file on a slow mount "
+                "hangs");
 }

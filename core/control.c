@@ -104,8 +104,8 @@ static void answer(struct conn *c, int status, const char *type, const char *bod
         close_conn(c);
         return;
     }
-    fprintf(out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\ncache-control: no-store\r\nconnection: close\r\n\r\n",
-            status, reason(status), type, n);
+    fprintf(out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n", status, reason(status), type, n);
+    fputs("cache-control: no-store\r\nconnection: close\r\n\r\n", out);
     fwrite(body, 1, n, out);
     fclose(out);
     c->state = CONN_WRITING;
@@ -202,7 +202,8 @@ static void answer_reload(struct conn *c)
     size_t length = strlen(master.reload_text);
     const char *newline = length && master.reload_text[length - 1] != '\n' ? "\n" : "";
     if (master.was_reload_ok)
-        snprintf(text, sizeof text, "%s%sgeneration %u is live\n", master.reload_text, newline, live ? live->number : 0);
+        snprintf(text, sizeof text, "%s%sgeneration %u is live\n", master.reload_text, newline,
+                 live ? live->number : 0);
     else
         snprintf(text, sizeof text, "%s%snothing has changed: generation %u goes on\n", master.reload_text, newline,
                  live ? live->number : 0);
@@ -243,7 +244,8 @@ static void dispatch(struct conn *c)
         ask_workers(c, page == 2);
 }
 
-/* A peer that closes its side after the question (nc) still gets its answer, one that is gone shows when it is written. */
+/* A peer that closes its side after the question (nc) still gets its answer, one that is gone shows when it is
+ * written. */
 static void read_on(struct conn *c)
 {
     ssize_t n = recv(c->fd, c->head + c->head_n, sizeof c->head - 1 - c->head_n, 0);

@@ -38,8 +38,10 @@ static int connect_to(const char *path, char **answer)
     const char *why = strerror(errno);
     if (fd >= 0)
         close(fd);
-    return refuse(answer, "no weir answers at %s (%s): is it running, with this configuration's `admin:`, as a user whose "
-                  "socket you may open?", path, why);
+    return refuse(answer,
+                  "no weir answers at %s (%s): is it running, with this configuration's `admin:`, as a user whose "
+                  "socket you may open?",
+                  path, why);
 }
 
 static char *read_all(int fd, size_t *n)

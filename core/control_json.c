@@ -60,7 +60,8 @@ static void put_worker(FILE *out, const struct generation *g, const struct proce
     const struct shm_slot *slot = &shm_area->slots[p->slot];
     int64_t beat_ms = atomic_load(&slot->heartbeat_ms);
     int64_t silent_ms = beat_ms == 0 ? 0 : master_now_ms() - beat_ms;
-    fprintf(out, "{\"slot\":%u,\"pid\":%ld,\"generation\":%u,\"state\":\"%s\",\"connections\":%u,\"silent_ms\":%" PRId64 ",",
+    fprintf(out,
+            "{\"slot\":%u,\"pid\":%ld,\"generation\":%u,\"state\":\"%s\",\"connections\":%u,\"silent_ms\":%" PRId64 ",",
             p->slot, (long)p->pid, g->number, process_state(g, p), slot->connections, silent_ms);
     put_field(out, "in_plugin", shm_slot_plugin(slot, slot->crumb.plugin));
     fprintf(out, ",\"detail\":%s}", detail && detail[0] == '{' ? detail : "null");
@@ -89,8 +90,10 @@ static void put_targets(FILE *out)
         struct target_figures f = target_read(id);
         fprintf(out, "%s{", id ? "," : "");
         put_field(out, "name", target_name(id));
-        fprintf(out, ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64 ",\"in_flight\":%u,\"latency_ms\":%u,\"last_failure_ms\":%"
-                PRId64 "}", f.calls, f.failures, f.in_flight, f.latency_ms, f.last_failure_ms);
+        fprintf(out,
+                ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64
+                ",\"in_flight\":%u,\"latency_ms\":%u,\"last_failure_ms\":%" PRId64 "}",
+                f.calls, f.failures, f.in_flight, f.latency_ms, f.last_failure_ms);
     }
     fprintf(out, "]");
 }

@@ -61,7 +61,8 @@ int crash_handler_install(void)
     stack_t stack = { .ss_sp = malloc(STACK_SIZE), .ss_size = STACK_SIZE };
     if (!stack.ss_sp || sigaltstack(&stack, NULL))
         return -1;
-    struct sigaction action = { .sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND | SA_NODEFER };
+    struct sigaction action = { .sa_sigaction = on_fatal,
+                                .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND | SA_NODEFER };
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof fatal_signals / sizeof *fatal_signals; i++)
         if (sigaction(fatal_signals[i], &action, NULL))
@@ -189,5 +190,6 @@ void crash_report(uint32_t slot_number, pid_t pid, int status, const char *cause
     LOG_ERROR("worker.crash", "slot", number, "pid", process, "plugin", plugin, "hook",
               crumb_hook_name((enum crumb_hook)crumb->hook), "request", crumb->request, "principal", crumb->principal,
               "signal", end, "cause", kind, "consequence", consequence, "backtrace", backtrace_text);
-    metric_add(metric_declare("worker_crashes_total", "", "Workers that ended without being asked to.", METRIC_COUNTER), 1);
+    metric_add(metric_declare("worker_crashes_total", "", "Workers that ended without being asked to.", METRIC_COUNTER),
+               1);
 }

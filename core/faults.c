@@ -1,13 +1,13 @@
 /* Who crashes workers: counts per plugin and per pair of plugin and principal.
  *
- * Two crashes of a plugin by requests of one principal within the window make the pair poisoned: that principal's requests
- * no longer enter it until the window has passed. Crashes by two principals within the window put the plugin into
- * quarantine: nobody's requests enter it, except that after a back-off one worker probes it, that is, lets requests in for
- * the grace time. If no crash follows the plugin is released; if one follows, or another soon after the release, the
- * back-off doubles. A crash of the prober costs no more streams however many requests it let in.
+ * Two crashes of a plugin by requests of one principal within the window make the pair poisoned: that principal's
+ * requests no longer enter it until the window has passed. Crashes by two principals within the window put the plugin
+ * into quarantine: nobody's requests enter it, except that after a back-off one worker probes it, that is, lets
+ * requests in for the grace time. If no crash follows the plugin is released; if one follows, or another soon after
+ * the release, the back-off doubles. A crash of the prober costs no more streams however many requests it let in.
  *
- * The master records; workers ask. Workers write only single words (probe, release), each by compare-and-swap, so that of
- * all workers one takes the probe. A prober that dies for another reason just lets the grace time pass.
+ * The master records; workers ask. Workers write only single words (probe, release), each by compare-and-swap, so that
+ * of all workers one takes the probe. A prober that dies for another reason just lets the grace time pass.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -227,8 +227,10 @@ void faults_text(struct shm_text *t)
 {
     if (!names_at(&shm_area->fault_names, 0))
         return;
-    shm_put(t, "# HELP weir_plugin_crashes_total Workers that this plugin ended.\n# TYPE weir_plugin_crashes_total counter\n");
+    shm_put(t, "# HELP weir_plugin_crashes_total Workers that this plugin ended.\n"
+               "# TYPE weir_plugin_crashes_total counter\n");
     put_plugins(t, "plugin_crashes_total", false);
-    shm_put(t, "# HELP weir_plugin_quarantined 1 while no request enters the plugin.\n# TYPE weir_plugin_quarantined gauge\n");
+    shm_put(t, "# HELP weir_plugin_quarantined 1 while no request enters the plugin.\n"
+               "# TYPE weir_plugin_quarantined gauge\n");
     put_plugins(t, "plugin_quarantined", true);
 }

@@ -1,8 +1,8 @@
 /* Generations of workers: one configuration, one snapshot folder, up to 32 processes.
  *
- * STARTING until all workers said READY, then LIVE (and the one that was live drains), then DRAINING until its last process
- * is gone. A worker that dies in a live generation is started again at once, from the same snapshot in the same slot;
- * only one that died before READY is given time.
+ * STARTING until all workers said READY, then LIVE (and the one that was live drains), then DRAINING until its last
+ * process is gone. A worker that dies in a live generation is started again at once, from the same snapshot in the
+ * same slot; only one that died before READY is given time.
  */
 #include <errno.h>
 #include <signal.h>
@@ -47,7 +47,8 @@ static void log_generation(const char *event, const struct generation *g)
 
 /* ---- starting processes ---- */
 
-__attribute__((noreturn)) static void be_worker(const struct generation *g, const struct process *p, int fd, pid_t parent)
+__attribute__((noreturn)) static void be_worker(const struct generation *g, const struct process *p, int fd,
+                                                pid_t parent)
 {
     int keep[MASTER_LISTENERS + 2];
     uint32_t n = listeners_of(&g->settings, keep);
@@ -325,8 +326,10 @@ static void explain_start(char *why, size_t n, const struct generation *g, const
     if (g->why[0])
         snprintf(why, n, "%s", g->why);
     else
-        snprintf(why, n, "a worker of the new generation ended before it was ready, in %s (%s): see event=worker.crash in the log",
-                 shm_slot_plugin(slot, slot->crumb.plugin), crumb_hook_name((enum crumb_hook)slot->crumb.hook));
+        snprintf(
+            why, n,
+            "a worker of the new generation ended before it was ready, in %s (%s): see event=worker.crash in the log",
+            shm_slot_plugin(slot, slot->crumb.plugin), crumb_hook_name((enum crumb_hook)slot->crumb.hook));
 }
 
 static void go_on_without(struct generation *g, struct process *p, bool was_ready, const char *why)

@@ -1,5 +1,5 @@
-/* Listening sockets: opened by the master, shared by all workers, kept over reloads for as long as the configuration names
- * them. A socket per worker (SO_REUSEPORT) would drop its queue whenever a worker ends.
+/* Listening sockets: opened by the master, shared by all workers, kept over reloads for as long as the configuration
+ * names them. A socket per worker (SO_REUSEPORT) would drop its queue whenever a worker ends.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -127,7 +127,8 @@ static int listen_tcp(const char *spec, char *why, size_t n)
     const char *port;
     struct addrinfo *found = NULL, hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
                                              .ai_socktype = SOCK_STREAM };
-    if (split_spec(spec, host, &port) || getaddrinfo(strcmp(host, "localhost") ? host : "127.0.0.1", port, &hints, &found)) {
+    if (split_spec(spec, host, &port) ||
+        getaddrinfo(strcmp(host, "localhost") ? host : "127.0.0.1", port, &hints, &found)) {
         snprintf(why, n, "%s is no address to listen on: write 127.0.0.1:8080, [::1]:8080 or unix:/path", spec);
         return -1;
     }
@@ -153,7 +154,8 @@ static int open_one(const char *spec, char *why, size_t n)
     if (listener_find(spec))
         return 0;
     if (master.n_listeners == MASTER_LISTENERS * 2) {
-        snprintf(why, n, "more than %d listeners are open: reload again when the old generation has drained", MASTER_LISTENERS * 2);
+        snprintf(why, n, "more than %d listeners are open: reload again when the old generation has drained",
+                 MASTER_LISTENERS * 2);
         return -1;
     }
     int fd = strncmp(spec, "unix:", 5) == 0 ? listen_unix(spec + 5, 0666, why, n) : listen_tcp(spec, why, n);
@@ -224,7 +226,8 @@ void listener_address(const struct listener *l, char *buf, size_t n)
     socklen_t size = sizeof address;
     char host[64], port[16];
     if (strncmp(l->spec, "unix:", 5) == 0 || getsockname(l->fd, (struct sockaddr *)&address, &size) ||
-        getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
+        getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV))
         snprintf(buf, n, "%s", l->spec);
     else
         snprintf(buf, n, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);

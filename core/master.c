@@ -1,10 +1,10 @@
 /* The master: waits for signals, children and the admin socket, and decides what happens next.
  *
- * It starts a checker, and with what that tells the first generation; from then on it keeps a live generation running until
- * it is told to end. It never waits for anything but poll(). Whatever children write is bounded and checked.
+ * It starts a checker, and with what that tells the first generation; from then on it keeps a live generation running
+ * until it is told to end. It never waits for anything but poll(). Whatever children write is bounded and checked.
  *
- * The end: WAITING (/readyz says 503 for shutdown_delay, everything else goes on), DRAINING (streams end by themselves, up
- * to `drain`), CUTTING. A second TERM or INT goes to CUTTING at once.
+ * The end: WAITING (/readyz says 503 for shutdown_delay, everything else goes on), DRAINING (streams end by
+ * themselves, up to `drain`), CUTTING. A second TERM or INT goes to CUTTING at once.
  */
 #include <errno.h>
 #include <fcntl.h>

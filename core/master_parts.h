@@ -116,7 +116,8 @@ int64_t master_unix_ms(void);
 /* ---- master.c ---- */
 /* The reload in progress (or the boot) is over. */
 void master_reloaded(bool is_ok, const char *text);
-/* Begins a reload, or wants one more after the one that runs. Returns its number; it is over when reloads_done reaches that. */
+/* Begins a reload, or wants one more after the one that runs. Returns its number; it is over when reloads_done reaches
+ * that. */
 uint32_t master_reload(void);
 /* Closes in a forked child whatever isn't in keep (n descriptors), and 0 to 2. */
 void master_close_all_but(const int *keep, uint32_t n);

@@ -1,7 +1,7 @@
 /* Counters, gauges and histograms, and their text for Prometheus.
  *
- * A metric is a name with labels; its cells exist in every slot, and a process adds only to those of its own slot. A dead
- * worker's counters stay where they are and count on under its successor; its gauges are cleared by the master.
+ * A metric is a name with labels; its cells exist in every slot, and a process adds only to those of its own slot. A
+ * dead worker's counters stay where they are and count on under its successor; its gauges are cleared by the master.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -171,7 +171,8 @@ static void put_histogram(struct shm_text *t, const struct name_record *r, const
     int64_t count = 0;
     for (uint32_t i = 0; i < METRIC_BUCKETS; i++) {
         count += cell_sum(r->base + i);
-        shm_put(t, "weir_%s_bucket{%s%sle=\"%g\"} %" PRId64 "\n", r->text, labels, comma, bucket_ms_x10[i] / 1e4, count);
+        shm_put(t, "weir_%s_bucket{%s%sle=\"%g\"} %" PRId64 "\n", r->text, labels, comma, bucket_ms_x10[i] / 1e4,
+                count);
     }
     count += cell_sum(r->base + METRIC_BUCKETS);
     double sum = (double)cell_sum(r->base + METRIC_BUCKETS + 1) / 1e6;

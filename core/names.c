@@ -2,7 +2,8 @@
  *
  * A name is written into a record that nobody else has, then published by one compare-and-swap of the next free index:
  * whoever loses looks at what the winner published and goes on behind it. So a process that dies at any instruction
- * leaves nothing half-made. The record it may have had in hand is noted in its slot and found by the next process there.
+ * leaves nothing half-made. The record it may have had in hand is noted in its slot and found by the next process
+ * there.
  */
 #include <stdio.h>
 

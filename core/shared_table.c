@@ -1,14 +1,15 @@
 /* The key-value table that policies of all workers share.
  *
- * A key's hash chooses a set of 12 ways, of which at most 11 are in use. A writer claims the set by writing its slot and
- * incarnation into the set's word, prepares the new entry in a way that is not in use, and publishes with one store of
- * the word: that store swaps the old way for the new one, counts the version on and ends the claim. So a writer that dies
- * at any instruction leaves either the old entry or the new one, and nothing torn; its claim is void as soon as its slot
- * has another incarnation. Readers claim nothing and never wait: they copy and look whether the version is still the same.
+ * A key's hash chooses a set of 12 ways, of which at most 11 are in use. A writer claims the set by writing its slot
+ * and incarnation into the set's word, prepares the new entry in a way that is not in use, and publishes with one
+ * store of the word: that store swaps the old way for the new one, counts the version on and ends the claim. So a
+ * writer that dies at any instruction leaves either the old entry or the new one, and nothing torn; its claim is void
+ * as soon as its slot has another incarnation. Readers claim nothing and never wait: they copy and look whether the
+ * version is still the same.
  *
- * Why a claim at all: that a key stands in its set once, and increments are exact, needs one writer per set. It is held
- * for the copy of one entry; who finds it taken by the living tries for WAIT_US and then reports failure, so a worker
- * stopped in a debugger there delays the others' writes to one set out of 2048, and nothing else.
+ * Why a claim at all: that a key stands in its set once, and increments are exact, needs one writer per set. It is
+ * held for the copy of one entry; who finds it taken by the living tries for WAIT_US and then reports failure, so a
+ * worker stopped in a debugger there delays the others' writes to one set out of 2048, and nothing else.
  */
 #include <inttypes.h>
 #include <sched.h>

@@ -1,8 +1,8 @@
-/* The shared memory itself: made by the master, inherited by workers, found again by a master that was executed anew; and
- * the slots in it.
+/* The shared memory itself: made by the master, inherited by workers, found again by a master that was executed anew;
+ * and the slots in it.
  *
- * Until shm_create() the same structure lies in private memory, so everything works in a single process too. The memory
- * is sparse: of the tables only pages that are used cost anything. It is never unmapped.
+ * Until shm_create() the same structure lies in private memory, so everything works in a single process too. The
+ * memory is sparse: of the tables only pages that are used cost anything. It is never unmapped.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -1,11 +1,12 @@
 /* Shared memory: what the workers of one machine must know of each other, in one memfd that outlives them all.
  *
- * Laws: no locks, single-word C11 atomics only; a crash between any two instructions leaves it valid and right; gauges live in
- * the worker's own slot (readers sum, the master clears a dead worker's); nothing that must be exact is hashed away.
+ * Laws: no locks, single-word C11 atomics only; a crash between any two instructions leaves it valid and right; gauges
+ * live in the worker's own slot (readers sum, the master clears a dead worker's); nothing that must be exact is hashed
+ * away.
  *
- * Areas: the worker slots (state, heartbeat, breadcrumb, gauges), the metrics (an append-only table of names; each slot has
- * a cell per name, so hot counters share no cache line), the targets (latency, calls in flight), the fault table (crashes by
- * plugin and principal), the shared key-value table that policies use.
+ * Areas: the worker slots (state, heartbeat, breadcrumb, gauges), the metrics (an append-only table of names; each
+ * slot has a cell per name, so hot counters share no cache line), the targets (latency, calls in flight), the fault
+ * table (crashes by plugin and principal), the shared key-value table that policies use.
  *
  * With `workers: 0` and in unit tests the same memory is private to the process.
  */
@@ -30,11 +31,12 @@ bool shm_is_serving(void);
 
 /* ---- breadcrumbs: who is running ---- */
 enum crumb_hook { /* hooks and ops, for the crash line; names by crumb_hook_name() */
-    CRUMB_NONE = 0, CRUMB_LOAD, CRUMB_CREATE, CRUMB_DESTROY, CRUMB_ON_OPEN, CRUMB_ON_REQUEST, CRUMB_ON_FAILURE, CRUMB_ON_ATTEMPT,
-    CRUMB_ON_HEAD, CRUMB_ON_EVENT, CRUMB_ON_ATTEMPT_DONE, CRUMB_ON_FINISH, CRUMB_CANCEL, CRUMB_TIMER, CRUMB_WATCH,
-    CRUMB_FETCH, CRUMB_DEFER, CRUMB_DECODE_REQUEST, CRUMB_SPLICE, CRUMB_ENCODE_EVENT, CRUMB_ENCODE_ANSWER, CRUMB_ENCODE_ERROR,
-    CRUMB_ENCODE_MODELS, CRUMB_REQUEST_HEAD, CRUMB_ENCODE_REQUEST, CRUMB_DECODE_HEAD, CRUMB_DECODE_FRAME, CRUMB_DECODE_END,
-    CRUMB_DECODE_ERROR, CRUMB_SPLIT, CRUMB_ENDPOINT, CRUMB_HOOKS,
+    CRUMB_NONE = 0, CRUMB_LOAD, CRUMB_CREATE, CRUMB_DESTROY,
+    CRUMB_ON_OPEN, CRUMB_ON_REQUEST, CRUMB_ON_FAILURE, CRUMB_ON_ATTEMPT, CRUMB_ON_HEAD, CRUMB_ON_EVENT,
+    CRUMB_ON_ATTEMPT_DONE, CRUMB_ON_FINISH, CRUMB_CANCEL, CRUMB_TIMER, CRUMB_WATCH, CRUMB_FETCH, CRUMB_DEFER,
+    CRUMB_DECODE_REQUEST, CRUMB_SPLICE, CRUMB_ENCODE_EVENT, CRUMB_ENCODE_ANSWER, CRUMB_ENCODE_ERROR,
+    CRUMB_ENCODE_MODELS, CRUMB_REQUEST_HEAD, CRUMB_ENCODE_REQUEST, CRUMB_DECODE_HEAD, CRUMB_DECODE_FRAME,
+    CRUMB_DECODE_END, CRUMB_DECODE_ERROR, CRUMB_SPLIT, CRUMB_ENDPOINT, CRUMB_HOOKS,
 };
 const char *crumb_hook_name(enum crumb_hook hook);
 
@@ -54,7 +56,8 @@ static inline void crumb_copy(char to[40], const char *from)
 }
 
 /* Cheap: called around every call into plugin code. request and principal are NUL-terminated (may be NULL). */
-static inline struct crumb crumb_enter(uint32_t plugin, enum crumb_hook hook, const char *request, const char *principal)
+static inline struct crumb crumb_enter(uint32_t plugin, enum crumb_hook hook, const char *request,
+                                       const char *principal)
 {
     struct crumb before = *crumb_now;
     crumb_now->hook = (uint32_t)hook;
@@ -78,13 +81,14 @@ static inline void crumb_leave(const struct crumb *before)
 
 /* ---- metrics ---- */
 enum metric_type { METRIC_COUNTER = 1, METRIC_GAUGE = 2, METRIC_HISTOGRAM = 3 };
-/* name without "weir_", labels `route="a",status="2xx"` or ""; the same pair gives the same id in every process. -1: full. */
+/* name without "weir_", labels `route="a",status="2xx"` or ""; the same pair gives the same id in every process. -1:
+ * full. */
 int metric_declare(const char *name, const char *labels, const char *help, enum metric_type type);
 void metric_add(int id, int64_t n);               /* counter, gauge; own slot */
 void metric_observe_us(int id, uint64_t us);      /* histogram of seconds, fixed buckets 1 ms … 300 s */
 int64_t metric_sum(int id);                       /* over all slots */
-/* Appends name="value" with the value escaped, a comma before it if buf isn't empty: makes `labels` for metric_declare()
- * piece by piece. -1: no room (buf stays as it was). */
+/* Appends name="value" with the value escaped, a comma before it if buf isn't empty: makes `labels` for
+ * metric_declare() piece by piece. -1: no room (buf stays as it was). */
 int metric_label(char *buf, size_t n, const char *name, const char *value);
 /* Prometheus text of everything; returns bytes written into buf (capacity n), or the size needed. */
 size_t metrics_text(char *buf, size_t n);
@@ -104,7 +108,8 @@ uint32_t target_count(void);
 const char *target_name(int id);
 
 /* ---- faults: plugins and principals that crash workers (contracts, section 8) ---- */
-/* Master, after a worker's death. Returns what follows: this principal is poisoned for a while, the plugin is in quarantine. */
+/* Master, after a worker's death. Returns what follows: this principal is poisoned for a while, the plugin is in
+ * quarantine. */
 enum fault_verdict { FAULT_NONE = 0, FAULT_POISONED = 1, FAULT_QUARANTINED = 2 };
 enum fault_verdict fault_record(const char *plugin, const char *principal, int64_t now_ms);
 /* Before a plugin's first hook of a request: may this principal's request go into it? Of a plugin in quarantine one
@@ -119,8 +124,8 @@ enum { SHM_KEY = 128, SHM_VALUE = 1000 };
 int shared_get(struct weir_str key, char *buf, size_t *n, int64_t now_ms); /* -1: absent or expired */
 /* expires_ms: unix time, 0: never. -1: key or value too long. */
 int shared_set(struct weir_str key, struct weir_str value, int64_t expires_ms);
-/* Exact over all workers. expires_ms is for a key that is absent or expired (then it counts from 0); one that lives keeps
- * its own. -1: the value isn't a whole number, or would leave int64. */
+/* Exact over all workers. expires_ms is for a key that is absent or expired (then it counts from 0); one that lives
+ * keeps its own. -1: the value isn't a whole number, or would leave int64. */
 int shared_incr(struct weir_str key, int64_t by, int64_t expires_ms, int64_t now_ms, int64_t *result);
 
 #endif

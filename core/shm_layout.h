@@ -149,7 +149,7 @@ extern struct shm *shm_area;      /* never NULL */
 extern struct shm_slot *shm_own;  /* this process's slot */
 extern uint32_t shm_own_index;
 
-/* Slots that may hold something: workers' and the two at the end. for (i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i)) */
+/* Slots that may hold something, the two at the end too; begins with -1 and ends with -1. */
 int shm_next_slot(int i);
 /* Master: before the fork of a process that will work there; after its death. Counters stay, gauges go. */
 void shm_slot_prepare(uint32_t slot, uint32_t generation);

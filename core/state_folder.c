@@ -92,14 +92,16 @@ static int lock(const char *path, char *why, size_t n)
     snprintf(file, sizeof file, "%s/lock", path);
     int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        snprintf(why, n, "state: %s can't be written: %s; make the folder writable or change `state:`", file, strerror(errno));
+        snprintf(why, n, "state: %s can't be written: %s; make the folder writable or change `state:`", file,
+                 strerror(errno));
         return -1;
     }
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         ssize_t got = pread(fd, owner, sizeof owner - 1, 0);
         owner[got > 0 ? strcspn(owner, "\n") : 0] = 0;
-        snprintf(why, n, "state: another weir (process %s) uses the folder %s: stop it or give this one another `state:`", owner,
-                 path);
+        snprintf(why, n,
+                 "state: another weir (process %s) uses the folder %s: stop it or give this one another `state:`",
+                 owner, path);
         close(fd);
         return -1;
     }
@@ -131,8 +133,10 @@ static int check_mount(const char *path, char *why, size_t n)
 {
     struct statvfs mount;
     if (statvfs(path, &mount) == 0 && (mount.f_flag & ST_NOEXEC)) {
-        snprintf(why, n, "state: %s is on a file system mounted noexec, and plugins are loaded from there: choose another "
-                 "folder for `state:`", path);
+        snprintf(why, n,
+                 "state: %s is on a file system mounted noexec, and plugins are loaded from there: choose another "
+                 "folder for `state:`",
+                 path);
         return -1;
     }
     return 0;

@@ -87,8 +87,8 @@ static void print_generations(const json_t *root, FILE *out)
     const json_t *g;
     fprintf(out, "\nGENERATION  STATE     WORKERS  CONFIGURATION  AGE\n");
     json_array_foreach(json_object_get(root, "generations"), i, g) {
-        fprintf(out, "%-10lld  %-8s  %-7lld  %-13.12s  ", number_of(g, "number"), text_of(g, "state"), number_of(g, "workers"),
-                text_of(g, "hash"));
+        fprintf(out, "%-10lld  %-8s  %-7lld  %-13.12s  ", number_of(g, "number"), text_of(g, "state"),
+                number_of(g, "workers"), text_of(g, "hash"));
         print_age(out, number_of(root, "now_ms") - number_of(g, "started_ms"));
         fputc('\n', out);
     }
@@ -153,8 +153,8 @@ static void print_targets(const json_t *root, FILE *out)
         return;
     fprintf(out, "\n%-40s  CALLS     FAILED    IN FLIGHT  FIRST TOKEN  LAST FAILURE\n", "TARGET");
     json_array_foreach(json_object_get(root, "targets"), i, t) {
-        fprintf(out, "%-40s  %-8lld  %-8lld  %-9lld  ", text_of(t, "name"), number_of(t, "calls"), number_of(t, "failures"),
-                number_of(t, "in_flight"));
+        fprintf(out, "%-40s  %-8lld  %-8lld  %-9lld  ", text_of(t, "name"), number_of(t, "calls"),
+                number_of(t, "failures"), number_of(t, "in_flight"));
         if (number_of(t, "latency_ms") > 0)
             fprintf(out, "%-8lld ms  ", number_of(t, "latency_ms"));
         else

@@ -1,9 +1,9 @@
-/* The binary upgrade: on SIGUSR2 the master executes its program anew, in place. The process, its children, its listeners,
- * the shared memory and the lock stay; the new program finds them through WEIR_UPGRADE, the number of a descriptor with
- * lines of text. Then it starts a generation of its own, and the old one drains as in any reload.
+/* The binary upgrade: on SIGUSR2 the master executes its program anew, in place. The process, its children, its
+ * listeners, the shared memory and the lock stay; the new program finds them through WEIR_UPGRADE, the number of a
+ * descriptor with lines of text. Then it starts a generation of its own, and the old one drains as in any reload.
  *
- * First the program is run once as `weir version`: if that fails, nothing happens. A new program with another layout of the
- * shared memory makes a fresh one; the old generation's workers keep theirs and are only waited for.
+ * First the program is run once as `weir version`: if that fails, nothing happens. A new program with another layout
+ * of the shared memory makes a fresh one; the old generation's workers keep theirs and are only waited for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,8 +55,8 @@ void upgrade_reaped(pid_t pid, int status)
 static void put_generation(FILE *out, const struct generation *g)
 {
     const struct settings *s = &g->settings;
-    fprintf(out, "generation %u %d %d %" PRId64 " %u %u %u %u %d %s\n", g->number, g->state, g->is_cut, g->started_unix_ms,
-            s->workers, s->watchdog_ms, s->shutdown_delay_ms, s->drain_ms, s->log_level, s->hash);
+    fprintf(out, "generation %u %d %d %" PRId64 " %u %u %u %u %d %s\n", g->number, g->state, g->is_cut,
+            g->started_unix_ms, s->workers, s->watchdog_ms, s->shutdown_delay_ms, s->drain_ms, s->log_level, s->hash);
     fprintf(out, "folder %s\nname %s\nuser %s\n", g->folder, s->name, s->user);
     for (uint32_t i = 0; i < s->n_listen; i++)
         fprintf(out, "listen %s\n", s->listen[i]);
@@ -158,7 +158,8 @@ static void take_shm(struct arrival *a, int fd)
     if (!a->is_foreign)
         return;
     close(fd);
-    log_text(LOG_LEVEL_WARN, "upgrade", "the shared memory has another layout: counters, limits and `shared` begin anew");
+    log_text(LOG_LEVEL_WARN, "upgrade",
+             "the shared memory has another layout: counters, limits and `shared` begin anew");
     if (shm_create())
         abort();
 }

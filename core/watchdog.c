@@ -1,8 +1,8 @@
 /* Heartbeats: each worker writes the time into its slot every 100 ms; who is silent holds its loop.
  *
- * Silence beyond STALL_MS (two missed beats) is told once, with the plugin and hook that run; beyond `watchdog` the worker
- * is aborted, so that its crash line and core file show where it hangs. Not when a debugger holds it. A worker that even
- * SIGABRT doesn't end (stopped, or asleep in the kernel) is killed.
+ * Silence beyond STALL_MS (two missed beats) is told once, with the plugin and hook that run; beyond `watchdog` the
+ * worker is aborted, so that its crash line and core file show where it hangs. Not when a debugger holds it. A worker
+ * that even SIGABRT doesn't end (stopped, or asleep in the kernel) is killed.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -35,7 +35,8 @@ static void tell(enum log_level level, const char *event, const struct process *
     snprintf(number, sizeof number, "%u", p->slot);
     snprintf(silent, sizeof silent, "%" PRId64, silent_ms);
     log_pairs(level, event, "slot", number, "pid", pid, "plugin", shm_slot_plugin(slot, slot->crumb.plugin), "hook",
-              crumb_hook_name((enum crumb_hook)slot->crumb.hook), "request", slot->crumb.request, "silent_ms", silent, NULL);
+              crumb_hook_name((enum crumb_hook)slot->crumb.hook), "request", slot->crumb.request, "silent_ms", silent,
+              NULL);
 }
 
 static void end_worker(struct process *p, int64_t now_ms, int64_t silent_ms)

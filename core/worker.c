@@ -1,12 +1,12 @@
 /* The worker: one event loop with everything that serves requests, and its seams to the master.
  *
- * Its life: load the configuration from the generation's snapshot, make the stage instances, say READY, listen on START,
- * tell the time every 100 ms in shared memory, stop accepting on DRAIN, end when nothing is left. With `workers: 0` there
- * is no master: it starts at once and minds the signals itself.
+ * Its life: load the configuration from the generation's snapshot, make the stage instances, say READY, listen on
+ * START, tell the time every 100 ms in shared memory, stop accepting on DRAIN, end when nothing is left. With
+ * `workers: 0` there is no master: it starts at once and minds the signals itself.
  *
- * Signals: the master's terminal and supervisor signal the whole group, so INT, TERM and HUP are ignored here; what has to
- * happen comes over the control channel. USR1 (reopen log files) is blocked and never taken: a plugin that wants it reads
- * it from a signalfd.
+ * Signals: the master's terminal and supervisor signal the whole group, so INT, TERM and HUP are ignored here; what
+ * has to happen comes over the control channel. USR1 (reopen log files) is blocked and never taken: a plugin that
+ * wants it reads it from a signalfd.
  */
 #include "worker.h"
 
@@ -97,10 +97,11 @@ static char *make_status(size_t *n)
         struct edge_counts counts = edge_counts(life.worker.edge);
         fprintf(out, "{\"calls\":%s,\"plugins\":[", calls ? calls : "[]");
         put_plugins(out);
-        fprintf(out, "],\"requests_live\":%u,\"connections\":%u,\"idle_connections\":%u,\"exchanges\":%u", pipeline_live(),
-                counts.connections, counts.idle, counts.exchanges);
+        fprintf(out, "],\"requests_live\":%u,\"connections\":%u,\"idle_connections\":%u,\"exchanges\":%u",
+                pipeline_live(), counts.connections, counts.idle, counts.exchanges);
         fprintf(out, ",\"upstream_calls\":%u,\"body_bytes\":%llu,\"arenas\":%zu,\"descriptors\":%u",
-                egress_in_flight(life.worker.egress), (unsigned long long)counts.body_bytes, arena_live(), open_descriptors());
+                egress_in_flight(life.worker.egress), (unsigned long long)counts.body_bytes, arena_live(),
+                open_descriptors());
         fprintf(out, ",\"accepted\":%llu,\"requests\":%llu,\"refused\":%llu}", (unsigned long long)counts.accepted,
                 (unsigned long long)counts.requests, (unsigned long long)counts.refused);
         fclose(out);
@@ -131,7 +132,8 @@ static void start_listening(void)
 {
     for (uint32_t i = 0; i < life.n_listen_fds; i++)
         if (edge_listen(life.worker.edge, life.listen_fds[i]))
-            log_text(LOG_LEVEL_ERROR, "worker.listen", "can't serve descriptor %d: %s", life.listen_fds[i], strerror(errno));
+            log_text(LOG_LEVEL_ERROR, "worker.listen", "can't serve descriptor %d: %s", life.listen_fds[i],
+                     strerror(errno));
     life.is_listening = true;
     atomic_store(&shm_own->state, SHM_READY);
 }
@@ -215,7 +217,8 @@ static void balance(uint32_t connections)
     edge_set_accepting(life.worker.edge, !is_above);
 }
 
-/* A drain for a reload leaves idle connections their last question; before the end of all they are cut once it is quiet. */
+/* A drain for a reload leaves idle connections their last question; before the end of all they are cut once it is
+ * quiet. */
 static bool is_drained(const struct edge_counts *counts)
 {
     if (pipeline_live() > 0 || counts->exchanges > 0)
@@ -267,7 +270,8 @@ static int mind_signals(void)
 {
     life.interrupt = evsignal_new(life.worker.base, SIGINT, on_interrupt, NULL);
     life.terminate = evsignal_new(life.worker.base, SIGTERM, on_interrupt, NULL);
-    return life.interrupt && life.terminate && !event_add(life.interrupt, NULL) && !event_add(life.terminate, NULL) ? 0 : -1;
+    bool are_made = life.interrupt && life.terminate;
+    return are_made && !event_add(life.interrupt, NULL) && !event_add(life.terminate, NULL) ? 0 : -1;
 }
 
 /* ---- starting ---- */

@@ -73,8 +73,8 @@ TEST(labels_are_checked_and_escaped)
     CHECK(metric_declare("escaped_total", labels, "", METRIC_COUNTER) >= 0);
     CHECK_INT(metric_label(labels, sizeof labels, "long", "0123456789012345678901234567890123456789"), -1);
     CHECK_STR(labels, "route=\"a\\\"b\\\\c\\nd\",status=\"2xx\"");
-    static const char *const bad[] = { "a", "a=", "a=b", "a=\"b", "a=\"b\"c=\"d\"", "a=\"b\",", "a=\"\n\"", "a=\"\\x\"", "1a=\"b\"",
-                                       "a=\"b\\" };
+    static const char *const bad[] = { "a",        "a=",       "a=b",       "a=\"b",    "a=\"b\"c=\"d\"",
+                                       "a=\"b\",", "a=\"\n\"", "a=\"\\x\"", "1a=\"b\"", "a=\"b\\" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK_INT(metric_declare("bad_total", bad[i], "", METRIC_COUNTER), -1);
     CHECK_INT(metric_declare("bad-name", "", "", METRIC_COUNTER), -1);

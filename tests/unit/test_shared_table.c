@@ -117,7 +117,8 @@ TEST(a_dead_writers_claim_is_void)
     CHECK(memcmp(value, "new", 3) == 0);
 }
 
-/* Counts what succeeded in a place of its own. A child killed between the increment and its own note may have counted one more. */
+/* Counts what succeeded in a place of its own. A child killed between the increment and its own note may have counted
+ * one more. */
 static void count_for_ever(uint32_t slot, _Atomic int64_t *done)
 {
     shm_use_slot(slot);
