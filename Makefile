@@ -107,20 +107,32 @@ $(BUILD)/tests/unit/%.o: tests/unit/%.c
 $(UNIT): $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/libcore.a
 	$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread
 
+# Plugins that only tests open: every .c is one.
+TEST_PLUGINS := $(patsubst tests/unit/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/unit/plugins/*.c)) \
+                $(patsubst tests/hostile/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/hostile/*.c))
+
+$(BUILD)/tests/plugins/%.so: tests/unit/plugins/%.c
+	@mkdir -p $(@D)
+	$(CC) $(filter-out $(SANFLAGS),$(SOFLAGS)) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -o $@ $< -lm
+
+$(BUILD)/tests/plugins/%.so: tests/hostile/%.c
+	@mkdir -p $(@D)
+	$(CC) $(SOFLAGS) $(SOLINK) -o $@ $< -lpthread
+
 # One test that doesn't build is one failure, not the end of the run: run.py counts what is missing.
 unit-build:
-	@$(MAKE) -k $(UNIT)
+	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS)
 
 unit:
-	@$(MAKE) -k so $(UNIT) || true
+	@$(MAKE) -k so $(UNIT) $(TEST_PLUGINS) || true
 	@$(RUN_TESTS) unit
 
-e2e: all
+e2e: all $(TEST_PLUGINS)
 	@$(RUN_TESTS) e2e
 
 test: deps-test
 	@$(MAKE) all
-	@$(MAKE) -k $(UNIT) || true
+	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS) || true
 	@$(RUN_TESTS)
 
 lint: all
@@ -132,7 +144,7 @@ bench: all
 build-fuzz/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(CORE_C)
 	@mkdir -p build-fuzz
 	clang -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_FUZZ -Isdk/include -Icore \
+	  -fno-sanitize-recover=all -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_FUZZ -fvisibility=hidden -Isdk/include -Icore \
 	  -Itests/fuzz -I. $(PKG_FLAGS) -o $@ $< $(FUZZ_HELPERS) $(filter-out core/main.c,$(CORE_C)) $(PKG_LIBS) -ldl -lpthread
 
 fuzz-build: $(FUZZ)
@@ -203,4 +215,4 @@ install: all
 clean:
 	rm -rf build build-san build-emulate build-san-emulate build-fuzz
 
--include $(wildcard $(BUILD)/core/*.d $(BUILD)/plugins/*/*.d $(BUILD)/providers/*/*.d $(BUILD)/lua-stage/*.d $(BUILD)/tests/unit/*.d)
+-include $(wildcard $(BUILD)/core/*.d $(BUILD)/plugins/*/*.d $(BUILD)/providers/*/*.d $(BUILD)/lua-stage/*.d $(BUILD)/tests/unit/*.d $(BUILD)/tests/plugins/*.d)

@@ -26,9 +26,14 @@ struct span { /* of symbol numbers */
     uint64_t first, end;
 };
 
+static bool holds(const struct image *im, uint64_t offset, uint64_t n)
+{
+    return offset <= im->n && n <= im->n - offset;
+}
+
 static bool take(const struct image *im, uint64_t offset, void *to, size_t n)
 {
-    if (offset > im->n || n > im->n - offset)
+    if (!holds(im, offset, n))
         return false;
     memcpy(to, im->p + offset, n);
     return true;
@@ -85,8 +90,10 @@ static enum elf_verdict read_header(struct image *im, struct elf_facts *facts)
         return ELF_NOT_SHARED;
     if (h->e_phentsize != sizeof(Elf64_Phdr) || h->e_phnum > SEGMENTS_MAX)
         return ELF_CUT;
-    uint64_t end = h->e_phoff + (uint64_t)h->e_phnum * sizeof(Elf64_Phdr);
-    return end < h->e_phoff || end > im->n ? ELF_CUT : ELF_OK;
+    /* the section headers stand last: where they are missing the copy isn't finished */
+    bool is_whole = holds(im, h->e_phoff, (uint64_t)h->e_phnum * sizeof(Elf64_Phdr)) &&
+                    holds(im, h->e_shoff, (uint64_t)h->e_shnum * h->e_shentsize);
+    return is_whole ? ELF_OK : ELF_CUT;
 }
 
 static void read_notes(const struct image *im, const Elf64_Phdr *ph, struct elf_facts *facts)

@@ -1,0 +1,3 @@
+/* A name that is none. */
+#define NAME "Bad Name"
+#include "variant.h"

@@ -1,0 +1,3 @@
+/* A stage with nothing wrong. */
+#define NAME "good"
+#include "variant.h"

@@ -1,0 +1,3 @@
+/* A stage without create. */
+#define CREATE NULL
+#include "variant.h"

@@ -1,0 +1,3 @@
+/* Without the note. */
+#define NO_NOTE
+#include "variant.h"

@@ -1,0 +1,3 @@
+/* Of a kind that nobody knows. */
+#define KIND 9
+#include "variant.h"
