@@ -74,6 +74,7 @@ struct lua_call {
 
     /* limits; see limits.c */
     int64_t cpu_us, cpu_limit_us, burst_us, tick_us;
+    int armed; /* instructions until the hook, when it was armed */
     size_t host_bytes; /* asked of the request's arena */
     int notes;
     char killed[128]; /* why it was ended; "" while it may run */
@@ -162,7 +163,7 @@ void engine_where(lua_State *L, char *to, size_t n);
 
 void limits_begin(struct lua_call *c);      /* a run begins */
 void limits_burst(struct lua_call *c);      /* it goes on after a wait */
-void limits_arm(struct lua_call *c, int instructions);
+void limits_arm(struct lua_call *c, int instructions); /* the hook comes after so many, if not sooner */
 void limits_kill(struct lua_call *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* After (or amid) library work: looks at the clock; raises if the run must end here. */
 void limits_tick(lua_State *L);

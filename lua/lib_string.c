@@ -30,16 +30,31 @@ static int counted(lua_State *L)
     return guarded(L);
 }
 
+/* Our own: the piece is copied once and then doubled, so the time is that of the bytes. */
 static int string_rep(lua_State *L)
 {
+    struct buffer b;
     const struct lua_call *c = engine_call(L);
     luaL_checkstring(L, 1);
-    double n = (double)luaL_checkinteger(L, 2);
-    double bytes = n > 0 ? n * (double)(lua_rawlen(L, 1) + (lua_type(L, 3) == LUA_TSTRING ? lua_rawlen(L, 3) : 0)) : 0;
+    luaL_optstring(L, 3, "");
+    struct weir_str s = value_str(L, 1), separator = lua_isnoneornil(L, 3) ? WEIR_NONE : value_str(L, 3);
+    double n = (double)luaL_checkinteger(L, 2), bytes = n > 0 ? n * (double)(s.n + separator.n) : 0;
     if (c && bytes > (double)c->account->cap / 4)
-        return luaL_error(L, "string.rep: the result would take %d KiB (limit `memory`)", (int)(bytes / 1024));
-    limits_need(L, "string.rep", n / 100 + bytes / 3000);
-    return lua_tocfunction(L, lua_upvalueindex(1))(L);
+        return luaL_error(L, "string.rep: the result would take %d KiB (limit `memory`)",
+                          bytes > 1e12 ? 1000000000 : (int)(bytes / 1024));
+    limits_need(L, "string.rep", bytes / 3000);
+    size_t total = (size_t)bytes;
+    buffer_open(L, &b);
+    if (total > 0) {
+        char *to = buffer_room(L, &b, total);
+        memcpy(to, s.n ? s.p : "", s.n);
+        memcpy(to + s.n, separator.n ? separator.p : "", separator.n);
+        for (size_t done = s.n + separator.n; done < total; done *= 2)
+            memcpy(to + done, to, done < total - done ? done : total - done);
+        b.n = total - separator.n;
+    }
+    buffer_push(L, &b);
+    return 1;
 }
 
 /* %p shows addresses. */
@@ -138,7 +153,7 @@ void lib_string(lua_State *L)
 {
     static const luaL_Reg own[] = {
         { "find", pattern_find }, { "match", pattern_match }, { "gmatch", pattern_gmatch }, { "gsub", pattern_gsub },
-        { NULL, NULL },
+        { "rep", string_rep },   { NULL, NULL },
     };
     open_standard(L, luaopen_string);
     wrap(L, "string", "len", guarded, 0);
@@ -148,7 +163,6 @@ void lib_string(lua_State *L)
     wrap(L, "string", "reverse", guarded, 1.5);
     wrap(L, "string", "byte", counted, 0);
     wrap(L, "string", "char", guarded, 0);
-    wrap(L, "string", "rep", string_rep, 0);
     wrap(L, "string", "format", string_format, 0);
     lua_pop(L, 1);
     luaL_setfuncs(L, own, 0);

@@ -18,10 +18,17 @@ enum { SETTLE_SLICE_US = 1500, HOOK_COLLECT_US = 200 };
 
 static void limits_hook(lua_State *L, lua_Debug *ar);
 
+static void arm(struct lua_call *c, int instructions)
+{
+    c->armed = instructions;
+    lua_sethook(c->co, limits_hook, LUA_MASKCOUNT, instructions);
+}
+
+/* Only ever sooner: arming starts the count anew, and a loop that allocates must not put the hook off for ever. */
 void limits_arm(struct lua_call *c, int instructions)
 {
-    if (c && c->co)
-        lua_sethook(c->co, limits_hook, LUA_MASKCOUNT, instructions);
+    if (c && c->co && instructions < c->armed)
+        arm(c, instructions);
 }
 
 void limits_begin(struct lua_call *c)
@@ -38,7 +45,7 @@ void limits_burst(struct lua_call *c)
 {
     c->burst_us = 0;
     c->tick_us = engine.host->monotonic_us();
-    limits_arm(c, c->killed[0] || c->is_over_memory ? 1 : memory_granularity());
+    arm(c, c->killed[0] || c->is_over_memory ? 1 : memory_granularity());
 }
 
 static void spend(struct lua_call *c)
@@ -135,7 +142,7 @@ static void limits_hook(lua_State *L, lua_Debug *ar)
             raise_kill(L, c);
         return;
     }
-    limits_arm(c, c->is_over_memory ? 1 : memory_granularity());
+    arm(c, c->is_over_memory ? 1 : memory_granularity());
     if (c->burst_us >= BURST_US && may_pause(L, c)) {
         c->wait = LUA_WAIT_BURST;
         lua_yield(L, 0);
