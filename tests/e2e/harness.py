@@ -216,6 +216,8 @@ class Weir:
                 if self.clean and self.workers != 0:
                     self.assert_clean()
                 self.stop()
+            if kind is None:
+                self.assert_sound()
             elif kind is not None and kind is not Skip:
                 print("  --- end of weir's log ---\n" + "".join("  " + line + "\n" for line in self.log().splitlines()[-40:]))
         except AssertionError:
@@ -304,6 +306,11 @@ class Weir:
             wait_until(is_clean, "nothing to be left behind", 5 * SLOW)
         except AssertionError:
             raise AssertionError(f"left behind: {last[0]}")
+
+    def assert_sound(self):
+        """Built with sanitizers: none of them complained (a SEGV is what hostile plugins are for)."""
+        found = re.search(r".*(LeakSanitizer|runtime error:|AddressSanitizer: (?!SEGV|stack-overflow|ABRT|ILL|FPE|BUS)).*", self.log())
+        assert not found, found.group(0)
 
     # -- asking it --
     def client(self, timeout=None):

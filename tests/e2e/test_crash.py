@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from harness import DEADLINE, SLOW, Upstream, Weir, config, openai_answer, openai_stream, skip, wait_until
+from harness import (DEADLINE, SLOW, Upstream, Weir, config, openai_answer, openai_stream, skip, wait_until
 from hostile import hostile_config
 
 
@@ -84,10 +84,8 @@ def check_crash(wish, plugin, hook, sign, timeout=None, answers=False):
     def handler(conn):
         while request := conn.read_request():
             if request.json.get("stream"):
-                from harness import send_openai_stream
                 send_openai_stream(conn, request, ["a", "b"], gate)
             else:
-                from harness import openai_body
                 conn.respond(200, openai_body("whole"))
     with Upstream(handler) as up, Weir(hostile_config(up)) as weir:
         streams = stream_on_each_worker(weir)
@@ -240,16 +238,11 @@ def test_master_that_dies_takes_its_workers_along():
             weir.process.kill()
             weir.process.wait(DEADLINE)
             wait_until(lambda: not any(is_alive(p) for p in pids), "the workers to end")
-            with again(weir):
+            weir.write("stderr.log", "")
+            with weir:  # the same folders: what the killed one left is no hindrance
                 assert weir.chat().status == 200
         finally:
             weir.kill()
-
-
-def again(weir):
-    """The same configuration and folders once more: what the killed one left is no hindrance."""
-    weir.write("stderr.log", "")
-    return weir
 
 
 def is_alive(pid):

@@ -1,10 +1,11 @@
 """Reload: nothing is lost, nothing is cut; what was live is untouched by edits; what is broken changes nothing and says why."""
 import os
+import shutil
 import signal
 import threading
 import time
 
-from harness import (DEADLINE, SLOW, ROOT, Upstream, Weir, config, openai_answer, openai_stream, wait_until)
+from harness import BUILD, DEADLINE, SLOW, Upstream, Weir, config, openai_answer, openai_body, send_openai_stream, wait_until
 from hostile import hostile_config, plugin
 
 
@@ -70,13 +71,10 @@ def test_reload_under_load_loses_nothing():
         status = weir.status()
         assert status["generation"] == 7, status
         wait_until(lambda: len(weir.status()["generations"]) == 1, "the old generations to drain")
-        assert sorted(os.listdir(weir.path("state"))) == ["gen-7", "lock"] or "gen-7" in os.listdir(weir.path("state"))
-        assert not [f for f in os.listdir(weir.path("state")) if f.startswith("gen-") and f != "gen-7"]
+        assert [f for f in os.listdir(weir.path("state")) if f.startswith("gen-")] == ["gen-7"]
 
 
 def openai_stream_or_answer(texts=("a", "b"), gate=None):
-    from harness import openai_body, send_openai_stream
-
     def handler(conn):
         while request := conn.read_request():
             if request.json.get("stream"):
@@ -130,7 +128,7 @@ def test_at_most_three_generations_the_oldest_is_cut():
             assert weir.reload()[0]
         wait_gone(weir, 1)
         wait_gone(weir, 2)
-        assert [g["number"] for g in weir.status()["generations"]] and len(weir.status()["generations"]) == 3
+        assert len(weir.status()["generations"]) == 3
         gate.set()
         assert not clients[0].rest().is_complete
         assert not clients[1].rest().is_complete
@@ -187,7 +185,6 @@ def test_a_dead_worker_comes_back_from_the_snapshot():
 
 
 def test_an_overwritten_plugin_reaches_no_living_generation():
-    import shutil
     with Upstream(openai_answer("ok")) as up:
         setting = hostile_config(up)
         weir = Weir(setting)
@@ -300,8 +297,6 @@ def generation_or_none(weir):
 
 
 def test_upgrade_to_a_program_that_does_not_run():
-    import shutil
-    from harness import BUILD
     with Upstream(openai_answer("ok")) as up:
         weir = Weir(config(up))
         program = weir.path("bin/weir")
@@ -310,18 +305,14 @@ def test_upgrade_to_a_program_that_does_not_run():
             if name in ("plugins", "providers", "lua", "policies"):
                 os.symlink(os.path.join(BUILD, name), weir.path("bin/" + name))
         shutil.copy(os.path.join(BUILD, "weir"), program)
-        with weir_of(weir, program):
+        weir.program = program
+        with weir:
             os.unlink(program)
             weir.write("bin/weir", "#!/bin/sh\nexit 1\n")
             os.chmod(program, 0o755)
             weir.signal(signal.SIGUSR2)
             weir.wait_log("event=upgrade.failed")
             assert generation(weir) == 1 and weir.chat().status == 200
-
-
-def weir_of(weir, program):
-    weir.program = program
-    return weir
 
 
 def test_many_reloads_in_a_row():
@@ -335,4 +326,4 @@ def test_many_reloads_in_a_row():
             t.join(DEADLINE)
         assert len(answers) == 4 and all(ok for ok, _ in answers), answers
         assert time.monotonic() - started < 10 * SLOW
-        assert ROOT and weir.chat().status == 200
+        assert weir.chat().status == 200
