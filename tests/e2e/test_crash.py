@@ -7,7 +7,8 @@ import signal
 import threading
 import time
 
-from harness import (DEADLINE, SLOW, Upstream, Weir, config, openai_answer, openai_stream, skip, wait_until
+from harness import (DEADLINE, SLOW, Upstream, Weir, config, openai_answer, openai_body, openai_stream,
+                     send_openai_stream, skip, wait_until)
 from hostile import hostile_config
 
 
