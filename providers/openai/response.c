@@ -280,8 +280,9 @@ static void cut_usage(struct decoding *d, struct weir_str key, struct weir_str n
         left--;
     if (left > bytes.p && left[-1] == ',')
         from = left - 1;
-    else if (*to == ',')
-        to++;
+    else /* it stands first: the comma behind it goes */
+        while (to < bytes.p + bytes.n && memchr(" \t\r\n,", *to, 5) && to[-1] != ',')
+            to++;
     d->frame->cut_offset = (uint32_t)(from - bytes.p);
     d->frame->cut_n = (uint32_t)(to - from);
 }
