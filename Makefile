@@ -94,18 +94,22 @@ $(BUILD)/plugins/policy.so: $(patsubst lua/%.c,$(BUILD)/lua-stage/%.o,$(wildcard
 	@mv $@.new $@
 
 # The program finds what it ships beside itself, in the tree as when installed.
-$(BUILD)/lua $(BUILD)/policies:
+$(BUILD)/lua:
 	@mkdir -p $(BUILD)
-	@ln -sfn ../$(@F) $@
+	@ln -sfn $(CURDIR)/lua/lib $@
+
+$(BUILD)/policies:
+	@mkdir -p $(BUILD)
+	@ln -sfn $(CURDIR)/policies $@
 
 # ---- tests --------------------------------------------------------------------------------------------------------------
 
 $(BUILD)/tests/unit/%.o: tests/unit/%.c
 	@mkdir -p $(@D)
-	$(CC) $(COREFLAGS) -Itests/unit -c -o $@ $<
+	$(CC) $(COREFLAGS) $(LUA_FLAGS) -Itests/unit -c -o $@ $<
 
 $(UNIT): $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/libcore.a
-	$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread
+	$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
 # Plugins that only tests open: every .c is one.
 TEST_PLUGINS := $(patsubst tests/unit/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/unit/plugins/*.c)) \
@@ -131,8 +135,8 @@ e2e: all $(TEST_PLUGINS)
 	@$(RUN_TESTS) e2e
 
 test: deps-test
-	@$(MAKE) all
-	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS) || true
+	@$(MAKE) --no-print-directory -j2 all
+	@$(MAKE) --no-print-directory -j2 -k $(UNIT) $(TEST_PLUGINS) || true
 	@$(RUN_TESTS)
 
 lint: all
@@ -144,8 +148,9 @@ bench: all
 build-fuzz/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(CORE_C)
 	@mkdir -p build-fuzz
 	clang -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"' -DWEIR_FUZZ -fvisibility=hidden -Isdk/include -Icore \
-	  -Itests/fuzz -I. $(PKG_FLAGS) -o $@ $< $(FUZZ_HELPERS) $(filter-out core/main.c,$(CORE_C)) $(PKG_LIBS) -ldl -lpthread
+	  -fno-sanitize-recover=all -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"'  -fvisibility=hidden -Isdk/include -Icore \
+	  -Itests/fuzz -I. $(PKG_FLAGS) $(LUA_FLAGS) -o $@ $< $(FUZZ_HELPERS) $(filter-out core/main.c,$(CORE_C)) \
+	  -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
 fuzz-build: $(FUZZ)
 
@@ -155,13 +160,14 @@ fuzz:
 
 # ---- what a bare Debian needs ---------------------------------------------------------------------------------------------
 
-DEB_BUILD := gcc make libc6-dev pkg-config libevent-dev libjansson-dev libcurl4-openssl-dev libyaml-dev libssl-dev liblua5.4-dev curl
-DEB_TEST  := $(DEB_BUILD) python3 python3-yaml openssl lua5.4 lua-check clang clang-tidy clang-format binutils
+DEB_BUILD := gcc make libc6-dev pkg-config libevent-dev libjansson-dev libcurl4-openssl-dev libyaml-dev libssl-dev liblua5.4-dev ca-certificates curl tzdata
+DEB_TEST  := $(DEB_BUILD) python3 python3-venv nodejs npm openssl lua5.4 lua-check clang clang-tidy clang-format binutils
 DEB_BENCH := $(DEB_BUILD) python3 nginx-light
 
 define install_debs
 	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q "ok installed" || missing="$$missing $$p"; done; \
-	case " $$missing " in *" nginx-light "*) command -v nginx >/dev/null && missing=$$(echo "$$missing" | sed 's/ nginx-light//');; esac; \
+	for t in nginx:nginx-light node:nodejs npm:npm python3:python3 python3:python3-venv clang:clang; do \
+	  command -v $${t%%:*} >/dev/null && missing=$$(echo "$$missing " | sed "s/ $${t##*:} / /"); done; missing=$${missing%% }; \
 	[ -z "$$missing" ] && exit 0; \
 	command -v apt-get >/dev/null || { echo "missing:$$missing (install them with this system's package manager)"; exit 1; }; \
 	if [ "$$(id -u)" = 0 ]; then as=""; elif command -v sudo >/dev/null; then as="sudo"; else \
@@ -181,7 +187,7 @@ deps-bench:
 	$(call install_debs,$(DEB_BENCH))
 
 run: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -s -j2 all
 	@echo
 	@echo "weir answers on http://127.0.0.1:8080 (end it with Ctrl-C). In another terminal:"
 	@echo
@@ -202,7 +208,7 @@ install: all
 	install -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -m 644 $(PLUGINS) $(POLICY) $(LIBDIR)/plugins/
 	install -m 644 $(PROVIDERS) $(LIBDIR)/providers/
-	for f in $(wildcard lua/*.lua); do install -m 644 $$f $(LIBDIR)/lua/ || exit 1; done
+	for f in $(wildcard lua/lib/*.lua); do install -m 644 $$f $(LIBDIR)/lua/ || exit 1; done
 	for f in $(wildcard policies/*.lua policies/README.md); do install -m 644 $$f $(SHAREDIR)/policies/ || exit 1; done
 	ln -sfn ../../share/weir/policies $(LIBDIR)/policies
 	install -m 644 $(wildcard sdk/include/weir/*.h) $(DESTDIR)$(PREFIX)/include/weir/
