@@ -167,12 +167,12 @@ DEB_BENCH := $(DEB_BUILD) python3 nginx-light
 define install_debs
 	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q "ok installed" || missing="$$missing $$p"; done; \
 	for t in nginx:nginx-light node:nodejs npm:npm python3:python3 python3:python3-venv clang:clang; do \
-	  command -v $${t%%:*} >/dev/null && missing=$$(echo "$$missing " | sed "s/ $${t##*:} / /"); done; missing=$${missing%% }; \
+	  command -v $${t%%:*} >/dev/null && missing=$$(echo "$$missing " | sed "s/ $${t##*:} / /"); done; missing=$$(echo $$missing); \
 	[ -z "$$missing" ] && exit 0; \
-	command -v apt-get >/dev/null || { echo "missing:$$missing (install them with this system's package manager)"; exit 1; }; \
+	command -v apt-get >/dev/null || { echo "missing: $$missing (install them with this system's package manager)"; exit 1; }; \
 	if [ "$$(id -u)" = 0 ]; then as=""; elif command -v sudo >/dev/null; then as="sudo"; else \
-	  echo "missing:$$missing (run as root: apt-get install$$missing)"; exit 1; fi; \
-	echo "installing:$$missing"; \
+	  echo "missing: $$missing (run as root: apt-get install $$missing)"; exit 1; fi; \
+	echo "installing: $$missing"; \
 	$$as env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing >/dev/null 2>&1 || \
 	{ $$as apt-get update -q && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; }
 endef
