@@ -351,7 +351,7 @@ static void gemini_path(struct ask *a, struct span path)
 static void tell_lines(struct ask *a)
 {
     static const char mark[] = "simulate:";
-    const char *p = a->question.p, *end = p + a->question.n;
+    const char *p = a->question.n ? a->question.p : "", *end = p + a->question.n;
     while (p < end) {
         const char *line_end = memchr(p, '\n', (size_t)(end - p));
         line_end = line_end ? line_end : end;

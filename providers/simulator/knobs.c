@@ -260,7 +260,7 @@ static bool is_separator(char c)
 
 bool knobs_read(struct knobs *k, const char *p, size_t n, struct buf *problem)
 {
-    for (size_t from = 0, i = 0; i <= n; i++) {
+    for (size_t from = 0, i = 0; n > 0 && i <= n; i++) {
         if (i < n && !is_separator(p[i]))
             continue;
         if (!read_pair(k, p + from, i - from, problem))
