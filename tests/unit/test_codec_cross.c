@@ -185,7 +185,7 @@ static void check_request(struct cross *x, const struct recording *r, const char
     scratch_leave(before);
     const char *want = gist_request(client);
     /* What is emulated is looked at elsewhere. */
-    bool is_plain = !memmem(up->notes.p, up->notes.n, "emulated", 8) && !has_result_media(&client->conversation->view) &&
+    bool is_plain = !strstr(lab_cstr(up, out_bytes(&up->notes)), "emulated") && !has_result_media(&client->conversation->view) &&
                     !has_late_prompt(&client->conversation->view);
     if (rc < 0 && up->error.error_class == WEIR_ERROR_UNSUPPORTED)
         x->refused++;
