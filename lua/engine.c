@@ -209,6 +209,8 @@ static void on_cancel(void *arg)
 {
     struct lua_call *c = arg;
     const struct weir_host *h = engine.host;
+    if (!c->is_live)
+        return;
     if (c->timer)
         h->timer_cancel(c->policy->inst, c->timer);
     if (c->fetch)

@@ -48,6 +48,7 @@ static bool is_in_class(int c, int class)
     case 'u': is = isupper(c); break;
     case 'w': is = isalnum(c); break;
     case 'x': is = isxdigit(c); break;
+    case 'z': is = c == 0; break; /* deprecated, and still there */
     default: return class == c;
     }
     return isupper(class) ? !is : is;
@@ -125,7 +126,7 @@ static const char *match_back(const struct match *m, const char *s, int digit)
         luaL_error(m->L, "invalid capture index %%%d", i + 1);
         return NULL;
     }
-    size_t n = m->capture[i].n < 0 ? 0 : (size_t)m->capture[i].n;
+    size_t n = (size_t)m->capture[i].n; /* a position is longer than anything: it never matches */
     if ((size_t)(m->end - s) < n || memcmp(m->capture[i].p, s, n) != 0)
         return NULL;
     return s + n;

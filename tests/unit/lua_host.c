@@ -21,7 +21,7 @@ struct job {
     int64_t due_ms; /* 0: deferred */
 };
 static struct job *jobs;
-static struct weir_call *live_call; /* the one that may wait */
+static struct weir_call *waiting[16]; /* those that wait */
 static weir_token last_token;
 
 static char *copy(struct weir_str s)
@@ -76,14 +76,29 @@ static weir_token host_suspend(struct weir_call *c, const char *why, weir_fn can
     c->cancel_arg = arg;
     c->why = why;
     c->n_waits++;
-    live_call = c;
+    for (int i = 0; i < 16; i++)
+        if (!waiting[i]) {
+            waiting[i] = c;
+            break;
+        }
     return c->token;
 }
 
 static struct weir_call *host_waiting(struct weir_instance *inst, weir_token token)
 {
     (void)inst;
-    return live_call && live_call->token == token ? live_call : NULL;
+    for (int i = 0; i < 16; i++)
+        if (waiting[i] && waiting[i]->token == token)
+            return waiting[i];
+    return NULL;
+}
+
+static void wait_is_over(struct weir_call *c)
+{
+    c->token = 0;
+    for (int i = 0; i < 16; i++)
+        if (waiting[i] == c)
+            waiting[i] = NULL;
 }
 
 static void host_resume(struct weir_instance *inst, weir_token token, enum weir_verdict v)
@@ -91,7 +106,7 @@ static void host_resume(struct weir_instance *inst, weir_token token, enum weir_
     struct weir_call *c = host_waiting(inst, token);
     if (!c)
         return;
-    c->token = 0;
+    wait_is_over(c);
     c->resumed = v;
 }
 
@@ -582,8 +597,7 @@ void fake_field(struct weir_call *c, enum weir_field f, const char *json)
 
 void fake_call_end(struct weir_call *c)
 {
-    if (live_call == c)
-        live_call = NULL;
+    wait_is_over(c);
     while (c->memory) {
         struct fake_memory *m = c->memory;
         c->memory = m->next;
@@ -675,7 +689,6 @@ void fake_answer_error(const char *error)
 
 void fake_cancel(struct weir_call *c)
 {
-    c->token = 0;
-    live_call = NULL;
+    wait_is_over(c);
     c->cancel(c->cancel_arg);
 }
