@@ -10,11 +10,7 @@
 #include "edge.h"
 #include "egress.h"
 #include "loader.h"
-
-struct config_place { /* where something was written */
-    const char *file;
-    uint32_t line, column;
-};
+#include "place.h"
 
 /* Milliseconds; UINT32_MAX: not said here. 0: none. The smallest that is said wins. */
 struct config_timeouts {
@@ -45,11 +41,14 @@ struct config_provider {
     struct egress_origin origin;
     const struct http_header *set_headers; /* `headers:` set; dropped names have value.p NULL */
     uint32_t n_set_headers;
+    const struct http_header *add_headers; /* `headers:` add: beside one of the same name */
+    uint32_t n_add_headers;
     struct config_timeouts timeouts;
     uint32_t max_inflight;       /* 0: none */
     const char *region;
     const struct weir_str *tags;
     uint32_t n_tags;
+    bool fetches_media;          /* `fetch_media: true`: URLs inside messages may be fetched for it */
     bool shows_rate_limits;      /* its rate-limit headers pass to the client */
     const char *unavailable;     /* why its targets are skipped ("OPENAI_API_KEY is not set"); NULL: it can be used */
 };
@@ -57,7 +56,7 @@ struct config_provider {
 struct config_target {
     const char *name;            /* "openai/gpt-4o-mini" or "openai/" and a star */
     struct config_provider *provider;
-    const char *model;           /* "gpt-4o-mini"; "*": what the star of the asked name stood for, or the whole name */
+    const char *model;           /* "gpt-4o-mini"; "*": the name that was asked for */
 };
 
 struct config_model {
@@ -137,6 +136,7 @@ struct config {
     uint32_t n_secrets;
     const char *const *plugin_files; /* every plugin of this configuration, resolved */
     uint32_t n_plugin_files;
+    struct config_files *files;  /* everything that was read, for config_snapshot() */
 };
 
 /* All mistakes of a configuration, in file order. */
@@ -150,7 +150,8 @@ struct config_errors {
     uint32_t n, n_errors; /* n_errors without warnings */
 };
 
-/* Where the program finds what it ships: plugins/, lua/, policies/. Beside the program (build/) or <prefix>/lib/weir. */
+/* Where the program finds what it ships: plugins/, providers/, lua/, policies/. $WEIR_LIB if set (tests), else beside the
+ * program (build/), else <prefix>/lib/weir. */
 const char *config_plugin_dir(void);
 
 enum config_mode {
@@ -168,6 +169,10 @@ void config_free(struct config *c);
 /* Copies the configuration file(s), files that options name, plugins and lua/ of a checked configuration into folder, so that
  * config_load(path, folder) in another process reads only from there. 0, or -1 and why. */
 int config_snapshot(const struct config *c, const char *folder, char *why, size_t n);
+
+/* The JSON Schema of the configuration, made from the tables that read it, with the options of the plugins that stand in
+ * config_plugin_dir(). malloc'ed; NULL without memory. */
+char *config_schema(void);
 
 /* '*' at the end of a pattern matches anything; elsewhere it is itself. */
 bool config_matches(const char *pattern, struct weir_str s);

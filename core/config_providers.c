@@ -1,0 +1,358 @@
+/* Provider entries: how to reach a provider, with which key, and what its codec wants to know. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "config_read.h"
+
+/* ---- keys ---- */
+
+static void add_key(struct reader *r, struct config_provider *p, const struct tree_node *node)
+{
+    struct weir_str text;
+    struct config_key_secret *keys = (struct config_key_secret *)p->keys;
+    r->is_live = true;
+    enum value_result result = value_text(r, "key", node, &text);
+    r->is_live = false;
+    if (result != VALUE_OK)
+        return;
+    bool is_file = value_is_reference(node) && node->text.p[0] == 'f';
+    if (text.n == 0)
+        mistake(r, node, "%s: the key is empty: leave it out, or write `auth: none`", r->where);
+    else if (!http_is_value(text))
+        mistake(r, node, "%s: the key contains a line break or another character that no header may have", r->where);
+    else
+        keys[p->n_keys++] = (struct config_key_secret){ text, is_file ? path_absolute(r, node->file, node->text.p + 5) : NULL };
+}
+
+/* Of several keys some may be missing: the provider works as long as one is there. */
+static void read_keys(struct reader *r, struct config_provider *p, const struct tree_node *map)
+{
+    const struct tree_node *key = tree_get(map, "key"), *keys = tree_get(map, "keys");
+    uint32_t n = !keys ? 1 : keys->type == TREE_LIST ? keys->n : 1;
+    const char *before = p->unavailable;
+    p->keys = arena_zalloc(r->a, (n + 1) * sizeof *p->keys);
+    if (key && keys)
+        mistake(r, keys, "%s: write either `key` or `keys`", r->where);
+    if (!p->keys || (key && keys))
+        return;
+    if (key && !tree_is_null(key))
+        add_key(r, p, key);
+    for (uint32_t i = 0; keys && i < n; i++)
+        add_key(r, p, keys->type == TREE_LIST ? keys->items[i] : keys);
+    if (p->n_keys)
+        p->unavailable = before;
+}
+
+/* ---- auth ---- */
+
+static bool is_safe_name(const char *name)
+{
+    return http_is_token(weir_cstr(name));
+}
+
+static const char *lower(struct reader *r, const char *name)
+{
+    char *copy = (char *)(uintptr_t)arena_copy(r->a, weir_cstr(name)).p;
+    for (char *c = copy; c && *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + ('a' - 'A'));
+    return copy ? copy : name;
+}
+
+struct auth_map {
+    const char *header, *query, *prefix;
+};
+
+static const struct field auth_fields[] = {
+    { .name = "header", .type = FIELD_STRING, .offset = offsetof(struct auth_map, header), .help = "The header that carries the key." },
+    { .name = "query", .type = FIELD_STRING, .offset = offsetof(struct auth_map, query), .help = "The query parameter that carries the key." },
+    { .name = "prefix", .type = FIELD_STRING, .offset = offsetof(struct auth_map, prefix), .help = "What stands before the key in the header." },
+    { .name = NULL },
+};
+
+static void read_auth_map(struct reader *r, struct config_provider *p, const struct tree_node *node)
+{
+    struct auth_map map = { NULL, NULL, NULL };
+    table_read(r, auth_fields, NULL, node, &map);
+    if (!map.header == !map.query) {
+        mistake(r, node, "%s: auth takes { header: NAME, prefix: TEXT } or { query: NAME }", r->where);
+        return;
+    }
+    if (!is_safe_name(map.header ? map.header : map.query) || (map.prefix && !http_is_value(weir_cstr(map.prefix)))) {
+        mistake(r, node, "%s: auth: that is no name of a header or a query parameter", r->where);
+        return;
+    }
+    p->auth = map.header ? CONFIG_AUTH_HEADER : CONFIG_AUTH_QUERY;
+    p->auth_name = map.header ? lower(r, map.header) : map.query;
+    p->auth_prefix = map.prefix ? map.prefix : "";
+}
+
+static void read_auth(struct reader *r, const struct tree_node *node, void *base)
+{
+    static const enum config_auth kinds[] = { CONFIG_AUTH_DIALECT, CONFIG_AUTH_BEARER, CONFIG_AUTH_NONE };
+    const struct value_rule rule = { .name = "auth", .choices = "dialect|bearer|none" };
+    struct config_provider *p = base;
+    int32_t choice;
+    if (node->type == TREE_MAP)
+        read_auth_map(r, p, node);
+    else if (value_choice(r, &rule, node, &choice) == 0)
+        p->auth = kinds[choice];
+}
+
+/* ---- headers ---- */
+
+static bool is_own_header(const char *name)
+{
+    static const char *const names[] = { "host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect",
+                                         "content-type", "keep-alive", "trailer", "accept-encoding" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool check_header_name(struct reader *r, const struct tree_node *key)
+{
+    const char *name = key->type == TREE_SCALAR ? lower(r, key->text.p) : "";
+    if (!is_safe_name(name))
+        mistake(r, key, "%s: headers: \"%.80s\" is no name of a header", r->where, name);
+    else if (is_own_header(name))
+        mistake(r, key, "%s: headers: \"%s\" is made by weir itself and can't be changed", r->where, name);
+    else
+        return true;
+    return false;
+}
+
+static void put_headers(struct reader *r, const struct tree_node *map, struct http_header *to, uint32_t *n)
+{
+    if (!node_is(r, "headers", map, TREE_MAP))
+        return;
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct tree_member *m = &map->members[i];
+        struct weir_str value;
+        if (!check_header_name(r, m->key) || value_text(r, m->key->text.p, m->value, &value) != VALUE_OK)
+            continue;
+        if (!http_is_value(value))
+            mistake(r, m->value, "%s: the value of the header \"%s\" contains a character that no header may have", r->where, m->key->text.p);
+        else
+            to[(*n)++] = (struct http_header){ weir_cstr(lower(r, m->key->text.p)), value };
+    }
+}
+
+static void put_drops(struct reader *r, const struct tree_node *node, struct http_header *to, uint32_t *n)
+{
+    for (uint32_t i = 0; i < (node->type == TREE_LIST ? node->n : 1); i++) {
+        const struct tree_node *name = node->type == TREE_LIST ? node->items[i] : node;
+        if (check_header_name(r, name))
+            to[(*n)++] = (struct http_header){ weir_cstr(lower(r, name->text.p)), WEIR_NONE };
+    }
+}
+
+/* { set: {…}, add: {…}, drop: […] }, or a plain map, which sets. */
+static bool is_structured(const struct tree_node *map)
+{
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct tree_member *m = &map->members[i];
+        bool is_word = weir_is(m->key->text, "set") || weir_is(m->key->text, "add") || weir_is(m->key->text, "drop");
+        if (!is_word || (m->value->type == TREE_SCALAR && !weir_is(m->key->text, "drop")))
+            return false;
+    }
+    return map->n > 0;
+}
+
+static void read_headers(struct reader *r, const struct tree_node *node, void *base)
+{
+    struct config_provider *p = base;
+    struct http_header *set = arena_zalloc(r->a, (node->weight + 1) * sizeof *set);
+    struct http_header *add = arena_zalloc(r->a, (node->weight + 1) * sizeof *add);
+    if (!set || !add || !node_is(r, "headers", node, TREE_MAP))
+        return;
+    p->set_headers = set;
+    p->add_headers = add;
+    if (!is_structured(node)) {
+        put_headers(r, node, set, &p->n_set_headers);
+        return;
+    }
+    if (tree_get(node, "drop"))
+        put_drops(r, tree_get(node, "drop"), set, &p->n_set_headers);
+    if (tree_get(node, "set"))
+        put_headers(r, tree_get(node, "set"), set, &p->n_set_headers);
+    if (tree_get(node, "add"))
+        put_headers(r, tree_get(node, "add"), add, &p->n_add_headers);
+}
+
+/* ---- addresses ---- */
+
+static const char *check_url(struct reader *r, const struct tree_node *node, const char *name, const char *url)
+{
+    size_t n = strncmp(url, "http://", 7) == 0 ? 7 : strncmp(url, "https://", 8) == 0 ? 8 : 0;
+    size_t host_n = strcspn(url + n, "/?#");
+    if (n == 0 || host_n == 0 || url[n] == ':' || strpbrk(url, " \t\r\n"))
+        mistake(r, node, "%s: %s must be a URL, as in https://api.example.com/v1", r->where, name);
+    else if (memchr(url + n, '@', host_n))
+        mistake(r, node, "%s: %s must not contain a user or password: use `key` and `auth`", r->where, name);
+    else if (strpbrk(url + n, "?#"))
+        mistake(r, node, "%s: %s must end with its path, without \"?\" and \"#\"", r->where, name);
+    else
+        return url;
+    return NULL;
+}
+
+static void read_base_url(struct reader *r, const struct tree_node *node, void *base)
+{
+    const struct value_rule rule = { .name = "base_url" };
+    struct config_provider *p = base;
+    const char *url;
+    if (value_string(r, &rule, node, &url) || !check_url(r, node, "base_url", url))
+        return;
+    size_t n = strlen(url);
+    while (n && url[n - 1] == '/')
+        n--;
+    p->base_url = arena_copy(r->a, (struct weir_str){ url, n }).p;
+}
+
+/* A proxy's URL may carry a user and a password; http and socks5 ones are what libcurl takes. */
+static void read_proxy(struct reader *r, const struct tree_node *node, void *base)
+{
+    const struct value_rule rule = { .name = "proxy" };
+    struct config_provider *p = base;
+    const char *url;
+    if (value_string(r, &rule, node, &url))
+        return;
+    if (strcmp(url, "none") == 0)
+        p->origin.proxy = "";
+    else if (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0 || strncmp(url, "socks5", 6) == 0)
+        p->origin.proxy = url;
+    else
+        mistake(r, node, "%s: proxy must be a URL (http://proxy.example.com:3128) or none", r->where);
+}
+
+const struct field config_timeout_fields[] = {
+    { .name = "connect", .type = FIELD_MS, .offset = WEIR_TIMEOUT_CONNECT * sizeof(uint32_t), .help = "Until the connection stands." },
+    { .name = "first_token", .type = FIELD_MS, .offset = WEIR_TIMEOUT_FIRST_TOKEN * sizeof(uint32_t), .help = "Until a stream's first content." },
+    { .name = "idle", .type = FIELD_MS, .offset = WEIR_TIMEOUT_IDLE * sizeof(uint32_t), .help = "Between two bytes of an answer." },
+    { .name = "total", .type = FIELD_MS, .offset = WEIR_TIMEOUT_TOTAL * sizeof(uint32_t), .help = "The whole request." },
+    { .name = NULL },
+};
+
+#define AT(member) .offset = offsetof(struct config_provider, member)
+const struct field config_provider_fields[] = {
+    { .name = "dialect", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"string\"}",
+      .help = "The wire format: openai, anthropic, gemini, simulator, or a plugin's." },
+    { .name = "base_url", .type = FIELD_OWN, .read = read_base_url, .schema = "{\"type\":\"string\"}",
+      .help = "Where the provider is; dialects with one home have a default." },
+    { .name = "key", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"string\"}", .help = "The key: env:NAME or file:PATH." },
+    { .name = "keys", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+      .help = "Several keys that take turns." },
+    { .name = "auth", .type = FIELD_OWN, .read = read_auth,
+      .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\"]},{\"type\":\"object\",\"additionalProperties\":false,"
+                "\"properties\":{\"header\":{\"type\":\"string\"},\"query\":{\"type\":\"string\"},\"prefix\":{\"type\":\"string\"}}}]}",
+      .help = "How the key is sent, if not as the dialect does: bearer, none, { header, prefix } or { query }." },
+    { .name = "ca", .type = FIELD_FILE, AT(origin.ca), .help = "Certificates that the provider's may be signed by; else the system's." },
+    { .name = "cert", .type = FIELD_FILE, AT(origin.cert), .help = "weir's own certificate for the provider." },
+    { .name = "cert_key", .type = FIELD_FILE, AT(origin.cert_key), .help = "The private key of `cert`." },
+    { .name = "proxy", .type = FIELD_OWN, .read = read_proxy, .schema = "{\"type\":\"string\"}",
+      .help = "A proxy's URL; none: not even HTTPS_PROXY of the environment." },
+    { .name = "headers", .type = FIELD_OWN, .read = read_headers, .schema = "{\"type\":\"object\"}",
+      .help = "Request headers: { set: {name: value}, add: {name: value}, drop: [name] }, or a plain map, which sets." },
+    { .name = "http", .type = FIELD_CHOICE, AT(origin.http), .fallback = "1.1", .choices = "1.1|2|auto", .help = "The version of HTTP." },
+    { .name = "timeouts", .type = FIELD_TABLE, AT(timeouts), .table = config_timeout_fields, .help = "Time-outs for this provider; the smallest that applies wins." },
+    { .name = "max_inflight", .type = FIELD_U32, AT(max_inflight), .fallback = "0", .min = 0, .max = 1000000, .help = "Calls at the same time; 0: no limit." },
+    { .name = "region", .type = FIELD_STRING, AT(region), .fallback = "", .help = "Where it computes, for rules: eu, us." },
+    { .name = "tags", .type = FIELD_STRS, AT(tags), .offset_n = offsetof(struct config_provider, n_tags), .help = "Words that rules may look for." },
+    { .name = "fetch_media", .type = FIELD_BOOL, AT(fetches_media), .fallback = "false", .help = "May URLs inside messages be fetched for it?" },
+    { .name = "rate_limit_headers", .type = FIELD_BOOL, AT(shows_rate_limits), .fallback = "false",
+      .help = "Do its rate-limit headers reach the client? They describe the provider's key, not the caller's." },
+    { .name = NULL },
+};
+#undef AT
+
+/* ---- one entry ---- */
+
+static bool find_codec(struct reader *r, struct config_provider *p, const struct tree_node *name, const struct tree_node *node)
+{
+    const struct tree_node *dialect = tree_get(node, "dialect");
+    struct weir_str text;
+    if (!dialect || tree_is_null(dialect)) {
+        mistake(r, name, "%s needs a dialect: openai, anthropic, gemini, simulator, or a plugin's", r->where);
+        return false;
+    }
+    if (value_text(r, "dialect", dialect, &text) != VALUE_OK)
+        return false;
+    p->plugin = plugins_find(r, dialect, text.p, WEIR_KIND_CODEC);
+    const char *speaks = p->plugin ? p->plugin->codec.speaks : NULL;
+    p->codec = speaks ? plugins_find(r, dialect, speaks, WEIR_KIND_CODEC) : p->plugin;
+    if (p->codec && !p->codec->codec.request_head && !p->codec->codec.encode_request) {
+        mistake(r, dialect, "%s: the dialect \"%s\" is a front door only: it can't be spoken to a provider", r->where, text.p);
+        return false;
+    }
+    return p->codec != NULL;
+}
+
+static void check_entry(struct reader *r, struct config_provider *p, const struct tree_node *name)
+{
+    const struct weir_codec *codec = &p->codec->codec;
+    bool has_endpoint = p->plugin->codec.endpoint != NULL;
+    if (!p->base_url[0] && !p->unavailable && !has_endpoint) {
+        if (codec->base_url)
+            p->base_url = codec->base_url;
+        else
+            mistake(r, name, "%s needs a base_url: the dialect \"%s\" has no home of its own", r->where, p->plugin->desc.name);
+    }
+    bool wants_key = p->auth != CONFIG_AUTH_NONE && (p->auth != CONFIG_AUTH_DIALECT || codec->auth.header || codec->auth.query);
+    if (wants_key && !p->n_keys && !p->unavailable && !p->n_set_headers && !p->n_add_headers && !has_endpoint)
+        warning(r, name, "%s has no key, so none is sent: add `key: env:NAME`, or write `auth: none` to say so", r->where);
+    if (!p->origin.cert != !p->origin.cert_key)
+        mistake(r, name, "%s: cert and cert_key belong together", r->where);
+}
+
+static void check_name(struct reader *r, const struct tree_node *key)
+{
+    if (key->text.n == 0 || key->text.n > 64 || key->text.p[strspn(key->text.p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+        mistake(r, key, "\"%.80s\" can't be a provider's name: letters, digits, '.', '_' and '-', since it stands before the slash in provider/model", key->text.p);
+}
+
+static struct config_provider *read_entry(struct reader *r, const struct tree_node *key, const struct tree_node *node, uint32_t index)
+{
+    struct config_provider *p = arena_zalloc(r->a, sizeof *p);
+    r->where = arena_printf(r->a, "provider \"%.64s\"", key->text.p).p;
+    if (!p || !node_is(r, r->where, node, TREE_MAP))
+        return NULL;
+    *p = (struct config_provider){ .name = key->text.p, .index = index, .place = place_of_node(key), .base_url = "", .region = "" };
+    memset(&p->timeouts, 0xff, sizeof p->timeouts);
+    p->origin.name = p->name;
+    check_name(r, key);
+    r->unavailable = &p->unavailable;
+    bool has_codec = find_codec(r, p, key, node);
+    read_keys(r, p, node);
+    table_read(r, config_provider_fields, has_codec ? p->plugin->desc.options : NULL, has_codec ? node : NULL, p);
+    if (has_codec) {
+        p->entry = options_read(r, p->plugin, node, config_provider_fields, key);
+        check_entry(r, p, key);
+    }
+    r->unavailable = NULL;
+    return p;
+}
+
+void providers_read(struct reader *r, const struct tree_node *map)
+{
+    struct config *c = r->c;
+    if (!map || !node_is(r, "providers", map, TREE_MAP))
+        return;
+    c->providers = arena_zalloc(r->a, (map->n + 1) * sizeof *c->providers);
+    for (uint32_t i = 0; c->providers && i < map->n; i++) {
+        struct config_provider *p = read_entry(r, map->members[i].key, map->members[i].value, c->n_providers);
+        if (p)
+            c->providers[c->n_providers++] = p;
+    }
+    r->where = NULL;
+}
+
+struct config_provider *config_find_provider(const struct config *c, struct weir_str name)
+{
+    for (uint32_t i = 0; i < c->n_providers; i++)
+        if (weir_is(name, c->providers[i]->name))
+            return c->providers[i];
+    return NULL;
+}
