@@ -179,11 +179,9 @@ static const char *default_state(struct reader *r)
     return folder && access(folder[0] ? folder : "/", W_OK) == 0 ? arena_printf(r->a, "%s/.weir", folder).p : user_state(r);
 }
 
-static void complete(struct reader *r)
+static void complete_paths(struct reader *r)
 {
     struct config *c = r->c;
-    if (!tree_get(r->root, "workers"))
-        c->workers = count_cpus();
     if (!c->state_dir)
         c->state_dir = default_state(r);
     if (c->admin)
@@ -206,7 +204,9 @@ static void read_all(struct reader *r)
     secrets_read(r, tree_get(root, "secrets"));
     r->c->entry = stages_read(r, tree_get(root, "entry"), &r->c->n_entry);
     routes_read(r, tree_get(root, "routes"));
-    complete(r);
+    if (!tree_get(root, "workers"))
+        r->c->workers = count_cpus();
+    complete_paths(r);
     checks_run(r);
 }
 
@@ -240,32 +240,69 @@ static bool begin(struct reader *r)
     return documents_read(r);
 }
 
+static bool open_reader(struct reader *r, const char *path, const char *snapshot)
+{
+    r->a = arena_new();
+    r->c = r->a ? arena_zalloc(r->a, sizeof *r->c) : NULL;
+    if (!r->c) {
+        mistake(r, NULL, "the configuration can't be read: out of memory");
+        arena_free(r->a);
+        return false;
+    }
+    r->c->arena = r->a;
+    r->c->path = arena_copy(r->a, weir_cstr(path)).p;
+    r->snapshot = snapshot ? arena_copy(r->a, weir_cstr(snapshot)).p : NULL;
+    return true;
+}
+
 struct config *config_load(const char *path, const char *snapshot, enum config_mode mode, struct config_errors *errors)
 {
-    struct arena *a = arena_new();
-    struct config *c = a ? arena_zalloc(a, sizeof *c) : NULL;
+    struct reader r = { .errors = errors, .mode = mode };
     *errors = (struct config_errors){ NULL, 0, 0 };
-    struct reader r = { .c = c, .a = a, .errors = errors, .mode = mode };
-    if (!c) {
-        mistake(&r, NULL, "the configuration can't be read: out of memory");
-        arena_free(a);
+    if (!open_reader(&r, path, snapshot))
         return NULL;
-    }
-    c->arena = a;
-    c->path = arena_copy(a, weir_cstr(path)).p;
-    r.snapshot = snapshot ? arena_copy(a, weir_cstr(snapshot)).p : NULL;
     if (begin(&r)) {
         read_all(&r);
         digest(&r);
-        c->files = r.files;
+        r.c->files = r.files;
     }
-    if (arena_failed(a))
+    if (arena_failed(r.a))
         mistake(&r, NULL, "the configuration can't be read: out of memory");
     errors_sort(errors);
     if (errors->n_errors == 0)
-        return c;
-    arena_free(a);
+        return r.c;
+    arena_free(r.a);
     return NULL;
+}
+
+/* Whatever else is wrong with the file: whoever asks wants to talk to the weir that runs already. */
+int config_admin_path(const char *path, char *buf, size_t n, char *why, size_t why_n)
+{
+    struct config_errors errors = { NULL, 0, 0 };
+    struct reader r = { .errors = &errors };
+    if (!open_reader(&r, path, NULL)) {
+        snprintf(why, why_n, "out of memory");
+        config_errors_free(&errors);
+        return -1;
+    }
+    bool has_root = begin(&r);
+    const struct tree_node *state = tree_get(r.root, "state"), *admin = tree_get(r.root, "admin");
+    if (has_root && state && !tree_is_null(state))
+        read_state(&r, state, r.c);
+    if (has_root && admin && !tree_is_null(admin))
+        read_admin(&r, admin, r.c);
+    if (has_root)
+        complete_paths(&r);
+    bool is_known = has_root && r.c->admin && strlen(r.c->admin) < n;
+    if (is_known)
+        snprintf(buf, n, "%s", r.c->admin);
+    else if (errors.n && errors.list[0].place.file)
+        snprintf(why, why_n, "%s:%u: %s", errors.list[0].place.file, errors.list[0].place.line, errors.list[0].text);
+    else
+        snprintf(why, why_n, "%s", errors.n ? errors.list[0].text : "the path of the admin socket is too long");
+    config_errors_free(&errors);
+    arena_free(r.a);
+    return is_known ? 0 : -1;
 }
 
 void config_free(struct config *c)

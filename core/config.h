@@ -166,6 +166,10 @@ void config_errors_print(const struct config_errors *errors, int fd);
 void config_errors_free(struct config_errors *errors);
 void config_free(struct config *c);
 
+/* Where the admin socket of a weir with this configuration is: reads `admin` and `state` only, loads no plugin, and works
+ * while the rest of the file is wrong. 0, or -1 and why. */
+int config_admin_path(const char *path, char *buf, size_t n, char *why, size_t why_n);
+
 /* Copies the configuration file(s), files that options name, plugins and lua/ of a checked configuration into folder, so that
  * config_load(path, folder) in another process reads only from there. 0, or -1 and why. */
 int config_snapshot(const struct config *c, const char *folder, char *why, size_t n);

@@ -46,7 +46,7 @@ static enum value_result tell_unset(struct reader *r, const char *name, const st
     }
     if (!*r->unavailable)
         *r->unavailable = reason;
-    warning(r, node, "%s: %s: what needs it is skipped until it is there and weir is reloaded or started again", r->where, reason);
+    warning(r, node, "%s can't be used: %s", r->where, reason);
     return VALUE_UNSET;
 }
 
