@@ -82,6 +82,8 @@ static void configured_headers(struct attempt *a)
         else
             drop_header(a, h->name);
     }
+    for (uint32_t i = 0; i < a->provider->n_add_headers; i++)
+        add_header(a, a->provider->add_headers[i].name, a->provider->add_headers[i].value);
     for (const struct header_item *h = a->target->headers; h; h = h->next)
         set_header(a, h->name, h->value);
 }
