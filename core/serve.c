@@ -284,7 +284,7 @@ static bool was_probe(struct exchange *x, const struct http_head *head)
     bool is_health = weir_is(head->path, "/healthz"), is_ready = weir_is(head->path, "/readyz");
     if (!(is_health || is_ready) || !(weir_is(head->method, "GET") || weir_is(head->method, "HEAD")))
         return false;
-    probe(x, is_health || !worker->is_draining);
+    probe(x, is_health || shm_is_serving());
     return true;
 }
 
