@@ -19,14 +19,14 @@ struct http_head {
     struct weir_str target; /* as sent */
     struct weir_str path;   /* of the target, still percent-encoded, without query */
     struct weir_str query;  /* without '?' */
-    struct http_header headers[HTTP_MAX_HEADERS];
     uint32_t n_headers;
     uint32_t minor;           /* HTTP/1.minor */
     int64_t content_length;   /* -1: none given */
     bool is_chunked;
     bool expects_continue;
     bool keeps_alive;         /* the client allows the connection to go on */
-    bool wants_upgrade;
+    bool wants_upgrade;       /* to something that can't be passed over: websocket */
+    struct http_header headers[HTTP_MAX_HEADERS]; /* last: a head that is kept has room for its own only; never copy it whole */
 };
 
 /* The value of the first header of that (lower case) name; p NULL if absent. */
@@ -42,11 +42,13 @@ bool http_is_value(struct weir_str s);
  * place; everything in head points into bytes. `seen`: how many bytes an earlier call already looked at (0 at first). */
 int http_parse_request(char *bytes, size_t n, size_t seen, struct http_head *head, const char **why);
 
-/* Decodes chunked transfer coding in place, incrementally. */
+/* Decodes chunked transfer coding in place, incrementally. All zero is the beginning. */
 struct http_chunks {
     uint64_t left;    /* of the current chunk */
     uint32_t state;
     uint32_t overhead; /* bytes of framing since the last data: bounded, so that a chunk can't carry an endless line */
+    uint32_t name_n;
+    char name[20];     /* of the trailer that is being read, as far as it matters */
 };
 /* Decodes from in; *data and *data_n tell the next piece of content (may be empty). Returns how many bytes of in were used;
  * *done when the last chunk and the trailers are over. < 0: malformed (400). Trailers are checked and dropped. */
