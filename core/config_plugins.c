@@ -95,10 +95,10 @@ static struct plugin *open_file(struct reader *r, const char *path, uint32_t kin
     if (!p) {
         char *origin = strdup(path); /* lives as long as the plugin: for ever */
         p = origin ? plugin_open(actual, kind, why, n) : NULL;
-        if (p)
+        if (p && p->origin == p->path)
             p->origin = origin;
         else
-            free(origin);
+            free(origin); /* or a file with the same content was opened before, under another name */
     }
     if (p)
         remember(r, path, p);
