@@ -9,7 +9,7 @@ enum { RECENT = 8 };
 struct writing {
     struct gemini_encoding *x;
     const char *role; /* of the content that is open; NULL: none */
-    bool has_call;    /* the open content has a functionCall */
+    bool has_call; /* the open content has a functionCall */
     const struct weir_message *recent[RECENT];
     uint32_t n_recent;
 };
@@ -283,14 +283,25 @@ static void put_part(struct writing *w, const char *role, const struct weir_part
         gemini_lose(w->x, LOSS_CACHE, "dropped:cache_control");
     switch (p->kind) {
     case WEIR_PART_TEXT:
-    case WEIR_PART_REFUSAL: put_text_part(w, role, p); break;
+    case WEIR_PART_REFUSAL:
+        put_text_part(w, role, p);
+        break;
     case WEIR_PART_IMAGE:
     case WEIR_PART_AUDIO:
-    case WEIR_PART_FILE: put_media(w, role, p); break;
-    case WEIR_PART_TOOL_CALL: put_call(w, p); break;
-    case WEIR_PART_THINKING: put_thinking(w, p); break;
-    case WEIR_PART_OPAQUE: put_opaque(w, role, p); break;
-    default: break;
+    case WEIR_PART_FILE:
+        put_media(w, role, p);
+        break;
+    case WEIR_PART_TOOL_CALL:
+        put_call(w, p);
+        break;
+    case WEIR_PART_THINKING:
+        put_thinking(w, p);
+        break;
+    case WEIR_PART_OPAQUE:
+        put_opaque(w, role, p);
+        break;
+    default:
+        break;
     }
 }
 
@@ -357,13 +368,18 @@ static const struct weir_message *put_message(struct writing *w, const struct we
     if (m->name.n)
         gemini_lose(w->x, LOSS_NAME, "dropped:messages.name");
     switch (m->role) {
-    case WEIR_ROLE_ASSISTANT: put_assistant(w, m); break;
-    case WEIR_ROLE_TOOL: m = put_tool_messages(w, m); break;
+    case WEIR_ROLE_ASSISTANT:
+        put_assistant(w, m);
+        break;
+    case WEIR_ROLE_TOOL:
+        m = put_tool_messages(w, m);
+        break;
     case WEIR_ROLE_SYSTEM: /* in the middle: only a user's words can stand there */
         gemini_lose(w->x, LOSS_SYSTEM, "changed:messages.role.system");
         put_user(w, m);
         break;
-    default: put_user(w, m);
+    default:
+        put_user(w, m);
     }
     return m->next;
 }

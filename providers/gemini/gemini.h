@@ -14,8 +14,8 @@
 /* How a family of models is told to think. */
 enum gemini_family {
     GEMINI_PLAIN = 0, /* not at all */
-    GEMINI_BUDGET,    /* 2.5: a number of tokens */
-    GEMINI_LEVEL,     /* 3 and later: a level; calls must carry their signatures */
+    GEMINI_BUDGET, /* 2.5: a number of tokens */
+    GEMINI_LEVEL, /* 3 and later: a level; calls must carry their signatures */
 };
 
 struct gemini_model {
@@ -37,7 +37,7 @@ struct gemini_choice {
     uint32_t n_blocks, open_block;
     uint16_t open_kind; /* enum weir_block_kind; 0: none */
     bool is_seen, has_calls, has_content, has_finish;
-    uint16_t finish;                 /* enum weir_finish; told at the end, because parts may follow it */
+    uint16_t finish; /* enum weir_finish; told at the end, because parts may follow it */
     struct weir_str native, message; /* lifetime: request */
 };
 

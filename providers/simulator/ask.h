@@ -15,10 +15,10 @@ struct ask_tool {
 
 struct ask {
     enum ask_dialect dialect;
-    struct buf model;    /* decoded, with its knobs */
+    struct buf model; /* decoded, with its knobs */
     struct buf question; /* the last text of the user */
-    struct buf result;   /* the last tool result, if the last message holds one */
-    struct buf told;     /* knobs from metadata, the user field and `simulate:` lines, in this order */
+    struct buf result; /* the last tool result, if the last message holds one */
+    struct buf told; /* knobs from metadata, the user field and `simulate:` lines, in this order */
     bool is_stream, wants_usage, wants_json, wants_thinking;
     enum ask_choice choice;
     struct span named_tool; /* tool_choice names it: a JSON string */
@@ -28,8 +28,8 @@ struct ask {
     struct span stops[ASK_STOPS_MAX];
     uint32_t n_stops;
     int64_t max_tokens; /* 0: not said */
-    int64_t n;          /* choices */
-    int64_t rounds;     /* assistant turns with tool calls since the last text of the user */
+    int64_t n; /* choices */
+    int64_t rounds; /* assistant turns with tool calls since the last text of the user */
     size_t input_bytes; /* of the texts */
 };
 

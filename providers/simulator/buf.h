@@ -19,7 +19,7 @@ void buf_add(struct buf *b, const void *bytes, size_t n);
 void buf_char(struct buf *b, char c);
 void buf_str(struct buf *b, const char *s);
 void buf_print(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buf_json(struct buf *b, const char *p, size_t n);        /* a JSON string with its quotes */
+void buf_json(struct buf *b, const char *p, size_t n); /* a JSON string with its quotes */
 void buf_json_inside(struct buf *b, const char *p, size_t n); /* the same without quotes */
 void buf_free(struct buf *b);
 

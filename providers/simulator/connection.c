@@ -173,8 +173,12 @@ static void end_script(struct connection *c)
     enum script_ending ending = c->script.ending;
     script_free(&c->script);
     switch (ending) {
-    case SCRIPT_KEEP: next_request(c); break;
-    case SCRIPT_FIN: linger(c); break;
+    case SCRIPT_KEEP:
+        next_request(c);
+        break;
+    case SCRIPT_FIN:
+        linger(c);
+        break;
     case SCRIPT_RST: /* what was sent should arrive before the reset does */
         c->state = STATE_STALL;
         start_timer(c, RST_MS, on_reset);

@@ -175,10 +175,17 @@ int http_read_chunks(struct http_chunks *c, char *p, size_t n)
     int rc = 1;
     while (rc == 1 && c->phase != HTTP_DONE)
         switch (c->phase) {
-        case HTTP_SIZE: rc = read_size(c, p, n); break;
-        case HTTP_DATA: rc = read_data(c, p, n); break;
-        case HTTP_DATA_END: rc = read_data_end(c, p, n); break;
-        default: rc = read_trailer(c, p, n);
+        case HTTP_SIZE:
+            rc = read_size(c, p, n);
+            break;
+        case HTTP_DATA:
+            rc = read_data(c, p, n);
+            break;
+        case HTTP_DATA_END:
+            rc = read_data_end(c, p, n);
+            break;
+        default:
+            rc = read_trailer(c, p, n);
         }
     return rc;
 }

@@ -6,9 +6,9 @@
 
 struct http_head {
     struct span method, path; /* path without query */
-    struct span simulate;     /* x-weir-simulate */
-    size_t n;                 /* bytes of the head */
-    int64_t content_length;   /* -1: none */
+    struct span simulate; /* x-weir-simulate */
+    size_t n; /* bytes of the head */
+    int64_t content_length; /* -1: none */
     bool is_chunked, is_closing, expects_continue;
 };
 
@@ -18,7 +18,7 @@ int64_t http_read_head(struct http_head *h, const char *p, size_t n);
 /* Takes the chunks out of a body in place, as they arrive. */
 struct http_chunks {
     size_t in, out; /* read up to here, body written up to here; offsets into the buffer */
-    size_t left;    /* of the chunk */
+    size_t left; /* of the chunk */
     enum { HTTP_SIZE = 0, HTTP_DATA, HTTP_DATA_END, HTTP_TRAILER, HTTP_DONE } phase;
 };
 

@@ -190,7 +190,9 @@ static bool set_knob(struct knobs *k, const char *name, const char *value, bool 
         return refuse(problem, name, "is not known");
     char *field = (char *)k + knob->offset;
     switch (knob->type) {
-    case KNOB_FLAG: *(bool *)(void *)field = !has_value || strcmp(value, "0") != 0; return true;
+    case KNOB_FLAG:
+        *(bool *)(void *)field = !has_value || strcmp(value, "0") != 0;
+        return true;
     case KNOB_COUNT:
         if (!has_value)
             value = "1";

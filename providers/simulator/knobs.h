@@ -15,17 +15,17 @@ struct knobs {
     /* content */
     int64_t tokens, thinking, cached;
     int64_t calls, rounds; /* of tools */
-    char tool[129];        /* a tool's name, or "any" */
+    char tool[129]; /* a tool's name, or "any" */
     char finish[25];
     char text[1025]; /* exactly this answer; "": generated */
     bool json_answer, refusal, no_usage;
     /* faults; KNOB_OFF: none */
     int64_t status;
     int64_t stall_after, error_event; /* events */
-    int64_t garble, wrong_chunk;      /* the Nth event or chunk, from 1 */
+    int64_t garble, wrong_chunk; /* the Nth event or chunk, from 1 */
     int64_t cut_utf8, split_utf8, bad_utf8;
     int64_t rst_after, fin_after, truncate; /* bytes of the body */
-    int64_t rst_at, fin_at;                 /* bytes on the wire */
+    int64_t rst_at, fin_at; /* bytes on the wire */
     int64_t split;
     bool no_head, no_body, no_done, html;
     /* form of a stream */

@@ -20,7 +20,7 @@ struct reply {
     uint32_t n_calls;
     enum reply_finish finish;
     const char *native_finish; /* a finish that the caller asked for by its own word; NULL: none */
-    struct span stop;          /* STOP_SEQUENCE: which */
+    struct span stop; /* STOP_SEQUENCE: which */
     int64_t tokens_out, tokens_thinking;
 };
 

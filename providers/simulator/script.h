@@ -13,7 +13,7 @@ enum script_ending {
 };
 
 struct script_step {
-    size_t end;        /* send up to here … */
+    size_t end; /* send up to here … */
     uint32_t delay_ms; /* … after this pause */
 };
 

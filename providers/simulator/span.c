@@ -125,13 +125,26 @@ static bool check_value(struct check *c)
     c->depth++;
     bool is_good;
     switch (*c->p) {
-    case '{': is_good = check_container(c, '}'); break;
-    case '[': is_good = check_container(c, ']'); break;
-    case '"': is_good = check_string(c); break;
-    case 't': is_good = check_word(c, "true"); break;
-    case 'f': is_good = check_word(c, "false"); break;
-    case 'n': is_good = check_word(c, "null"); break;
-    default: is_good = check_number(c);
+    case '{':
+        is_good = check_container(c, '}');
+        break;
+    case '[':
+        is_good = check_container(c, ']');
+        break;
+    case '"':
+        is_good = check_string(c);
+        break;
+    case 't':
+        is_good = check_word(c, "true");
+        break;
+    case 'f':
+        is_good = check_word(c, "false");
+        break;
+    case 'n':
+        is_good = check_word(c, "null");
+        break;
+    default:
+        is_good = check_number(c);
     }
     c->depth--;
     return is_good;

@@ -29,10 +29,10 @@ bool span_member(struct span_walk *w, struct span *key, struct span *value);
 bool span_element(struct span_walk *w, struct span *value);
 
 struct span span_get(struct span object, const char *key);
-bool span_is(struct span key, const char *s);          /* the raw bytes are s */
-bool span_says(struct span value, const char *s);      /* a string without escapes with this content */
-char span_type(struct span value);                     /* '{' '[' '"' 't' 'f' 'n' '0', 0: absent */
-void span_text(struct span value, struct buf *out);    /* appends the decoded content of a string; else nothing */
+bool span_is(struct span key, const char *s); /* the raw bytes are s */
+bool span_says(struct span value, const char *s); /* a string without escapes with this content */
+char span_type(struct span value); /* '{' '[' '"' 't' 'f' 'n' '0', 0: absent */
+void span_text(struct span value, struct buf *out); /* appends the decoded content of a string; else nothing */
 int64_t span_int(struct span value, int64_t fallback); /* a number's integer part */
 
 static inline bool span_true(struct span value)

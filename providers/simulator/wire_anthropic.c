@@ -4,12 +4,17 @@
 static const char *stop_word(const struct reply *r)
 {
     switch (r->finish) {
-    case REPLY_LENGTH: return "max_tokens";
-    case REPLY_CALLS: return "tool_use";
-    case REPLY_STOP_SEQUENCE: return "stop_sequence";
+    case REPLY_LENGTH:
+        return "max_tokens";
+    case REPLY_CALLS:
+        return "tool_use";
+    case REPLY_STOP_SEQUENCE:
+        return "stop_sequence";
     case REPLY_FILTER:
-    case REPLY_REFUSAL: return "refusal";
-    default: return r->native_finish ? r->native_finish : "end_turn";
+    case REPLY_REFUSAL:
+        return "refusal";
+    default:
+        return r->native_finish ? r->native_finish : "end_turn";
     }
 }
 
@@ -186,16 +191,25 @@ static void anthropic_whole(struct buf *b, const struct answer *a)
 static const char *error_type(int status)
 {
     switch (status) {
-    case 400: return "invalid_request_error";
-    case 401: return "authentication_error";
-    case 403: return "permission_error";
-    case 404: return "not_found_error";
-    case 413: return "request_too_large";
-    case 429: return "rate_limit_error";
+    case 400:
+        return "invalid_request_error";
+    case 401:
+        return "authentication_error";
+    case 403:
+        return "permission_error";
+    case 404:
+        return "not_found_error";
+    case 413:
+        return "request_too_large";
+    case 429:
+        return "rate_limit_error";
     case 503:
-    case 529: return "overloaded_error";
-    case 504: return "timeout_error";
-    default: return status < 500 ? "invalid_request_error" : "api_error";
+    case 529:
+        return "overloaded_error";
+    case 504:
+        return "timeout_error";
+    default:
+        return status < 500 ? "invalid_request_error" : "api_error";
     }
 }
 

@@ -5,10 +5,13 @@
 static const char *finish_word(const struct reply *r)
 {
     switch (r->finish) {
-    case REPLY_LENGTH: return "MAX_TOKENS";
+    case REPLY_LENGTH:
+        return "MAX_TOKENS";
     case REPLY_FILTER:
-    case REPLY_REFUSAL: return "SAFETY";
-    default: return r->native_finish ? r->native_finish : "STOP";
+    case REPLY_REFUSAL:
+        return "SAFETY";
+    default:
+        return r->native_finish ? r->native_finish : "STOP";
     }
 }
 
@@ -146,14 +149,22 @@ static void gemini_whole(struct buf *b, const struct answer *a)
 static const char *error_status(int status)
 {
     switch (status) {
-    case 401: return "UNAUTHENTICATED";
-    case 403: return "PERMISSION_DENIED";
-    case 404: return "NOT_FOUND";
-    case 429: return "RESOURCE_EXHAUSTED";
-    case 500: return "INTERNAL";
-    case 503: return "UNAVAILABLE";
-    case 504: return "DEADLINE_EXCEEDED";
-    default: return status < 500 ? "INVALID_ARGUMENT" : "INTERNAL";
+    case 401:
+        return "UNAUTHENTICATED";
+    case 403:
+        return "PERMISSION_DENIED";
+    case 404:
+        return "NOT_FOUND";
+    case 429:
+        return "RESOURCE_EXHAUSTED";
+    case 500:
+        return "INTERNAL";
+    case 503:
+        return "UNAVAILABLE";
+    case 504:
+        return "DEADLINE_EXCEEDED";
+    default:
+        return status < 500 ? "INVALID_ARGUMENT" : "INTERNAL";
     }
 }
 

@@ -5,10 +5,14 @@
 static const char *finish_word(const struct reply *r)
 {
     switch (r->finish) {
-    case REPLY_LENGTH: return "length";
-    case REPLY_CALLS: return "tool_calls";
-    case REPLY_FILTER: return "content_filter";
-    default: return r->native_finish ? r->native_finish : "stop";
+    case REPLY_LENGTH:
+        return "length";
+    case REPLY_CALLS:
+        return "tool_calls";
+    case REPLY_FILTER:
+        return "content_filter";
+    default:
+        return r->native_finish ? r->native_finish : "stop";
     }
 }
 

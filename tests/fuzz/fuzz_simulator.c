@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "providers/simulator/buf.c"
+#include "providers/simulator/knobs.c"
 #include "providers/simulator/span.c"
 #include "providers/simulator/words.c"
-#include "providers/simulator/knobs.c"
 #define read_header http_read_one_header
 #include "providers/simulator/http.c"
 #undef read_header
