@@ -48,8 +48,8 @@ extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_ke
 
 /* The configuration's path: as given, or the first of the usual places that exists. NULL after saying that none does. */
 const char *cmd_config_path(const char *given);
-/* Reads and checks it; says all mistakes on stderr. NULL if there are any. */
-struct config *cmd_config_load(const char *given, enum config_mode mode);
+/* Reads and checks it; says all mistakes on stderr, warnings alone only if they are wanted. NULL if there are mistakes. */
+struct config *cmd_config_load(const char *given, enum config_mode mode, bool shows_warnings);
 /* One line on stderr: "weir: …". Returns CMD_FAILED. */
 int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -44,7 +44,7 @@ static int run_check(const struct cmd_line *line)
     if (line->options[OPTION_SCHEMA])
         return print_schema();
     enum config_mode mode = line->options[OPTION_STRICT] ? CONFIG_STRICT : CONFIG_NORMAL;
-    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], mode);
+    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], mode, true);
     if (!c)
         return CMD_FAILED;
     int code = try_stages(c);

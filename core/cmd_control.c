@@ -20,7 +20,7 @@ static char *admin_of(const struct cmd_line *line)
 {
     if (line->options[OPTION_ADMIN])
         return strdup(line->options[OPTION_ADMIN]);
-    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL);
+    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false);
     if (!c) {
         cmd_fail("the admin socket stands in the configuration, which can't be read now: name it with --admin SOCKET");
         return NULL;

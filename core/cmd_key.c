@@ -50,12 +50,35 @@ static void put_models(const char *list)
     printf("]");
 }
 
-static bool is_clean(const char *s)
+/* As the configuration takes names of keys and teams. */
+static bool is_name(const char *s)
 {
-    for (; s && *s; s++)
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@/+-");
+    return n > 0 && n <= 64 && s[n] == '\0';
+}
+
+/* Whatever stands in the list comes into a quoted scalar: only control characters have no place there. */
+static bool is_list(const char *s)
+{
+    for (; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
             return false;
     return true;
+}
+
+static int check(const struct cmd_line *line)
+{
+    const char *name = line->options[OPTION_NAME], *team = line->options[OPTION_TEAM], *models = line->options[OPTION_MODELS];
+    if (!name)
+        cmd_fail("a key needs a name: weir key new --name search-prod");
+    else if (!is_name(name) || (team && !is_name(team)))
+        cmd_fail("a %s is 1 to 64 letters, digits and . _ @ / + -, not '%s'", is_name(name) ? "team" : "name",
+                 is_name(name) ? team : name);
+    else if (models && !is_list(models))
+        cmd_fail("--models must not contain control characters");
+    else
+        return CMD_OK;
+    return CMD_USAGE;
 }
 
 static void print_line(const struct cmd_line *line, const char *hex)
@@ -77,11 +100,8 @@ static int run_key_new(const struct cmd_line *line)
     struct weir_str key;
     uint8_t digest[BYTES_SHA256_SIZE];
     char hex[2 * BYTES_SHA256_SIZE + 1] = "";
-    if (!line->options[OPTION_NAME] || !line->options[OPTION_NAME][0])
-        return cmd_fail("a key needs a name: weir key new --name search-prod"), CMD_USAGE;
-    for (int i = 0; i <= OPTION_MODELS; i++)
-        if (!is_clean(line->options[i]))
-            return cmd_fail("names must not contain control characters"), CMD_USAGE;
+    if (check(line) != CMD_OK)
+        return CMD_USAGE;
     struct arena *a = arena_new();
     int bad = !a || make_key(a, &key) || !bytes_sha256(key, digest);
     if (bad) {

@@ -33,7 +33,7 @@ static void print_provider(const struct config_provider *p)
 
 static int run_models(const struct cmd_line *line)
 {
-    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL);
+    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false);
     if (!c)
         return CMD_FAILED;
     for (uint32_t i = 0; i < c->n_models; i++)

@@ -37,14 +37,15 @@ const char *cmd_config_path(const char *given)
     return NULL;
 }
 
-struct config *cmd_config_load(const char *given, enum config_mode mode)
+struct config *cmd_config_load(const char *given, enum config_mode mode, bool shows_warnings)
 {
     const char *path = cmd_config_path(given);
     struct config_errors errors = { .n = 0 };
     if (!path)
         return NULL;
     struct config *c = config_load(path, NULL, mode, &errors);
-    config_errors_print(&errors, STDERR_FILENO);
+    if (!c || shows_warnings)
+        config_errors_print(&errors, STDERR_FILENO);
     config_errors_free(&errors);
     return c;
 }
