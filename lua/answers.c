@@ -14,7 +14,7 @@ struct answer {
     struct value head; /* head.n: enum answer_kind; user value 1: the fields, or the text */
 };
 
-/* ---- making them ----------------------------------------------------------------------------------------------------------- */
+/* ---- making them ------------------------------------------------------------------------------------------------- */
 
 static int push_answer(lua_State *L, enum answer_kind kind)
 {
@@ -58,7 +58,7 @@ int answers_answer(lua_State *L)
     return push_answer(L, ANSWER_TEXT);
 }
 
-/* ---- denials ------------------------------------------------------------------------------------------------------------------- */
+/* ---- denials ----------------------------------------------------------------------------------------------------- */
 
 static enum weir_error_class class_of_status(int status)
 {
@@ -108,7 +108,7 @@ static enum weir_verdict deny_empty(struct lua_call *c)
     return deny(c, &e);
 }
 
-/* ---- lists of candidates ---------------------------------------------------------------------------------------------------------- */
+/* ---- lists of candidates ----------------------------------------------------------------------------------------- */
 
 static struct weir_candidate *by_name(lua_State *L, struct lua_call *c, int index)
 {
@@ -146,7 +146,8 @@ static void apply_headers(lua_State *L, struct lua_call *c, struct weir_candidat
         struct weir_str name = value_str(L, -2), value = value_str(L, -1);
         limits_host_bytes(L, name.n + value.n);
         if (engine.host->candidate_header(c->call, cand, name, value) < 0)
-            luaL_error(L, "headers: %s can't be set (not a header's name or value, or one that weir itself sets)", name.p);
+            luaL_error(L, "headers: %s can't be set (not a header's name or value, or one that weir itself sets)",
+                       name.p);
     }
 }
 
@@ -167,7 +168,8 @@ static void apply_timeouts(lua_State *L, struct lua_call *c, struct weir_candida
 
 typedef void (*apply_fn)(lua_State *L, struct lua_call *c, struct weir_candidate *cand, int table);
 
-static void apply(lua_State *L, struct lua_call *c, struct weir_candidate *cand, int fields, const char *name, apply_fn fn)
+static void apply(lua_State *L, struct lua_call *c, struct weir_candidate *cand, int fields, const char *name,
+                  apply_fn fn)
 {
     int type = lua_getfield(L, fields, name);
     if (type == LUA_TTABLE)
@@ -184,7 +186,7 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
     int type = lua_rawgeti(L, fields, 1);
     int at = lua_gettop(L);
     if (type != LUA_TSTRING && !value_test(L, at, VALUE_CANDIDATE))
-        luaL_error(L, "a candidate is a name, or { \"provider/model\", set = {…}, … }; got a table that begins with a %s",
+        luaL_error(L, "a candidate is a name, or { \"provider/model\", set = {…} }; got a table that begins with a %s",
                    value_type_name(L, at));
     const struct weir_candidate *from = type == LUA_TSTRING ? by_name(L, c, at) : candidate_of(L, at);
     lua_pop(L, 1);
@@ -222,7 +224,8 @@ static struct weir_candidate *one(lua_State *L, struct lua_call *c, int index)
         return with_changes(L, c, index);
     if (value_test(L, index, VALUE_CANDIDATE))
         return candidate_of(L, index);
-    luaL_error(L, "a list of candidates may hold names, candidates and tables; it holds a %s", value_type_name(L, index));
+    luaL_error(L, "a list of candidates may hold names, candidates and tables; it holds a %s",
+               value_type_name(L, index));
     return NULL;
 }
 
@@ -245,7 +248,7 @@ static enum weir_verdict take_table(lua_State *L, struct lua_call *c, int index)
             luaL_error(L, "a list of candidates can't have a field \"%s\": for one candidate with changes write "
                           "{ { \"provider/model\", set = {…} } }",
                        lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : luaL_typename(L, -2));
-    struct weir_candidate **list = lua_newuserdatauv(L, (n + 1) * sizeof(*list), 0);
+    struct weir_candidate **list = lua_newuserdatauv(L, (n + 1) * sizeof(void *), 0);
     for (lua_Unsigned i = 0; i < n; i++) {
         lua_rawgeti(L, index, (lua_Integer)i + 1);
         list[i] = one(L, c, -1);
@@ -266,7 +269,7 @@ static enum weir_verdict retry(lua_State *L, struct lua_call *c)
     n = n > CANDIDATES_MAX - 1 ? CANDIDATES_MAX - 1 : n;
     list[0] = (struct weir_candidate *)(uintptr_t)target;
     if (n)
-        memcpy(list + 1, rest, n * sizeof(list[0]));
+        memcpy(list + 1, rest, n * sizeof(void *));
     return set_list(L, c, list, n + 1);
 }
 

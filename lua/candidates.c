@@ -1,8 +1,8 @@
 /* Candidates: lists of targets and the targets in them, as views on what the host knows.
  *
  * Figures that nobody knows are never nil, so that comparisons in a rule do not fail: an unknown price or context is
- * math.huge (dear; large enough), an unknown latency is 0. Every method gives a new list and an empty list stays a list:
- * a chain that ends with nothing left denies the request instead of passing it.
+ * math.huge (dear; large enough), an unknown latency is 0. Every method gives a new list and an empty list stays a
+ * list: a chain that ends with nothing left denies the request instead of passing it.
  */
 #include <math.h>
 #include <stdio.h>
@@ -34,7 +34,7 @@ struct weir_candidate *candidate_of(lua_State *L, int index)
 
 static struct candidates_value *push_list(lua_State *L, uint32_t n)
 {
-    struct candidates_value *v = value_new(L, VALUE_CANDIDATES, sizeof(*v) + n * sizeof(v->list[0]), 0);
+    struct candidates_value *v = value_new(L, VALUE_CANDIDATES, sizeof(*v) + n * sizeof(void *), 0);
     return v;
 }
 
@@ -45,7 +45,7 @@ void candidates_push(lua_State *L, struct lua_call *c, struct weir_candidate *co
     struct candidates_value *v = push_list(L, n);
     v->head.n = n;
     if (n)
-        memcpy(v->list, list, n * sizeof(list[0]));
+        memcpy(v->list, list, n * sizeof(void *));
 }
 
 struct weir_candidate *const *candidates_of(lua_State *L, int index, uint32_t *n)
@@ -55,7 +55,7 @@ struct weir_candidate *const *candidates_of(lua_State *L, int index, uint32_t *n
     return v->list;
 }
 
-/* ---- fields of one candidate ----------------------------------------------------------------------------------------------- */
+/* ---- fields of one candidate ------------------------------------------------------------------------------------- */
 
 /* Three parts input and one part output, as most traffic is. */
 static double price_of(const struct weir_candidate *c)
@@ -135,8 +135,8 @@ static bool push_other(lua_State *L, const struct weir_candidate *c, const char 
     return true;
 }
 
-static const char known_fields[] = "name, provider, model, region, dialect, tags, price, price_input, price_output, context, "
-                                   "capabilities, healthy, unavailable, latency, load";
+static const char known_fields[] = "name, provider, model, region, dialect, tags, price, price_input, price_output, "
+                                   "context, capabilities, healthy, unavailable, latency, load";
 
 static int candidate_index(lua_State *L)
 {
@@ -166,7 +166,7 @@ static int candidate_eq(lua_State *L)
     return 1;
 }
 
-/* ---- where{…} ---------------------------------------------------------------------------------------------------------------- */
+/* ---- where{…} ---------------------------------------------------------------------------------------------------- */
 
 /* A region matches itself and what it contains: "eu" matches "eu-west-1". */
 static bool string_fits(const char *key, struct weir_str have, struct weir_str want)
@@ -240,8 +240,8 @@ static bool all_fit(lua_State *L, const struct weir_candidate *c, int spec)
     return true;
 }
 
-/* Checks names and types also where an empty list gives nothing to compare with. where{ region = cfg.region } with a nil
- * must not mean "all". */
+/* Checks names and types also where an empty list gives nothing to compare with. where{ region = cfg.region } with a
+ * nil must not mean "all". */
 static void check_spec(lua_State *L, int spec)
 {
     static const struct weir_candidate nobody = { .size = sizeof(nobody) };
@@ -300,7 +300,7 @@ static int candidates_prefer(lua_State *L)
     uint32_t n;
     struct weir_candidate *const *list = candidates_of(L, 1, &n);
     struct candidates_value *to = push_list(L, n);
-    memcpy(to->list, fit->list, fit->head.n * sizeof(to->list[0]));
+    memcpy(to->list, fit->list, fit->head.n * sizeof(void *));
     to->head.n = fit->head.n;
     for (uint32_t i = 0, k = 0; i < n; i++) {
         if (k < fit->head.n && list[i] == fit->list[k])
@@ -311,7 +311,7 @@ static int candidates_prefer(lua_State *L)
     return 1;
 }
 
-/* ---- order ------------------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------------------- */
 
 static int compare(const struct weir_candidate *a, const struct weir_candidate *b, const char *key)
 {
@@ -343,7 +343,7 @@ static struct candidates_value *push_sorted(lua_State *L, const char *key, int s
     struct weir_candidate *const *list = candidates_of(L, 1, &n);
     struct candidates_value *to = push_list(L, n);
     to->head.n = n;
-    memcpy(to->list, list, n * sizeof(list[0]));
+    memcpy(to->list, list, n * sizeof(void *));
     sort(to->list, n, key, sign);
     return to;
 }
@@ -403,7 +403,7 @@ int candidates_pick(lua_State *L)
     return 1;
 }
 
-/* ---- as a list ----------------------------------------------------------------------------------------------------------------- */
+/* ---- as a list --------------------------------------------------------------------------------------------------- */
 
 static int candidates_names(lua_State *L)
 {
@@ -433,7 +433,8 @@ static int candidates_index(lua_State *L)
     lua_settop(L, 2);
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL)
-        return luaL_error(L, "a list of candidates has no \"%s\" (it has where, without, prefer, by, cheapest, first, names)",
+        return luaL_error(L, "a list of candidates has no \"%s\" (it has where, without, prefer, by, cheapest, first, "
+                             "names)",
                           lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2));
     return 1;
 }

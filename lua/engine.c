@@ -26,12 +26,13 @@ struct lua_call *engine_call(lua_State *L)
 struct weir_call *engine_host_call(lua_State *L)
 {
     struct lua_call *c = engine_call(L);
-    if (!c || !c->call)
-        luaL_error(L, "this needs a request: use it inside a hook, not while the file is loaded");
-    return c->call;
+    if (c && c->call)
+        return c->call;
+    luaL_error(L, "this needs a request: use it inside a hook, not while the file is loaded");
+    return NULL;
 }
 
-/* ---- the pool --------------------------------------------------------------------------------------------------- */
+/* ---- the pool ---------------------------------------------------------------------------------------------------- */
 
 static int make_thread(lua_State *L)
 {
@@ -148,7 +149,7 @@ static void give_back(struct lua_call *c, bool is_clean)
         put_call(c);
 }
 
-/* ---- errors ------------------------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------------------ */
 
 void engine_where(lua_State *L, char *to, size_t n)
 {
@@ -196,14 +197,14 @@ static enum weir_verdict fail(struct lua_call *c)
         return WEIR_NEXT;
     char message[256];
     snprintf(message, sizeof(message),
-             "the gateway's policy \"%s\" failed on this request, so it was refused; the operator finds the cause in the "
-             "gateway's log under the request id", p->name);
+             "the gateway's policy \"%s\" failed on this request, so it was refused; the operator finds the cause in "
+             "the gateway's log under the request id", p->name);
     struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_INTERNAL, .status = 500,
                             .code = WEIR_LIT("policy_error"), .message = weir_cstr(message) };
     return h->fail(c->call, &e);
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static void on_cancel(void *arg)
 {
@@ -370,7 +371,7 @@ int engine_run_now(struct policy *p, lua_CFunction body, void *arg, char *why, s
     return is_clean ? 0 : -1;
 }
 
-/* ---- waiting, as library functions ask for it --------------------------------------------------------------------------- */
+/* ---- waiting, as library functions ask for it -------------------------------------------------------------------- */
 
 void engine_check_wait(lua_State *L, const char *what)
 {
@@ -389,7 +390,7 @@ int engine_yield(lua_State *L, enum lua_wait wait, lua_KContext ctx, lua_KFuncti
     return lua_yieldk(L, 0, ctx, k);
 }
 
-/* ---- start and end -------------------------------------------------------------------------------------------------------- */
+/* ---- start and end ----------------------------------------------------------------------------------------------- */
 
 static int open_all(lua_State *L)
 {

@@ -1,12 +1,13 @@
 /* The inside of the Lua stage: what its files know of each other.
  *
- * Files: policy.c (the stage: options, hooks, descriptor), engine.c (the one lua_State, its coroutines, one run of one
- * hook), limits.c (CPU, bursts, kills), memory.c (allocator, accounts, garbage), sandbox.c (what a policy sees),
+ * Files: policy.c (the stage: options, hooks, descriptor), engine.c (the one lua_State, its coroutines, one run of
+ * one hook), limits.c (CPU, bursts, kills), memory.c (allocator, accounts, garbage), sandbox.c (what a policy sees),
  * file.c (loading, require), prelude.c (the part of the library written in Lua), and the bindings: request.c,
  * candidates.c, answers.c, texts.c, http.c, wait.c, values.c … one lib_*.c for each library.
  *
- * Lifetimes. The engine and policies live as long as the worker. A `struct lua_call` is one run of one hook: pooled, its
- * memory never given back before the worker ends, so that a view kept too long finds a changed serial instead of garbage.
+ * Lifetimes. The engine and policies live as long as the worker. A `struct lua_call` is one run of one hook: pooled,
+ * its memory never given back before the worker ends, so that a view kept too long finds a changed serial instead of
+ * garbage.
  */
 #ifndef WEIR_LUA_ENGINE_H
 #define WEIR_LUA_ENGINE_H
@@ -19,7 +20,7 @@
 enum {
     BURST_US = 2000,          /* a run gives way to the loop after this */
     HARD_US = 8000,           /* where it can't give way it is ended after this */
-    TICK_MAX_US = 2000,       /* one interval between two looks at the clock counts as at most this: the rest was not ours */
+    TICK_MAX_US = 2000,       /* an interval between two looks at the clock counts as this at most */
     OPERATION_MAX_US = 6000,  /* a library call that would take longer is refused */
     LOAD_CPU_US = 500000,     /* for running a file's top level */
     HOOK_INSTRUCTIONS = 1000, /* between two looks at the clock */
@@ -29,7 +30,7 @@ enum {
     STRING_ARGUMENTS_MAX = 8000, /* values that a library call may put on the stack */
 };
 
-/* ---- memory (memory.c) ---- */
+/* ---- memory (memory.c) ------------------------------------------------------------------------------------------- */
 
 /* Whose memory it is. Lives until it is closed and everything charged to it has been freed. */
 struct account {
@@ -51,7 +52,7 @@ void memory_open(lua_State *L);
 void memory_closed(void);
 size_t memory_total(void);
 
-/* ---- one run of one hook (engine.c) ---- */
+/* ---- one run of one hook (engine.c) ------------------------------------------------------------------------------ */
 
 enum lua_hook { LUA_ON_LOAD, LUA_ON_REQUEST, LUA_ON_FAILURE, LUA_ON_FINISH, LUA_HOOKS };
 
@@ -159,7 +160,7 @@ int engine_yield(lua_State *L, enum lua_wait wait, lua_KContext ctx, lua_KFuncti
 /* "policies/route.lua:12: " of the innermost Lua function of a policy, "" if there is none. */
 void engine_where(lua_State *L, char *to, size_t n);
 
-/* ---- limits (limits.c) ---- */
+/* ---- limits (limits.c) ------------------------------------------------------------------------------------------- */
 
 void limits_begin(struct lua_call *c);      /* a run begins */
 void limits_burst(struct lua_call *c);      /* it goes on after a wait */
@@ -175,7 +176,7 @@ void limits_need(lua_State *L, const char *what, double estimate_us);
 void limits_host_bytes(lua_State *L, size_t n);
 int limits_pcall(lua_State *L);
 
-/* ---- values (values.c) ---- */
+/* ---- values (values.c) ------------------------------------------------------------------------------------------- */
 
 enum value_type {
     VALUE_REQUEST = 1, VALUE_HEADERS, VALUE_PRINCIPAL, VALUE_MESSAGES, VALUE_MESSAGE, VALUE_CANDIDATES, VALUE_CANDIDATE,
@@ -227,20 +228,20 @@ void buffer_push(lua_State *L, struct buffer *b); /* as a Lua string */
 size_t value_unescape(const char *p, const char *end, char *to, size_t *n_to);
 int value_add_unescaped(lua_State *L, struct buffer *b, const char *p, size_t n); /* -1: not well-formed */
 
-/* ---- json.c, yaml.c ---- */
+/* ---- json.c, yaml.c ---------------------------------------------------------------------------------------------- */
 void json_push(lua_State *L, struct weir_str text);                /* decodes; raises */
 void json_add(lua_State *L, struct buffer *b, int index);          /* encodes; raises */
 void json_push_scalar_field(lua_State *L, struct weir_str text);   /* nil if "" */
 void json_push_or_nil(lua_State *L, int index);                     /* decodes a string; nil if it is not JSON */
 int yaml_load(lua_State *L); /* (text, name) -> value; yields for big documents */
 
-/* ---- pattern.c: string.find and its family ---- */
+/* ---- pattern.c: string.find and its family ----------------------------------------------------------------------- */
 int pattern_find(lua_State *L);
 int pattern_match(lua_State *L);
 int pattern_gmatch(lua_State *L);
 int pattern_gsub(lua_State *L);
 
-/* ---- libraries: each pushes its table ---- */
+/* ---- libraries: each pushes its table ---------------------------------------------------------------------------- */
 void lib_json(lua_State *L);
 void lib_hash(lua_State *L);
 void lib_base64(lua_State *L);
@@ -254,7 +255,7 @@ void lib_string(lua_State *L);
 void lib_utf8(lua_State *L);
 void lib_math(lua_State *L);
 
-/* ---- bindings ---- */
+/* ---- bindings ---------------------------------------------------------------------------------------------------- */
 void request_open(lua_State *L); /* make the metatables */
 void messages_open(lua_State *L);
 void candidates_open(lua_State *L);
@@ -302,7 +303,7 @@ struct secret_value {
     char name[64];
 };
 
-/* ---- files (file.c) ---- */
+/* ---- files (file.c) ---------------------------------------------------------------------------------------------- */
 /* The file's hooks; loads it at its first use. NULL and why. */
 struct policy_file *file_open(struct policy *p, const char *path, char *why, size_t n);
 /* Reads a whole file of at most max bytes into a Lua string on the stack; raises. */
@@ -311,7 +312,7 @@ const char *file_library(void); /* folder of the Lua library, "" if there is non
 void file_set_library(const char *folder);
 void file_close_all(void);
 
-/* ---- sandbox (sandbox.c), prelude (prelude.c) ---- */
+/* ---- sandbox (sandbox.c), prelude (prelude.c) -------------------------------------------------------------------- */
 void sandbox_open(lua_State *L); /* once: builtins into the registry */
 void sandbox_push_env(lua_State *L, const char *name);
 void sandbox_freeze(lua_State *L, const char *name); /* replaces the table at the top by a read-only view of it */

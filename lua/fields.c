@@ -1,4 +1,5 @@
-/* Names: how Lua calls the settings of a request, capabilities, error classes and kinds, and the types that may be set. */
+/* Names: how Lua calls the settings of a request, capabilities, error classes and kinds, and the types that may be
+ * set. */
 #include <math.h>
 #include <stdio.h>
 
@@ -59,7 +60,8 @@ static bool is_whole(lua_State *L, int index)
 
 void fields_check(lua_State *L, enum weir_field f, int index)
 {
-    static const char *const wanted[] = { "a text", "true or false", "a whole number", "a number", "a table" };
+    static const char *const wanted[] = { "a text", "true or false", "a whole number", "a number", "a table",
+                                         "a text or a table", "" };
     enum field_type t = fields[f].type;
     int is = lua_type(L, index);
     bool is_fine = t == FIELD_STRING    ? is == LUA_TSTRING
@@ -70,12 +72,12 @@ void fields_check(lua_State *L, enum weir_field f, int index)
                                         : is == LUA_TTABLE || is == LUA_TSTRING;
     if (t == FIELD_FIXED)
         luaL_error(L, "%s can't be changed by a policy", fields[f].name);
-    if (!is_fine)
-        luaL_error(L, "%s must be %s, not %s", fields[f].name, t == FIELD_ANY ? "a text or a table" : wanted[t],
+    else if (!is_fine)
+        luaL_error(L, "%s must be %s, not %s", fields[f].name, wanted[t],
                    is == LUA_TNIL ? "nil (a field can't be removed)" : luaL_typename(L, index));
 }
 
-/* ---- capabilities ------------------------------------------------------------------------------------------------------ */
+/* ---- capabilities ------------------------------------------------------------------------------------------------ */
 
 static const char *const capabilities[] = {
     "tools",     "parallel_tools", "image_url", "image_inline", "audio_in", "file_inline", "file_url", "json_object",
@@ -101,7 +103,7 @@ uint32_t capability_bit(struct weir_str name)
     return 0;
 }
 
-/* ---- error classes ------------------------------------------------------------------------------------------------------ */
+/* ---- error classes ----------------------------------------------------------------------------------------------- */
 
 static const char *const classes[] = {
     "none",         "bad_request", "authentication", "permission", "not_found",   "too_large", "context_length",

@@ -1,8 +1,8 @@
 /* Files of policies: loading them, what they return, and require.
  *
- * A file is compiled and run once per worker, at start, in an environment of its own, and gives a table of hooks; all uses
- * of the same path share them. Only text is accepted: a compiled chunk could break the interpreter's invariants.
- * Paths are those of the generation's own copy, so nothing changes under a running worker.
+ * A file is compiled and run once per worker, at start, in an environment of its own, and gives a table of hooks;
+ * all uses of the same path share them. Only text is accepted: a compiled chunk could break the interpreter's
+ * invariants. Paths are those of the generation's own copy, so nothing changes under a running worker.
  *
  * Owner: engine.files, until the worker ends.
  */
@@ -18,14 +18,15 @@
 
 static char library_folder[512]; /* set once; see file_library() */
 
-/* ---- the Lua library's folder ------------------------------------------------------------------------------------------ */
+/* ---- the Lua library's folder ------------------------------------------------------------------------------------ */
 
 void file_set_library(const char *folder)
 {
     snprintf(library_folder, sizeof(library_folder), "%s", folder);
 }
 
-/* It lies beside the folder that this shared object was loaded from: in the build, when installed, and in a generation. */
+/* It lies beside the folder that this shared object was loaded from: in the build, when installed, and in a
+ * generation. */
 const char *file_library(void)
 {
     static const char *const beside[] = { "../lua/lib", "../lua", "../../lua/lib" };
@@ -44,7 +45,7 @@ const char *file_library(void)
     return library_folder;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /* Nothing here may raise while the descriptor is open. -1: errno. */
 static ssize_t read_all(const char *path, char *to, size_t n)
@@ -108,7 +109,7 @@ static void push_chunk(lua_State *L, const char *path)
     lua_pop(L, 1);
 }
 
-/* ---- require ------------------------------------------------------------------------------------------------------------------ */
+/* ---- require ----------------------------------------------------------------------------------------------------- */
 
 static const char *check_module(lua_State *L)
 {
@@ -179,10 +180,11 @@ int lib_require(lua_State *L)
     return require_end(L, LUA_OK, 0);
 }
 
-/* ---- policy files ---------------------------------------------------------------------------------------------------------------- */
+/* ---- policy files ------------------------------------------------------------------------------------------------ */
 
 static const char *const hook_fields[LUA_HOOKS] = { NULL, "on_request", "on_failure", "on_finish" };
-static const char *const file_fields[] = { "on_request", "on_failure", "on_finish", "name", "on_error", "description", NULL };
+static const char *const file_fields[] = { "on_request", "on_failure", "on_finish", "name",
+                                           "on_error",   "description", NULL };
 
 static void take_hooks(lua_State *L, struct policy_file *f, const char *what)
 {

@@ -12,7 +12,7 @@ enum { HEADERS_MAX = 32, TIMEOUT_DEFAULT_MS = 1000, TIMEOUT_MAX_S = 30, SLEEP_MA
 
 static const char response_key; /* address: the response's metatable in the registry */
 
-/* ---- sleep ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- sleep ------------------------------------------------------------------------------------------------------- */
 
 static void on_timer(void *arg)
 {
@@ -39,7 +39,7 @@ int lib_sleep(lua_State *L)
     return engine_yield(L, LUA_WAIT_SLEEP, 0, sleep_end);
 }
 
-/* ---- secrets ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- secrets ----------------------------------------------------------------------------------------------------- */
 
 int lib_secret(lua_State *L)
 {
@@ -77,7 +77,7 @@ static int secret_tostring(lua_State *L)
     return 1;
 }
 
-/* ---- where a policy may call --------------------------------------------------------------------------------------------------------- */
+/* ---- where a policy may call ------------------------------------------------------------------------------------- */
 
 struct target {
     struct weir_str host, port; /* port "" : the scheme's */
@@ -112,7 +112,8 @@ static bool same_port(const struct target *t, struct weir_str port)
 /* "name", "name:port", "*.name": without a port only the scheme's own is meant. */
 static bool host_fits(const struct target *t, const char *pattern)
 {
-    const char *bracket = strchr(pattern, ']'), *colon = strchr(bracket ? bracket : pattern, ':');
+    const char *bracket = strchr(pattern, ']');
+    const char *colon = strchr(bracket ? bracket : pattern, ':');
     size_t n = colon ? (size_t)(colon - pattern) : strlen(pattern);
     struct weir_str port = colon ? weir_cstr(colon + 1) : t->is_tls ? WEIR_LIT("443") : WEIR_LIT("80");
     if (!same_port(t, port))
@@ -130,7 +131,7 @@ static bool is_allowed(const struct policy *p, const struct target *t)
     return false;
 }
 
-/* ---- a call ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- a call ------------------------------------------------------------------------------------------------------ */
 
 struct call_spec {
     struct weir_fetch fetch;

@@ -1,8 +1,8 @@
 /* JSON between Lua values and text: RFC 8259, UTF-8 checked, numbers that fit become integers.
  *
- * Our own and not the host's reader because values must be made straight in Lua's memory, charged to the run that asked,
- * and because files are read where there is no request. null in an object is an absent field, in an array json.null; an
- * empty array keeps a mark so that it stays an array when it is written again.
+ * Our own and not the host's reader because values must be made straight in Lua's memory, charged to the run that
+ * asked, and because files are read where there is no request. null in an object is an absent field, in an array
+ * json.null; an empty array keeps a mark so that it stays an array when it is written again.
  */
 #include <math.h>
 #include <stdio.h>
@@ -270,7 +270,7 @@ void json_push_scalar_field(lua_State *L, struct weir_str text)
         json_push(L, text);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 struct writer {
     lua_State *L;
@@ -441,7 +441,7 @@ void json_push_or_nil(lua_State *L, int index)
     lua_pushnil(L);
 }
 
-/* ---- the library -------------------------------------------------------------------------------------------------------------- */
+/* ---- the library ------------------------------------------------------------------------------------------------- */
 
 static int json_decode(lua_State *L)
 {

@@ -25,7 +25,7 @@ static int32_t offset_of(lua_State *L, int index, int64_t t)
         return 0;
     const struct zone *z = zone_find(name);
     if (!z)
-        luaL_error(L, "clock: there is no time zone \"%s\" on this machine (names are like \"Europe/Berlin\"; package tzdata)",
+        luaL_error(L, "clock: this machine has no time zone \"%s\" (names are like \"Europe/Berlin\"; package tzdata)",
                    name);
     return z ? zone_offset_s(z, t) : 0;
 }
@@ -68,8 +68,8 @@ static int clock_date(lua_State *L)
     lua_setfield(L, -2, "weekday");
     int minutes = offset_s / 60;
     snprintf(iso, sizeof(iso), "%04lld-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", (long long)year, month, mday,
-             (int)(second / 3600), (int)(second / 60 % 60), (int)(second % 60), minutes < 0 ? '-' : '+', abs(minutes) / 60,
-             abs(minutes) % 60);
+             (int)(second / 3600), (int)(second / 60 % 60), (int)(second % 60), minutes < 0 ? '-' : '+',
+             abs(minutes) / 60, abs(minutes) % 60);
     lua_pushstring(L, iso);
     lua_setfield(L, -2, "iso");
     return 1;

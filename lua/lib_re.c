@@ -1,4 +1,5 @@
-/* re: regular expressions for policies (regex.h). Compiled once per worker and pattern; long searches give way to the loop.
+/* re: regular expressions for policies (regex.h). Compiled once per worker and pattern; long searches give way to
+ * the loop.
  *
  * gsub, gmatch and redact are the prelude's, on top of re.find.
  */

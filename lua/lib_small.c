@@ -4,9 +4,10 @@
 
 #include "engine.h"
 
-enum { NOTES_MAX = 64, NOTE_KEY_MAX = 64, NOTE_TEXT_MAX = 1024, LOG_MAX = 1024, SHARED_KEY_MAX = 128, SHARED_VALUE_MAX = 1000 };
+enum { NOTES_MAX = 64, NOTE_KEY_MAX = 64, NOTE_TEXT_MAX = 1024, LOG_MAX = 1024 };
+enum { SHARED_KEY_MAX = 128, SHARED_VALUE_MAX = 1000 };
 
-/* ---- hash, base64 ------------------------------------------------------------------------------------------------------------ */
+/* ---- hash, base64 ------------------------------------------------------------------------------------------------ */
 
 static int push_hex(lua_State *L, const uint8_t *p, size_t n)
 {
@@ -128,7 +129,7 @@ void lib_base64(lua_State *L)
     luaL_newlib(L, functions);
 }
 
-/* ---- random: seeded per request -------------------------------------------------------------------------------------------------- */
+/* ---- random: seeded per request ---------------------------------------------------------------------------------- */
 
 int lib_random(lua_State *L)
 {
@@ -137,14 +138,15 @@ int lib_random(lua_State *L)
         lua_pushnumber(L, (lua_Number)(r >> 11) / (lua_Number)(UINT64_C(1) << 53));
         return 1;
     }
-    lua_Integer low = lua_gettop(L) > 1 ? luaL_checkinteger(L, 1) : 1, high = luaL_checkinteger(L, lua_gettop(L) > 1 ? 2 : 1);
-    luaL_argcheck(L, low <= high, lua_gettop(L) > 1 ? 2 : 1, "interval is empty");
+    int last = lua_gettop(L) > 1 ? 2 : 1;
+    lua_Integer low = last > 1 ? luaL_checkinteger(L, 1) : 1, high = luaL_checkinteger(L, last);
+    luaL_argcheck(L, low <= high, last, "interval is empty");
     lua_Unsigned span = (lua_Unsigned)high - (lua_Unsigned)low + 1;
     lua_pushinteger(L, (lua_Integer)((lua_Unsigned)low + (span ? r % span : r)));
     return 1;
 }
 
-/* ---- note, tag, log ----------------------------------------------------------------------------------------------------------------- */
+/* ---- note, tag, log ---------------------------------------------------------------------------------------------- */
 
 /* The host keeps the key's pointer: it has to live as long as the request. */
 static const char *keep_key(lua_State *L, const char *prefix, struct weir_str key)
@@ -153,8 +155,10 @@ static const char *keep_key(lua_State *L, const char *prefix, struct weir_str ke
         luaL_error(L, "a note's key may have letters, digits, '_', '-' and '.' (at most %d)", NOTE_KEY_MAX);
     size_t n = strlen(prefix);
     char *kept = engine.host->alloc(engine_host_call(L), WEIR_FOR_REQUEST, n + key.n + 1);
-    if (!kept)
+    if (!kept) {
         luaL_error(L, "not enough memory for a note");
+        return "";
+    }
     memcpy(kept, prefix, n);
     memcpy(kept + n, key.p, key.n);
     kept[n + key.n] = 0;
@@ -207,7 +211,7 @@ int lib_log(lua_State *L)
     return 0;
 }
 
-/* ---- shared ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- shared ------------------------------------------------------------------------------------------------------ */
 
 static struct weir_str shared_key(lua_State *L)
 {
@@ -255,7 +259,8 @@ static int shared_set(lua_State *L)
     json_add(L, &b, 2);
     if (b.n > SHARED_VALUE_MAX)
         return luaL_error(L, "shared.set: the value takes %d bytes; at most %d are kept", (int)b.n, SHARED_VALUE_MAX);
-    lua_pushboolean(L, engine.host->shared_set(engine_call(L)->policy->inst, key, (struct weir_str){ b.p, b.n }, ttl_ms) == 0);
+    int rc = engine.host->shared_set(engine_call(L)->policy->inst, key, (struct weir_str){ b.p, b.n }, ttl_ms);
+    lua_pushboolean(L, rc == 0);
     return 1;
 }
 

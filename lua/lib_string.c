@@ -87,12 +87,13 @@ static int string_format(lua_State *L)
         lua_replace(L, i);
     }
     if (c && bytes > c->account->cap / 8)
-        return luaL_error(L, "string.format: the result would take more than %d KiB (limit `memory`)", (int)(bytes >> 10));
+        return luaL_error(L, "string.format: the result would take more than %d KiB (limit `memory`)",
+                          (int)(bytes >> 10));
     limits_need(L, "string.format", (double)bytes / 200);
     return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
-/* ---- arithmetic on strings ("10" + 1), as Lua has it ------------------------------------------------------------------------------ */
+/* ---- arithmetic on strings ("10" + 1), as Lua has it ------------------------------------------------------------- */
 
 static bool push_number(lua_State *L, int index)
 {
@@ -130,7 +131,7 @@ static void add_arithmetic(lua_State *L)
     }
 }
 
-/* ---- the tables ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the tables -------------------------------------------------------------------------------------------------- */
 
 /* With Lua's library at the top and ours below it: wraps one function. */
 static void wrap(lua_State *L, const char *library, const char *name, lua_CFunction fn, double ns_per_byte)

@@ -1,5 +1,6 @@
-/* The table library: our own functions, because Lua's work as long as the numbers they are given say. Shifting looks at
- * the clock as it goes; sort is the prelude's, in Lua, so that comparisons can be paused and can never make it run wild.
+/* The table library: our own functions, because Lua's work as long as the numbers they are given say. Shifting looks
+ * at the clock as it goes; sort is the prelude's, in Lua, so that comparisons can be paused and can never make it
+ * run wild.
  */
 #include "engine.h"
 

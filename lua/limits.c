@@ -1,10 +1,10 @@
 /* Limits that a policy can't swallow: CPU per request, bursts between two turns of the event loop, memory.
  *
  * The count hook looks at the clock every so many instructions; library functions that may run long look themselves
- * (limits_tick). A run that has used its burst yields to the loop and goes on later. A run that must end is killed: from
- * the hook it yields for good and its coroutine is abandoned, so no pcall and no __close of its own is ever run. Where a
- * yield is not possible (within a library function that calls back) an error is raised, our pcall passes it on, and the
- * hook fires at every instruction until the run has left that function or ended.
+ * (limits_tick). A run that has used its burst yields to the loop and goes on later. A run that must end is killed:
+ * from the hook it yields for good and its coroutine is abandoned, so no pcall and no __close of its own is ever
+ * run. Where a yield is not possible (within a library function that calls back) an error is raised, our pcall
+ * passes it on, and the hook fires at every instruction until the run has left that function or ended.
  *
  * Time is the time between two looks, each counted as TICK_MAX_US at most: a worker that the system put to sleep
  * meanwhile must not cost a policy its budget.
@@ -87,7 +87,8 @@ static bool holds_too_much(const struct lua_call *c)
     return c->account->bytes > c->account->cap || (up && up->cap && up->bytes > up->cap);
 }
 
-/* Over its memory: first everything that is garbage goes (the cycle under way and a whole new one), then the sum counts. */
+/* Over its memory: first everything that is garbage goes (the cycle under way and a whole new one), then the sum
+ * counts. */
 static void settle_memory(struct lua_call *c)
 {
     if (!holds_too_much(c)) {

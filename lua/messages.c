@@ -23,7 +23,7 @@ struct text_value {
     struct weir_text text;
 };
 
-/* ---- parts --------------------------------------------------------------------------------------------------------------- */
+/* ---- parts ------------------------------------------------------------------------------------------------------- */
 
 static const char *const roles[] = { "?", "system", "user", "assistant", "tool" };
 static const char *const kinds[] = { "?",         "text",        "image",    "audio",   "file",
@@ -108,7 +108,7 @@ static size_t said_length(const struct weir_part *p, int depth)
     return n;
 }
 
-/* ---- one message -------------------------------------------------------------------------------------------------------------- */
+/* ---- one message ------------------------------------------------------------------------------------------------- */
 
 static int message_index(lua_State *L)
 {
@@ -166,7 +166,7 @@ static int message_newindex(lua_State *L)
     return 0;
 }
 
-/* ---- req.messages, req.tools ------------------------------------------------------------------------------------------------------ */
+/* ---- req.messages, req.tools ------------------------------------------------------------------------------------- */
 
 static void push_tools(lua_State *L, const struct weir_tool *t)
 {
@@ -259,7 +259,7 @@ static int messages_pairs(lua_State *L)
     return 2;
 }
 
-/* ---- req:text() -------------------------------------------------------------------------------------------------------------------- */
+/* ---- req:text() -------------------------------------------------------------------------------------------------- */
 
 int request_text(lua_State *L)
 {
@@ -279,7 +279,7 @@ int request_text(lua_State *L)
     return 1;
 }
 
-/* ---- req:texts(): every string that a model would read ---------------------------------------------------------------------------- */
+/* ---- req:texts(): every string that a model would read ----------------------------------------------------------- */
 
 enum { TEXTS_MAX = 20000 };
 

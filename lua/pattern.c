@@ -1,8 +1,9 @@
 /* Lua's patterns with a bounded cost: the semantics of the reference manual (6.4.1), matched by our own code.
  *
- * Backtracking can take exponential time on a short subject, so no limit on lengths would help. Here every step counts:
- * amid one match the clock is looked at every so many steps and the run is ended when it has used its burst; between two
- * starting points a long search gives way to the event loop and goes on later, as does gsub between two replacements.
+ * Backtracking can take exponential time on a short subject, so no limit on lengths would help. Here every step
+ * counts: amid one match the clock is looked at every so many steps and the run is ended when it has used its burst;
+ * between two starting points a long search gives way to the event loop and goes on later, as does gsub between two
+ * replacements.
  *
  * Nothing is owned beyond the Lua stack: a raise may leave at any point.
  */
@@ -12,7 +13,7 @@
 
 enum { LOOK_STEPS = 2048, DEPTH_MAX = 200, OPEN = -1, POSITION = -2 };
 
-/* ---- single characters ------------------------------------------------------------------------------------------------------- */
+/* ---- single characters ------------------------------------------------------------------------------------------- */
 
 static const char *class_end(const struct match *m, const char *p)
 {
@@ -88,7 +89,7 @@ static bool is_one(const struct match *m, const char *s, const char *p, const ch
     }
 }
 
-/* ---- captures ------------------------------------------------------------------------------------------------------------------ */
+/* ---- captures ---------------------------------------------------------------------------------------------------- */
 
 static const char *do_match(struct match *m, const char *s, const char *p);
 
@@ -132,7 +133,7 @@ static const char *match_back(const struct match *m, const char *s, int digit)
     return s + n;
 }
 
-/* ---- repetition ------------------------------------------------------------------------------------------------------------------ */
+/* ---- repetition -------------------------------------------------------------------------------------------------- */
 
 static void count_step(struct match *m)
 {
@@ -182,7 +183,7 @@ static const char *balanced(struct match *m, const char *s, const char *p)
     return NULL;
 }
 
-/* ---- the matcher ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the matcher ------------------------------------------------------------------------------------------------- */
 
 /* An item and its suffix. true: goes on with *s and *p; false: *s is the result. */
 static bool match_item(struct match *m, const char **s, const char **p)
@@ -294,7 +295,7 @@ const char *pattern_at(struct match *m, const char *s)
     return do_match(m, s, m->p);
 }
 
-/* ---- results ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static void push_capture(const struct match *m, int i, const char *s, const char *e)
 {
@@ -321,7 +322,7 @@ static int push_captures(const struct match *m, const char *s, const char *e)
     return n;
 }
 
-/* ---- find and match ----------------------------------------------------------------------------------------------------------------- */
+/* ---- find and match ---------------------------------------------------------------------------------------------- */
 
 static bool has_specials(struct weir_str p)
 {
@@ -420,7 +421,7 @@ int pattern_match(lua_State *L)
     return search(L, false, from, match_again);
 }
 
-/* ---- gmatch ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- gmatch ------------------------------------------------------------------------------------------------------ */
 
 /* Upvalues: subject, pattern, where to go on, end of the last match (-1: none). */
 static int gmatch_step(lua_State *L, int status, lua_KContext ctx)
@@ -471,7 +472,7 @@ int pattern_gmatch(lua_State *L)
     return 1;
 }
 
-/* ---- gsub ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- gsub -------------------------------------------------------------------------------------------------------- */
 
 enum { GSUB_STATE = 5, GSUB_BUFFER = 6 };
 

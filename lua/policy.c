@@ -1,7 +1,7 @@
 /* The Lua stage: a policy file in a pipeline is one instance of it.
  *
- * Everything Lua is in engine.c and behind; here are the options, the hooks and the descriptor. A policy that fails in any
- * way costs its own request: denied unless `on_error` says otherwise.
+ * Everything Lua is in engine.c and behind; here are the options, the hooks and the descriptor. A policy that fails
+ * in any way costs its own request: denied unless `on_error` says otherwise.
  *
  * Owner: instances live as long as the worker; the engine counts them and goes with the last.
  */
@@ -117,8 +117,8 @@ static void policy_on_finish(void *self, struct weir_call *call)
 }
 
 static const struct weir_option policy_options[] = {
-    { "file", WEIR_OPTION_FILE, WEIR_OPTION_REQUIRED | WEIR_OPTION_WITH_FOLDER, offsetof(struct policy_config, file), NULL,
-      0, 0, NULL, "The Lua file; its folder belongs to the policy (require, data)." },
+    { "file", WEIR_OPTION_FILE, WEIR_OPTION_REQUIRED | WEIR_OPTION_WITH_FOLDER, offsetof(struct policy_config, file),
+      NULL, 0, 0, NULL, "The Lua file; its folder belongs to the policy (require, data)." },
     { "with", WEIR_OPTION_JSON, 0, offsetof(struct policy_config, with), NULL, 0, 0, NULL,
       "What the hooks get as `cfg`." },
     { "hosts", WEIR_OPTION_LIST, 0, offsetof(struct policy_config, hosts), NULL, 0, 0, NULL,

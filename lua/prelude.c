@@ -1,5 +1,5 @@
-/* The part of the library that is written in Lua: what calls a policy's functions back. Being Lua it can be paused in the
- * middle, is counted like the policy's own code, and lets http and sleep be used in those functions.
+/* The part of the library that is written in Lua: what calls a policy's functions back. Being Lua it can be paused
+ * in the middle, is counted like the policy's own code, and lets http and sleep be used in those functions.
  *
  * It runs once, in an environment like a policy's, gets C functions as arguments and returns a table of functions.
  */
@@ -75,7 +75,9 @@ const char prelude_source[] =
     "  local keys, order = {}, {}\n"
     "  for i = 1, #list do\n"
     "    local k = key(list[i])\n"
-    "    if type(k) ~= 'number' then error('by: the function must return a number for each candidate, got ' .. type(k), 2) end\n"
+    "    if type(k) ~= 'number' then\n"
+    "      error('by: the function must return a number for each candidate, got ' .. type(k), 2)\n"
+    "    end\n"
     "    keys[i] = k; order[i] = i\n"
     "  end\n"
     "  M.sort(order, function(a, b) return keys[a] < keys[b] end)\n"
@@ -97,7 +99,9 @@ const char prelude_source[] =
     "      if c == '%' then return '%' end\n"
     "      if c == '0' then return whole end\n"
     "      local i = tonumber(c)\n"
-    "      if not i or i + 2 > r.n and not (i == 1 and r.n == 2) then error('re.gsub: there is no group %' .. c, 0) end\n"
+    "      if not i or i + 2 > r.n and not (i == 1 and r.n == 2) then\n"
+    "        error('re.gsub: there is no group %' .. c, 0)\n"
+    "      end\n"
     "      if r.n == 2 then return whole end\n"
     "      return r[i + 2] or ''\n"
     "    end)\n"

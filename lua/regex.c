@@ -57,7 +57,7 @@ static int new_pair(struct regex_build *b, enum node_type type, int left, int ri
     return n;
 }
 
-/* ---- characters --------------------------------------------------------------------------------------------------------------------- */
+/* ---- characters -------------------------------------------------------------------------------------------------- */
 
 uint32_t regex_decode(const unsigned char *p, const unsigned char *end, int *length)
 {
@@ -106,7 +106,7 @@ static bool is_letter(uint32_t cp)
     return (cp | 32) >= 'a' && (cp | 32) <= 'z' && cp < 128;
 }
 
-/* ---- classes ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- classes ----------------------------------------------------------------------------------------------------- */
 
 static int new_class(struct regex_build *b)
 {
@@ -316,7 +316,7 @@ bool regex_class_has(const struct regex *re, const struct regex_class *c, uint32
     return c->is_negated;
 }
 
-/* ---- the tree -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the tree ---------------------------------------------------------------------------------------------------- */
 
 static int parse_alternatives(struct regex_build *b);
 
@@ -494,7 +494,7 @@ static void parse_flags(struct regex_build *b)
     }
 }
 
-/* ---- the program ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the program ------------------------------------------------------------------------------------------------- */
 
 static int add_code(struct regex_build *b, enum regex_op op, uint8_t detail, uint32_t x)
 {
@@ -618,11 +618,11 @@ size_t regex_compile(struct regex_build *b, const char *pattern, size_t n, const
     *error_at = (size_t)(b->p - pattern) + 1;
     if (b->error)
         return 0;
-    return sizeof(struct regex) + (size_t)b->n_code * sizeof(b->code[0]) + (size_t)b->n_classes * sizeof(b->classes[0]) +
-           (size_t)b->n_ranges * sizeof(b->ranges[0]);
+    return sizeof(struct regex) + (size_t)b->n_code * sizeof(b->code[0]) +
+           (size_t)b->n_classes * sizeof(b->classes[0]) + (size_t)b->n_ranges * sizeof(b->ranges[0]);
 }
 
-/* ---- what a match can begin with ---------------------------------------------------------------------------------------------------------- */
+/* ---- what a match can begin with --------------------------------------------------------------------------------- */
 
 static void add_first(struct regex *re, const struct regex_instruction *i)
 {

@@ -1,8 +1,9 @@
 /* Regular expressions in time linear in the subject: the compiler (regex.c) and the machine (regex_run.c).
  *
- * Syntax: literals . [a-z] [^…] \d \w \s \D \W \S \b \B ^ $ (…) (?:…) | * + ? {m,n}, each also lazy (*? …), (?i) (?m) (?s)
- * at the beginning, \n \t \r \f \xHH \x{HHHH} and [[:alpha:]]. No back-references, no look-around. UTF-8: '.' and classes
- * take whole characters; a byte that is no UTF-8 counts as one character that only '.' and [^…] match.
+ * Syntax: literals . [a-z] [^…] \d \w \s \D \W \S \b \B ^ $ (…) (?:…) | * + ? {m,n}, each also lazy (*? …), (?i)
+ * (?m) (?s) at the beginning, \n \t \r \f \xHH \x{HHHH} and [[:alpha:]]. No back-references, no look-around. UTF-8:
+ * '.' and classes take whole characters; a byte that is no UTF-8 counts as one character that only '.' and [^…]
+ * match.
  */
 #ifndef WEIR_LUA_REGEX_H
 #define WEIR_LUA_REGEX_H
@@ -54,7 +55,7 @@ size_t regex_build_size(void);
 size_t regex_compile(struct regex_build *b, const char *pattern, size_t n, const char **error, size_t *error_at);
 void regex_copy(const struct regex_build *b, struct regex *to); /* into as many bytes as regex_compile() said */
 
-/* ---- running ---- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 enum regex_result { RE_NO, RE_YES, RE_MORE };
 

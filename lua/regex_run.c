@@ -1,7 +1,9 @@
-/* The machine that runs a compiled expression: all ways through the program at once, in the order of preference (Pike).
+/* The machine that runs a compiled expression: all ways through the program at once, in the order of preference
+ * (Pike).
  *
- * For each character of the subject each instruction is looked at once at most, so time is subject × program whatever the
- * pattern. It can be stopped after any character and go on later. Owner: the caller's memory, one block.
+ * For each character of the subject each instruction is looked at once at most, so time is subject × program
+ * whatever the pattern. It can be stopped after any character and go on later. Owner: the caller's memory, one
+ * block.
  */
 #include "regex.h"
 
@@ -82,7 +84,7 @@ void regex_begin(struct regex_run *r, const struct regex *re, const char *s, siz
     r->scratch = (size_t *)(void *)(p + aligned(slots_of(re) * sizeof(size_t)));
 }
 
-/* ---- assertions ------------------------------------------------------------------------------------------------------------------- */
+/* ---- assertions -------------------------------------------------------------------------------------------------- */
 
 static bool is_word(const char *s, size_t n, size_t at)
 {
@@ -108,7 +110,7 @@ static bool holds(enum regex_assert which, const char *s, size_t n, size_t at)
     }
 }
 
-/* ---- threads ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 static bool has_thread(const struct threads *t, uint32_t pc)
 {
@@ -116,7 +118,8 @@ static bool has_thread(const struct threads *t, uint32_t pc)
 }
 
 /* Follows what takes no character, from pc on, with the slots in `scratch`. Depth first, first choices first. */
-static uint64_t add(struct regex_run *r, const struct regex *re, struct threads *t, const char *s, size_t at, uint32_t from)
+static uint64_t add(struct regex_run *r, const struct regex *re, struct threads *t, const char *s, size_t at,
+                    uint32_t from)
 {
     size_t top = 0;
     uint64_t steps = 0;

@@ -11,7 +11,7 @@ struct getter {
     void (*push)(lua_State *L, struct lua_call *c);
 };
 
-/* ---- plain fields ------------------------------------------------------------------------------------------------------ */
+/* ---- plain fields ------------------------------------------------------------------------------------------------ */
 
 static const struct weir_request_view *view(const struct lua_call *c)
 {
@@ -181,7 +181,7 @@ static int request_tostring(lua_State *L)
     return 1;
 }
 
-/* ---- headers ---------------------------------------------------------------------------------------------------------- */
+/* ---- headers ----------------------------------------------------------------------------------------------------- */
 
 static int headers_index(lua_State *L)
 {
@@ -231,8 +231,7 @@ static int response_headers_newindex(lua_State *L)
     struct weir_str name = value_str(L, 2), text = value_str(L, 3);
     limits_host_bytes(L, name.n + text.n);
     if (engine.host->set_response_header(v->call->call, name, text) < 0)
-        return luaL_error(L, "response header %s can't be set: not a header's name or value, or one that weir itself sets",
-                          name.p);
+        return luaL_error(L, "response header %s can't be set: not a header's name or value, or one that weir sets", name.p);
     return 0;
 }
 
@@ -246,7 +245,7 @@ static int refuse_set(lua_State *L)
     return luaL_error(L, "%s can't be changed", value_type_name(L, 1));
 }
 
-/* ---- principal ----------------------------------------------------------------------------------------------------------- */
+/* ---- principal --------------------------------------------------------------------------------------------------- */
 
 static void push_tags(lua_State *L, const struct weir_principal *p)
 {
@@ -274,7 +273,7 @@ static int principal_index(lua_State *L)
     return 1;
 }
 
-/* ---- what on_failure and on_finish get ------------------------------------------------------------------------------------- */
+/* ---- what on_failure and on_finish get --------------------------------------------------------------------------- */
 
 static void set_str(lua_State *L, const char *name, struct weir_str s)
 {
@@ -366,7 +365,7 @@ void result_push(lua_State *L, struct lua_call *c)
     add_record(L, c);
 }
 
-/* ---- metatables ------------------------------------------------------------------------------------------------------------ */
+/* ---- metatables -------------------------------------------------------------------------------------------------- */
 
 void request_push(lua_State *L, struct lua_call *c)
 {
@@ -377,7 +376,8 @@ void request_push(lua_State *L, struct lua_call *c)
 static void push_names(lua_State *L)
 {
     static const luaL_Reg methods[] = {
-        { "text", request_text }, { "texts", request_texts }, { "prepend_system", request_prepend_system }, { NULL, NULL },
+        { "text", request_text }, { "texts", request_texts }, { "prepend_system", request_prepend_system },
+        { NULL, NULL },
     };
     luaL_newlib(L, methods);
     sandbox_push_prelude(L, "redact");

@@ -1,8 +1,9 @@
 /* What a policy sees, built from an allow-list: nothing is here that was not put here by name.
  *
- * Each file gets an environment of its own: an empty table that shows the builtins, where reading an undefined name and
- * writing any global are errors. Libraries are read-only views. There is no way to a metatable, to another coroutine, to
- * a loader of code or to the outside; what can run long is ours (pattern.c, lib_table.c) or checks its cost first.
+ * Each file gets an environment of its own: an empty table that shows the builtins, where reading an undefined name
+ * and writing any global are errors. Libraries are read-only views. There is no way to a metatable, to another
+ * coroutine, to a loader of code or to the outside; what can run long is ours (pattern.c, lib_table.c) or checks its
+ * cost first.
  */
 #include <stdio.h>
 
@@ -10,7 +11,7 @@
 
 static const char builtins_key, prelude_key; /* addresses are keys in the registry */
 
-/* ---- read-only views ------------------------------------------------------------------------------------------------ */
+/* ---- read-only views --------------------------------------------------------------------------------------------- */
 
 static int refuse_write(lua_State *L)
 {
@@ -50,7 +51,7 @@ void sandbox_freeze(lua_State *L, const char *name)
     lua_remove(L, -2);
 }
 
-/* ---- environments ----------------------------------------------------------------------------------------------------- */
+/* ---- environments ------------------------------------------------------------------------------------------------ */
 
 struct hint {
     const char *name, *instead;
@@ -104,7 +105,7 @@ void sandbox_push_env(lua_State *L, const char *name)
     lua_setmetatable(L, -2);
 }
 
-/* ---- base functions ---------------------------------------------------------------------------------------------------- */
+/* ---- base functions ---------------------------------------------------------------------------------------------- */
 
 /* As tostring(), but addresses are not shown: they would make two runs differ and tell where memory lies. */
 static int base_tostring(lua_State *L)

@@ -205,7 +205,8 @@ static int32_t hex4(const char *p, const char *end)
     return u;
 }
 
-/* Decodes the escape at p (behind the backslash); writes at most 4 bytes; returns how many bytes of p it took, 0: bad. */
+/* Decodes the escape at p (behind the backslash); writes at most 4 bytes; returns how many bytes of p it took, 0:
+ * bad. */
 size_t value_unescape(const char *p, const char *end, char *to, size_t *n_to)
 {
     static const char from[] = "\"\\/bfnrt", into[] = "\"\\/\b\f\n\r\t";

@@ -36,7 +36,7 @@ struct zone {
 static struct zone *zones; /* a cache of files, the same for all policies of the worker */
 static unsigned n_zones;
 
-/* ---- dates ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- dates ------------------------------------------------------------------------------------------------------- */
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
@@ -67,7 +67,7 @@ static bool is_leap(int64_t year)
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
-/* ---- the rule behind the last change: "CET-1CEST,M3.5.0,M10.5.0/3" --------------------------------------------------------------- */
+/* ---- the rule behind the last change: "CET-1CEST,M3.5.0,M10.5.0/3" ----------------------------------------------- */
 
 static int read_int(const char **p)
 {
@@ -176,7 +176,7 @@ static int32_t rule_offset(const struct zone *z, int64_t t)
     return is_summer ? z->summer_s : z->standard_s;
 }
 
-/* ---- the file --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 static int64_t read_be(const uint8_t *p, int n)
 {
@@ -271,7 +271,7 @@ struct zone *zone_parse(const uint8_t *p, size_t n)
     return z;
 }
 
-/* ---- finding ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
 
 static bool is_zone_name(const char *name)
 {

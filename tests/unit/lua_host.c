@@ -40,7 +40,7 @@ int64_t fake_clock_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 static void *host_alloc(struct weir_call *c, enum weir_lifetime lifetime, size_t n)
 {
@@ -65,7 +65,7 @@ static void *host_request_block(struct weir_call *c)
     return c->block;
 }
 
-/* ---- control -------------------------------------------------------------------------------------------------------------------- */
+/* ---- control ----------------------------------------------------------------------------------------------------- */
 
 static weir_token host_suspend(struct weir_call *c, const char *why, weir_fn cancel, void *arg)
 {
@@ -126,7 +126,7 @@ static int host_answer_text(struct weir_call *c, struct weir_str text)
     return 0;
 }
 
-/* ---- the request ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the request ------------------------------------------------------------------------------------------------- */
 
 static const struct weir_request_view *host_request(struct weir_call *c)
 {
@@ -205,7 +205,7 @@ static int64_t host_estimate(struct weir_call *c)
     return 1000;
 }
 
-/* ---- targets -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- targets ----------------------------------------------------------------------------------------------------- */
 
 static struct weir_candidate *const *host_candidates(struct weir_call *c, uint32_t *n)
 {
@@ -276,7 +276,7 @@ static const struct weir_candidate *host_target(struct weir_call *c)
     return c->target;
 }
 
-/* ---- the answer -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the answer -------------------------------------------------------------------------------------------------- */
 
 static int host_status(struct weir_call *c)
 {
@@ -326,7 +326,7 @@ static int host_note(struct weir_call *c, const char *key, struct weir_str value
     return 0;
 }
 
-/* ---- time, chance, secrets ------------------------------------------------------------------------------------------------------------- */
+/* ---- time, chance, secrets --------------------------------------------------------------------------------------- */
 
 static int64_t host_now_ms(void)
 {
@@ -367,7 +367,7 @@ static uint32_t host_secret(struct weir_instance *inst, struct weir_str name)
     return weir_is(name, "classifier") ? 7 : 0;
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 static void *add_job(weir_fn fn, void *arg, int64_t due_ms)
 {
@@ -449,10 +449,11 @@ __attribute__((format(printf, 3, 4))) static void host_log(struct weir_instance 
     va_start(ap, format);
     vsnprintf(fake.log + n, sizeof(fake.log) - n - 1, format, ap);
     va_end(ap);
-    strcat(fake.log, "\n");
+    n = strlen(fake.log);
+    snprintf(fake.log + n, sizeof(fake.log) - n, "\n");
 }
 
-/* ---- shared ---------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- shared ------------------------------------------------------------------------------------------------------ */
 
 static struct fake_pair *shared_find(struct weir_str key)
 {
@@ -492,7 +493,7 @@ static int host_shared_incr(struct weir_instance *inst, struct weir_str key, int
     return host_shared_set(inst, key, weir_cstr(text), ttl_ms);
 }
 
-/* ---- driving it -------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- driving it -------------------------------------------------------------------------------------------------- */
 
 static void free_pairs(struct fake_pair *list, int *n)
 {

@@ -1,7 +1,7 @@
 /* A host for tests of the Lua stage: one fake request at a time, memory on lists, a clock and a loop driven by hand.
  *
- * Everything a test wants to look at is in the structs; nothing here checks what a hook may call, except for what makes the
- * stage fail (NULL, negative numbers) on purpose.
+ * Everything a test wants to look at is in the structs; nothing here checks what a hook may call, except for what
+ * makes the stage fail (NULL, negative numbers) on purpose.
  */
 #ifndef WEIR_TESTS_LUA_HOST_H
 #define WEIR_TESTS_LUA_HOST_H

@@ -17,7 +17,8 @@ struct stage_options {
     int64_t cpu_ms, memory; /* 0: default */
 };
 
-/* false: policy.so is not there (SKIP), or the policy does not load (fake.log tells why; stage_close() all the same). */
+/* false: policy.so is not there (SKIP), or the policy does not load (fake.log tells why; stage_close() all the
+ * same). */
 bool stage_plugin(const struct weir_plugin **plugin);
 bool stage_open_file(struct stage *s, const char *path, const struct stage_options *o);
 /* Lua text as policies/test.lua in a folder of its own. */

@@ -130,5 +130,7 @@ TEST(each_costs_only_itself)
     printf("  %d hostile policies, %ld MiB at the end\n", n, memory_kb() >> 10);
     CHECK_INT(failed, 0);
     CHECK(n >= 50 || only);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed */
     CHECK(memory_kb() < MEMORY_MAX_KB);
+#endif
 }
