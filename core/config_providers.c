@@ -38,8 +38,11 @@ static void read_keys(struct reader *r, struct config_provider *p, const struct 
         return;
     if (key && !tree_is_null(key))
         add_key(r, p, key);
+    const char *where = r->where;
+    r->where = keys ? arena_printf(r->a, "a key of %s", where).p : where;
     for (uint32_t i = 0; keys && i < n; i++)
         add_key(r, p, keys->type == TREE_LIST ? keys->items[i] : keys);
+    r->where = where;
     if (p->n_keys)
         p->unavailable = before;
 }

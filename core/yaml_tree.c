@@ -224,10 +224,13 @@ static uint32_t merge_from(struct reading *r, struct tree_member *to, uint32_t n
 /* `<<: *other`: other's members, except those that stand here. */
 static void merge(struct reading *r, struct tree_node *map)
 {
-    uint32_t room = 0, n = 0;
-    for (uint32_t i = 0; i < map->n; i++)
-        room += is_merge(map->members[i].key) ? map->members[i].value->weight : 1;
-    struct tree_member *all = room > map->n ? arena_alloc(r->arena, room * sizeof *all) : NULL;
+    uint32_t room = 0, n = 0, merges = 0;
+    for (uint32_t i = 0; i < map->n; i++) {
+        bool is_one = is_merge(map->members[i].key);
+        room += is_one ? map->members[i].value->weight : 1;
+        merges += is_one;
+    }
+    struct tree_member *all = merges ? arena_alloc(r->arena, room * sizeof *all) : NULL;
     if (!all)
         return;
     for (uint32_t i = 0; i < map->n; i++)
