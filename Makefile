@@ -9,6 +9,7 @@ DESTDIR ?=
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 SECONDS ?= 10
 
+FUZZBUILD := build-fuzz
 BUILD := build$(if $(SAN),-san)$(if $(EMULATE),-emulate)
 
 PKGS      := libevent_core libevent_extra jansson libcurl yaml-0.1 libcrypto
@@ -42,7 +43,7 @@ UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wil
 UNIT         := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ_HELPERS := $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c))
-FUZZ         := $(patsubst tests/fuzz/%.c,build-fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ         := $(patsubst tests/fuzz/%.c,$(FUZZBUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
 
@@ -145,18 +146,27 @@ lint: all
 bench: all
 	python3 tests/bench/run.py
 
-build-fuzz/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(CORE_C)
-	@mkdir -p build-fuzz
-	clang -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"'  -fvisibility=hidden -Isdk/include -Icore \
-	  -Itests/fuzz -I. $(PKG_FLAGS) $(LUA_FLAGS) -o $@ $< $(FUZZ_HELPERS) $(filter-out core/main.c,$(CORE_C)) \
+FUZZFLAGS  = -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+             -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"' -fvisibility=hidden -Isdk/include -Icore -Itests/fuzz -I. \
+             -MMD -MP $(PKG_FLAGS) $(LUA_FLAGS)
+
+$(FUZZBUILD)/core/%.o: core/%.c
+	@mkdir -p $(@D)
+	clang $(FUZZFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(FUZZBUILD)/libcore.a: $(patsubst %.c,$(FUZZBUILD)/%.o,$(filter-out core/main.c,$(CORE_C)))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(FUZZBUILD)/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a
+	clang $(FUZZFLAGS) -fsanitize=fuzzer -MF $@.d -o $@ $< $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a \
 	  -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
 fuzz-build: $(FUZZ)
 
 fuzz:
 	@$(MAKE) -k fuzz-build || true
-	@FUZZ_SECONDS=$(SECONDS) python3 tests/run.py fuzz
+	@FUZZ_SECONDS=$(SECONDS) FUZZ_BUILD=$(FUZZBUILD) $(RUN_TESTS) fuzz
 
 # ---- what a bare Debian needs ---------------------------------------------------------------------------------------------
 
@@ -221,4 +231,5 @@ install: all
 clean:
 	rm -rf build build-san build-emulate build-san-emulate build-fuzz
 
--include $(wildcard $(BUILD)/core/*.d $(BUILD)/plugins/*/*.d $(BUILD)/providers/*/*.d $(BUILD)/lua-stage/*.d $(BUILD)/tests/unit/*.d $(BUILD)/tests/plugins/*.d)
+-include $(wildcard $(BUILD)/core/*.d $(BUILD)/plugins/*/*.d $(BUILD)/providers/*/*.d $(BUILD)/lua-stage/*.d $(BUILD)/tests/unit/*.d $(BUILD)/tests/plugins/*.d \
+  $(FUZZBUILD)/*.d $(FUZZBUILD)/core/*.d)

@@ -80,13 +80,16 @@ def run_unit(total):
 
 def run_fuzz(total):
     seconds = int(os.environ.get("FUZZ_SECONDS", "10"))
+    build = os.path.join(ROOT, os.environ.get("FUZZ_BUILD", "build-fuzz"))
+    more_seeds = {"elf": os.path.join(BUILD, "tests/plugins")}
     for source in sorted(glob.glob(os.path.join(ROOT, "tests/fuzz/fuzz_*.c"))):
         name = os.path.basename(source)[:-2]
-        corpus = os.path.join(ROOT, "build-fuzz", name + ".corpus")
+        corpus = os.path.join(build, name + ".corpus")
         os.makedirs(corpus, exist_ok=True)
-        seeds = [d for d in [os.path.join(ROOT, "tests/fuzz/seeds", name[5:])] if os.path.isdir(d)]
-        script = ('"$@" && echo "1 passed, 0 failed"')
-        run("fuzz/" + name, ["sh", "-c", script, "sh", os.path.join(ROOT, "build-fuzz", name), "-timeout=10",
+        seeds = [os.path.join(ROOT, "tests/fuzz/seeds", name[5:]), more_seeds.get(name[5:], "")]
+        seeds = [folder for folder in seeds if os.path.isdir(folder)]
+        script = '"$@" && echo "1 passed, 0 failed"'
+        run("fuzz/" + name, ["sh", "-c", script, "sh", os.path.join(build, name), "-timeout=10",
                              "-rss_limit_mb=1024", f"-max_total_time={seconds}", "-print_final_stats=1",
                              f"-artifact_prefix={corpus}-", corpus] + seeds, seconds + 60, total)
 
