@@ -4,7 +4,7 @@
 
 #include "engine.h"
 
-enum { PATTERN_CAPTURES = 32 };
+enum { PATTERN_CAPTURES = 32, PATTERN_OPEN = -1, PATTERN_POSITION = -2 };
 
 struct match {
     lua_State *L;
@@ -15,7 +15,7 @@ struct match {
     bool is_anchored;
     struct {
         const char *p;
-        ptrdiff_t n;
+        ptrdiff_t n; /* or PATTERN_OPEN, PATTERN_POSITION */
     } capture[PATTERN_CAPTURES];
 };
 

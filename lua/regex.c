@@ -3,36 +3,16 @@
  * All sizes are bounded, also what counted repetition multiplies, so that the cost per character of the subject is.
  * Owner: the caller's memory; nothing is allocated here.
  */
-#include "regex.h"
+#include "regex_build.h"
 
 #include <string.h>
-
-enum node_type { N_EMPTY, N_CHAR, N_ANY, N_CLASS, N_CAT, N_ALT, N_REPEAT, N_GROUP, N_ASSERT };
-
-struct node {
-    uint8_t type, detail;
-    bool is_lazy;
-    int16_t a, b, min, max; /* max -1: no end */
-    uint32_t value;
-};
-
-struct regex_build {
-    const char *begin, *p, *end, *error;
-    bool is_nocase, is_multiline, is_dotall;
-    int depth, n_nodes, n_groups;
-    struct node nodes[REGEX_NODES];
-    int n_code, n_classes, n_ranges;
-    struct regex_instruction code[REGEX_INSTRUCTIONS];
-    struct regex_class classes[REGEX_CLASSES];
-    uint32_t ranges[REGEX_RANGES][2];
-};
 
 size_t regex_build_size(void)
 {
     return sizeof(struct regex_build);
 }
 
-static int fail(struct regex_build *b, const char *error)
+int regex_fail(struct regex_build *b, const char *error)
 {
     if (!b->error)
         b->error = error;
@@ -42,7 +22,7 @@ static int fail(struct regex_build *b, const char *error)
 static int new_node(struct regex_build *b, enum node_type type)
 {
     if (b->n_nodes == REGEX_NODES)
-        return fail(b, "the pattern is too long");
+        return regex_fail(b, "the pattern is too long");
     b->nodes[b->n_nodes] = (struct node){ .type = (uint8_t)type, .a = -1, .b = -1 };
     return b->n_nodes++;
 }
@@ -111,7 +91,7 @@ static bool is_letter(uint32_t cp)
 static int new_class(struct regex_build *b)
 {
     if (b->n_classes == REGEX_CLASSES)
-        return fail(b, "too many character classes");
+        return regex_fail(b, "too many character classes");
     b->classes[b->n_classes] = (struct regex_class){ .first_range = (uint16_t)b->n_ranges };
     return b->n_classes++;
 }
@@ -128,7 +108,7 @@ static void add_range(struct regex_build *b, struct regex_class *c, uint32_t low
     if (high < 128)
         return;
     if (b->n_ranges == REGEX_RANGES) {
-        fail(b, "too many ranges in character classes");
+        regex_fail(b, "too many ranges in character classes");
         return;
     }
     b->ranges[b->n_ranges][0] = low < 128 ? 128 : low;
@@ -199,7 +179,7 @@ static int32_t take_hex(struct regex_build *b)
         n++;
     }
     if ((is_long && !take(b, '}')) || n == 0 || (!is_long && n != 2) || cp > 0x10FFFF)
-        return fail(b, "\\x wants two hexadecimal digits, or more in braces");
+        return regex_fail(b, "\\x wants two hexadecimal digits, or more in braces");
     return cp;
 }
 
@@ -208,7 +188,7 @@ static int32_t take_escape(struct regex_build *b)
 {
     static const char from[] = "ntrfv0a", into[] = "\n\t\r\f\v\0\a";
     if (b->p == b->end)
-        return fail(b, "the pattern ends with a backslash");
+        return regex_fail(b, "the pattern ends with a backslash");
     const char *special = strchr(from, *b->p);
     if (special && *special) {
         b->p++;
@@ -217,9 +197,9 @@ static int32_t take_escape(struct regex_build *b)
     if (take(b, 'x'))
         return take_hex(b);
     if (*b->p >= '1' && *b->p <= '9')
-        return fail(b, "back-references are not supported (time would not be linear)");
+        return regex_fail(b, "back-references are not supported (time would not be linear)");
     if (is_letter((unsigned char)*b->p))
-        return fail(b, "unknown escape");
+        return regex_fail(b, "unknown escape");
     return (int32_t)take_char(b);
 }
 
@@ -276,7 +256,7 @@ static int take_class_item(struct regex_build *b, struct regex_class *c)
         b->p++;
         high = take_class_char(b, c, &is_shorthand);
         if (is_shorthand || high < low)
-            return fail(b, "a range of a character class goes backwards");
+            return regex_fail(b, "a range of a character class goes backwards");
     }
     add_range(b, c, (uint32_t)low, (uint32_t)high);
     return 0;
@@ -291,7 +271,7 @@ static int parse_class(struct regex_build *b)
     bool is_negated = take(b, '^');
     for (bool is_first = true; is_first || !at(b, ']'); is_first = false)
         if (b->p == b->end || take_class_item(b, c) < 0)
-            return fail(b, "a character class without ']'");
+            return regex_fail(b, "a character class without ']'");
     b->p++;
     if (b->is_nocase)
         fold_class(c);
@@ -350,20 +330,20 @@ static int parse_group(struct regex_build *b)
     bool is_capture = true;
     if (take(b, '?')) {
         if (!take(b, ':'))
-            return fail(b, "only (?:…) is supported; no look-around, and flags like (?i) only at the beginning");
+            return regex_fail(b, "only (?:…) is supported; no look-around, and flags like (?i) only at the beginning");
         is_capture = false;
     }
     int group = b->n_groups;
     if (is_capture && ++b->n_groups > REGEX_GROUPS)
-        return fail(b, "too many groups");
+        return regex_fail(b, "too many groups");
     if (++b->depth > REGEX_DEPTH)
-        return fail(b, "groups are nested too deeply");
+        return regex_fail(b, "groups are nested too deeply");
     int inner = parse_alternatives(b);
     b->depth--;
     if (inner < 0)
         return -1;
     if (!take(b, ')'))
-        return fail(b, "a group without ')'");
+        return regex_fail(b, "a group without ')'");
     if (!is_capture)
         return inner;
     int node = new_pair(b, N_GROUP, inner, inner);
@@ -409,7 +389,7 @@ static int parse_atom(struct regex_build *b)
         return node;
     }
     if (at(b, '*') || at(b, '+') || at(b, '?'))
-        return fail(b, "nothing to repeat");
+        return regex_fail(b, "nothing to repeat");
     return new_char(b, take_char(b));
 }
 
@@ -450,9 +430,9 @@ static int parse_repeat(struct regex_build *b)
     int node = parse_atom(b), min, max;
     for (int n = 0; node >= 0 && take_repeat(b, &min, &max); n++) {
         if (n > 0)
-            return fail(b, "nothing to repeat (a repetition of a repetition needs a group)");
+            return regex_fail(b, "nothing to repeat (a repetition of a repetition needs a group)");
         if (min > REGEX_REPEAT || max > REGEX_REPEAT || (max >= 0 && max < min))
-            return fail(b, "a repetition may have at most 1000 as its bounds, the lower first");
+            return regex_fail(b, "a repetition may have at most 1000 as its bounds, the lower first");
         node = new_pair(b, N_REPEAT, node, node);
         if (node < 0)
             return -1;
@@ -494,110 +474,7 @@ static void parse_flags(struct regex_build *b)
     }
 }
 
-/* ---- the program ------------------------------------------------------------------------------------------------- */
-
-static int add_code(struct regex_build *b, enum regex_op op, uint8_t detail, uint32_t x)
-{
-    if (b->n_code == REGEX_INSTRUCTIONS)
-        return fail(b, "the pattern is too big (its repetitions multiply)");
-    b->code[b->n_code] = (struct regex_instruction){ .op = (uint8_t)op, .detail = detail, .x = x };
-    return b->n_code++;
-}
-
-static int emit(struct regex_build *b, int node);
-
-/* A split whose one way goes on behind it; the other is set by close_split(). */
-static int open_split(struct regex_build *b)
-{
-    return add_code(b, RE_SPLIT, 0, 0);
-}
-
-static void close_split(struct regex_build *b, int split, int into, int past, bool is_lazy)
-{
-    if (split < 0)
-        return;
-    b->code[split].x = (uint32_t)(is_lazy ? past : into);
-    b->code[split].y = (uint16_t)(is_lazy ? into : past);
-}
-
-static int emit_alternatives(struct regex_build *b, const struct node *n)
-{
-    int split = open_split(b), into = b->n_code;
-    if (split < 0 || emit(b, n->a) < 0)
-        return -1;
-    int jump = add_code(b, RE_JUMP, 0, 0);
-    if (jump < 0)
-        return -1;
-    close_split(b, split, into, b->n_code, false);
-    if (emit(b, n->b) < 0)
-        return -1;
-    b->code[jump].x = (uint32_t)b->n_code;
-    return 0;
-}
-
-static int emit_star(struct regex_build *b, const struct node *n)
-{
-    int split = open_split(b), into = b->n_code;
-    if (split < 0 || emit(b, n->a) < 0 || add_code(b, RE_JUMP, 0, (uint32_t)split) < 0)
-        return -1;
-    close_split(b, split, into, b->n_code, n->is_lazy);
-    return 0;
-}
-
-/* x{m,n}: m times x, then n - m nested options; each split's way out is where all of it ends. */
-static int emit_repeat(struct regex_build *b, const struct node *n)
-{
-    for (int i = 0; i < n->min; i++)
-        if (emit(b, n->a) < 0)
-            return -1;
-    if (n->max < 0)
-        return emit_star(b, n);
-    int first = -1, last = -1;
-    for (int i = n->min; i < n->max; i++) {
-        int split = open_split(b);
-        if (split < 0)
-            return -1;
-        b->code[split].x = (uint32_t)(last < 0 ? split : last); /* a chain, until the end is known */
-        first = first < 0 ? split : first;
-        last = split;
-        if (emit(b, n->a) < 0)
-            return -1;
-    }
-    for (int split = last; split >= 0;) {
-        int before = (int)b->code[split].x;
-        close_split(b, split, split + 1, b->n_code, n->is_lazy);
-        split = split == first ? -1 : before;
-    }
-    return 0;
-}
-
-static int emit(struct regex_build *b, int index)
-{
-    const struct node *n = &b->nodes[index];
-    switch ((enum node_type)n->type) {
-    case N_EMPTY:
-        return 0;
-    case N_CHAR:
-        return add_code(b, RE_CHAR, 0, n->value);
-    case N_ANY:
-        return add_code(b, RE_ANY, n->detail, 0);
-    case N_CLASS:
-        return add_code(b, RE_CLASS, 0, n->value);
-    case N_ASSERT:
-        return add_code(b, RE_ASSERT, n->detail, 0);
-    case N_CAT:
-        return emit(b, n->a) < 0 ? -1 : emit(b, n->b);
-    case N_ALT:
-        return emit_alternatives(b, n);
-    case N_REPEAT:
-        return emit_repeat(b, n);
-    case N_GROUP:
-        if (add_code(b, RE_SAVE, (uint8_t)(2 * n->detail), 0) < 0 || emit(b, n->a) < 0)
-            return -1;
-        return add_code(b, RE_SAVE, (uint8_t)(2 * n->detail + 1), 0);
-    }
-    return -1;
-}
+/* ---- all of it -------------------------------------------------------------------------------------------------- */
 
 size_t regex_compile(struct regex_build *b, const char *pattern, size_t n, const char **error, size_t *error_at)
 {
@@ -607,79 +484,17 @@ size_t regex_compile(struct regex_build *b, const char *pattern, size_t n, const
     b->end = pattern + n;
     b->n_groups = 1;
     if (n > REGEX_PATTERN)
-        fail(b, "the pattern is too long");
+        regex_fail(b, "the pattern is too long");
     parse_flags(b);
     int root = b->error ? -1 : parse_alternatives(b);
     if (root >= 0 && b->p < b->end)
-        fail(b, "a ')' without '('");
-    if (root >= 0 && !b->error && emit(b, root) >= 0)
-        add_code(b, RE_MATCH, 0, 0);
+        regex_fail(b, "a ')' without '('");
+    if (root >= 0 && !b->error)
+        regex_emit_all(b, root);
     *error = b->error;
     *error_at = (size_t)(b->p - pattern) + 1;
     if (b->error)
         return 0;
     return sizeof(struct regex) + (size_t)b->n_code * sizeof(b->code[0]) +
            (size_t)b->n_classes * sizeof(b->classes[0]) + (size_t)b->n_ranges * sizeof(b->ranges[0]);
-}
-
-/* ---- what a match can begin with --------------------------------------------------------------------------------- */
-
-static void add_first(struct regex *re, const struct regex_instruction *i)
-{
-    const struct regex_class *c = &re->classes[i->x];
-    if (i->op == RE_CHAR && i->x < 128) {
-        re->first[i->x >> 6] |= UINT64_C(1) << (i->x & 63);
-        return;
-    }
-    if (i->op == RE_ANY)
-        re->first[0] = re->first[1] = ~UINT64_C(0);
-    if (i->op == RE_CLASS) {
-        re->first[0] |= c->ascii[0];
-        re->first[1] |= c->ascii[1];
-        if (c->n_ranges == 0 && !c->is_negated)
-            return;
-    }
-    re->first[2] = re->first[3] = ~UINT64_C(0);
-}
-
-static void find_first(struct regex *re)
-{
-    uint64_t seen[(REGEX_INSTRUCTIONS + 63) / 64] = { 0 };
-    uint16_t todo[2 * REGEX_INSTRUCTIONS + 1];
-    int n = 0;
-    todo[n++] = 0;
-    while (n > 0) {
-        uint16_t pc = todo[--n];
-        const struct regex_instruction *i = &re->code[pc];
-        if (seen[pc >> 6] >> (pc & 63) & 1)
-            continue;
-        seen[pc >> 6] |= UINT64_C(1) << (pc & 63);
-        if (i->op == RE_MATCH)
-            re->can_be_empty = true;
-        else if (i->op == RE_JUMP || i->op == RE_SPLIT)
-            todo[n++] = (uint16_t)i->x;
-        else if (i->op == RE_SAVE || i->op == RE_ASSERT)
-            todo[n++] = (uint16_t)(pc + 1);
-        else
-            add_first(re, i);
-        if (i->op == RE_SPLIT)
-            todo[n++] = i->y;
-    }
-    if (re->can_be_empty)
-        memset(re->first, 0xFF, sizeof(re->first));
-}
-
-void regex_copy(const struct regex_build *b, struct regex *to)
-{
-    memset(to, 0, sizeof(*to));
-    to->n = (uint16_t)b->n_code;
-    to->n_classes = (uint16_t)b->n_classes;
-    to->n_ranges = (uint16_t)b->n_ranges;
-    to->n_groups = (uint16_t)b->n_groups;
-    memcpy(to->code, b->code, to->n * sizeof(b->code[0]));
-    to->classes = (struct regex_class *)(void *)(to->code + to->n);
-    memcpy(to->classes, b->classes, to->n_classes * sizeof(b->classes[0]));
-    to->ranges = (uint32_t(*)[2])(void *)(to->classes + to->n_classes);
-    memcpy(to->ranges, b->ranges, to->n_ranges * sizeof(b->ranges[0]));
-    find_first(to);
 }
