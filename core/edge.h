@@ -44,6 +44,9 @@ struct edge_handler {
     void *arg;
 };
 
+/* The code that the edge puts into `x-weir-error` when it refuses with this status; on_refuse() uses it in its body. */
+const char *edge_refusal_code(int status);
+
 struct edge *edge_new(struct event_base *base, const struct edge_limits *limits, const struct edge_handler *handler);
 /* Serves a listening socket (made by the master; non-blocking). One accept per wake. The descriptor stays the caller's. */
 int edge_listen(struct edge *e, int fd);
@@ -74,7 +77,8 @@ struct weir_str exchange_body(const struct exchange *x); /* whole; lifetime: the
  * transfer-encoding/content-length. Names and values must be clean (http_is_token, http_is_value). An unread body is
  * drained (bounded) or the connection is closed after the answer. */
 void exchange_start(struct exchange *x, int status, const struct http_header *headers, uint32_t n, int64_t content_length);
-/* Body bytes: written at once as far as the socket takes them, the rest is copied. In pieces: one write for all. */
+/* Body bytes. Small pieces are gathered and leave together at the end of this turn of the loop (with the head before them and
+ * the end behind them: one system call); large ones at once, as far as the socket takes them; the rest is copied. */
 void exchange_write(struct exchange *x, const struct weir_str *pieces, uint32_t n);
 size_t exchange_unsent(const struct exchange *x);
 /* The answer is complete: last chunk, the connection goes on if it may. The exchange is gone. */
