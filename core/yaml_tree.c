@@ -311,10 +311,11 @@ static void take_children(struct reading *r, yaml_event_type_t end, struct tree_
     }
     if (!r->failed)
         count(r, node, from, mark);
+    const struct tree_node **children = r->n > from ? r->stack + from : NULL;
     if (!r->failed && node->type == TREE_MAP)
-        close_map(r, node, r->stack + from, r->n - from, mark);
+        close_map(r, node, children, r->n - from, mark);
     else if (!r->failed)
-        close_list(r, node, r->stack + from, r->n - from, mark);
+        close_list(r, node, children, r->n - from, mark);
     r->n = from;
 }
 
@@ -379,23 +380,37 @@ static const struct tree_node *take_document(struct reading *r)
     return r->failed ? NULL : root;
 }
 
-/* libyaml knows no surrogate pairs, which JSON writes for characters beyond U+FFFF: \ud83d\ude00 becomes \U0001f600. */
-static struct weir_str without_surrogates(struct arena *a, struct weir_str text)
+/* What JSON writes differently from YAML, at p: returns how many bytes of the text are done, 0: nothing special.
+ * Surrogate pairs (\ud83d\ude00 is \U0001f600), and three characters that YAML takes for line ends. */
+static size_t translate_one(const char *p, size_t n, char to[12], size_t *written)
 {
-    char *to = arena_alloc(a, text.n + 1);
+    static const struct { const char *raw, *escaped; } ends[] = { { "\xc2\x85", "\\N" }, { "\xe2\x80\xa8", "\\L" }, { "\xe2\x80\xa9", "\\P" } };
+    unsigned high, low;
+    if (n >= 12 && p[0] == '\\' && sscanf(p, "\\u%4x\\u%4x", &high, &low) == 2 && (high & ~0x3ffu) == 0xd800 && (low & ~0x3ffu) == 0xdc00) {
+        *written = (size_t)snprintf(to, 12, "\\U%08x", 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff));
+        return 12;
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n >= strlen(ends[i].raw) && memcmp(p, ends[i].raw, strlen(ends[i].raw)) == 0) {
+            memcpy(to, ends[i].escaped, 2);
+            *written = 2;
+            return strlen(ends[i].raw);
+        }
+    return 0;
+}
+
+static struct weir_str json_as_yaml(struct arena *a, struct weir_str text)
+{
+    char *to = arena_alloc(a, text.n + 12);
     size_t n = 0;
     for (size_t i = 0; to && i < text.n;) {
-        unsigned high, low;
-        if (i + 12 <= text.n && text.p[i] == '\\' && sscanf(text.p + i, "\\u%4x\\u%4x", &high, &low) == 2 && (high & ~0x3ffu) == 0xd800 &&
-            (low & ~0x3ffu) == 0xdc00) {
-            n += (size_t)snprintf(to + n, 11, "\\U%08x", 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff));
-            i += 12;
-            continue;
+        size_t written = 0, done = translate_one(text.p + i, text.n - i, to + n, &written);
+        if (!done) {
+            written = done = text.p[i] == '\\' && i + 1 < text.n ? 2 : 1;
+            memcpy(to + n, text.p + i, done);
         }
-        size_t step = text.p[i] == '\\' && i + 1 < text.n ? 2 : 1;
-        memcpy(to + n, text.p + i, step);
-        n += step;
-        i += step;
+        n += written;
+        i += done;
     }
     return to ? (struct weir_str){ to, n } : text;
 }
@@ -421,7 +436,7 @@ const struct tree_node *tree_parse(struct arena *a, const char *file, struct wei
     }
     if (begins_as_json(text)) {
         struct weir_str copy = arena_copy(a, text); /* sscanf needs the end */
-        text = copy.p ? without_surrogates(a, copy) : text;
+        text = copy.p ? json_as_yaml(a, copy) : text;
     }
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.p, text.n);
     const struct tree_node *root = take_document(&r);
