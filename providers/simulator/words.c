@@ -20,7 +20,7 @@ static const char *const sentences[] = {
     "If the %n %v too early, the %n waits and nothing is lost.",
     "Most people compare %t with a %a %n; that is a fair start.",
     "In practice the %n matters more than the %n.",
-    "Keep the %n %a, and let the %n %v what remains.",
+    "Keep the %n %a, and see how the %n %v what remains.",
     "Note that %t and the %n are not the same %n.",
     "Each %n carries its own %n, which keeps the whole %a.",
     "That is why a %a %n beats a %n that nobody %v.",
