@@ -9,7 +9,8 @@
 #include "cmd.h"
 
 static const struct command *const commands[] = {
-    &cmd_serve, &cmd_check, &cmd_reload, &cmd_status, &cmd_key_new, &cmd_models, &cmd_errors, &cmd_explain_plugin, &cmd_version,
+    &cmd_serve, &cmd_check, &cmd_reload, &cmd_status, &cmd_key_new, &cmd_models, &cmd_errors,
+    &cmd_new,   &cmd_explain_plugin, &cmd_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
