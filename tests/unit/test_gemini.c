@@ -4,6 +4,8 @@
 #include "codec_lab.h"
 #include "test.h"
 
+#include <glob.h>
+
 /* Names that the core's reader has, too; the tests need none of jansson's. */
 #define json_string jansson_string
 #define json_array jansson_array
@@ -371,6 +373,73 @@ TEST(errors)
         "6 0 INVALID_ARGUMENT: The input token count (9) exceeds the maximum number of tokens allowed (8).");
     CHECK_STR(error_of(402, "{\"error\":{\"message\":\"m\"}}"), "9 0 : m");
     CHECK_STR(error_of(502, "<html>"), "13 0 : ");
+}
+
+/* ---- golden files: NAME.wire is an answer, NAME.said what it says; WEIR_GOLDEN=write writes the latter anew ---- */
+
+#define GOLDEN "providers/gemini/tests"
+
+static char *file_text(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    char *text = calloc(1, 65536);
+    size_t n = f ? fread(text, 1, 65535, f) : 0;
+    text[n] = '\0';
+    if (f)
+        fclose(f);
+    return text;
+}
+
+/* Cut at every byte it must say the same. */
+static const char *said_by(const char *wire, struct lab **lab, size_t piece)
+{
+    struct lab *l = *lab = lab_begin(lab_plugin("gemini"), 'e', NULL);
+    enum weir_framing framing = wire[0] == '{' ? WEIR_FRAMING_JSON : WEIR_FRAMING_SSE;
+    int rc = lab_decode_answer(l, framing, weir_cstr(wire), piece, true);
+    struct weir_str message = l->has_error ? l->answer_error.message : WEIR_NONE;
+    const char *end = rc < 0 ? "broken" : l->has_error ? "error" : "end";
+    return lab_cstr(
+        l, arena_printf(l->arena, "%s%s %u %.*s\n", dump_answer(l), end, l->answer_error.error_class, S(message)));
+}
+
+static void check_golden(const char *name)
+{
+    char path[512];
+    struct lab *l, *cut;
+    snprintf(path, sizeof(path), GOLDEN "/%s.wire", name);
+    char *wire = file_text(path);
+    const char *said = said_by(wire, &l, 0);
+    for (size_t piece = 1; piece < strlen(wire); piece += 1 + piece / 8) {
+        CHECK_STR(said_by(wire, &cut, piece), said);
+        lab_end(cut);
+    }
+    snprintf(path, sizeof(path), GOLDEN "/%s.said", name);
+    FILE *write = getenv("WEIR_GOLDEN") ? fopen(path, "wb") : NULL;
+    if (write) {
+        fputs(said, write);
+        fclose(write);
+    }
+    char *want = file_text(path);
+    CHECK_STR(said, want);
+    free(want);
+    free(wire);
+    lab_end(l);
+}
+
+TEST(golden)
+{
+    glob_t found;
+    CHECK(glob(GOLDEN "/"
+                      "*.wire",
+               0, NULL, &found) == 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char name[256];
+        snprintf(name, sizeof(name), "%s", strrchr(found.gl_pathv[i], '/') + 1);
+        *strrchr(name, '.') = '\0';
+        check_golden(name);
+    }
+    CHECK(found.gl_pathc >= 10);
+    globfree(&found);
 }
 
 /* ---- recordings ---- */

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -574,4 +575,58 @@ TEST(bears_clients_that_leave)
     }
     ask("demo", "");
     CHECK(has("HTTP/1.1 200 OK"));
+}
+
+/* ---- golden files: NAME.ask is a request, NAME.wire its answer byte by byte, but for the id; WEIR_GOLDEN=write writes it ---- */
+
+#define GOLDEN "providers/simulator/tests"
+
+static size_t read_file(const char *path, char *to, size_t size)
+{
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(to, 1, size - 1, f) : 0;
+    to[n] = '\0';
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* sim<time><serial>: the serial depends on how many tests ran before. */
+static void mask_ids(void)
+{
+    for (char *p = answer; (p = strstr(p, "sim0")); p += 23)
+        memset(p + 3, '0', strspn(p + 3, "0123456789abcdef"));
+}
+
+static void check_golden(const char *path)
+{
+    static char request[65536], want[65536];
+    char wire[512];
+    size_t n = read_file(path, request, sizeof(request));
+    snprintf(wire, sizeof(wire), "%.*s.wire", (int)(strlen(path) - 4), path);
+    int fd = dial();
+    send_all(fd, request, n);
+    read_all(fd);
+    close(fd);
+    mask_ids();
+    FILE *write_to = getenv("WEIR_GOLDEN") ? fopen(wire, "wb") : NULL;
+    if (write_to) {
+        fwrite(answer, 1, answer_n, write_to);
+        fclose(write_to);
+    }
+    read_file(wire, want, sizeof(want));
+    CHECK_STR(answer, want);
+}
+
+TEST(golden)
+{
+    glob_t found;
+    STARTED();
+    CHECK(glob(GOLDEN "/"
+                      "*.ask",
+               0, NULL, &found) == 0);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        check_golden(found.gl_pathv[i]);
+    CHECK(found.gl_pathc >= 6);
+    globfree(&found);
 }
