@@ -24,6 +24,7 @@ const struct error_entry error_table[] = {
     { "body_too_large", 413, "The body is larger than this route or key allows.", "Send less, or raise limits.body." },
     { "content_encoding", 415, "The request body is compressed.", "Send it without content-encoding." },
     { "upgrade_unsupported", 426, "The client asked for a websocket or another upgrade.", "Use plain HTTP/1.1." },
+    { "client_left", 499, "The client closed its connection before its answer was complete; only the record says so.", "Nothing." },
     { "rate_limited", 429, "The provider limits the rate of calls.", "Wait as long as Retry-After says." },
     { "quota_exceeded", 429, "The provider's quota or credit is used up.", "Raise it there." },
     { "headers_too_large", 431, "The head of the request is too large.", "Send less; limits.header." },
@@ -73,7 +74,7 @@ static const struct class_entry classes[] = {
     [WEIR_ERROR_BROKEN] = { "broken", "upstream_broken", 502 },
     [WEIR_ERROR_UNAVAILABLE] = { "unavailable", "no_target", 503 },
     [WEIR_ERROR_INTERNAL] = { "internal", "internal_error", 500 },
-    [WEIR_ERROR_CANCELLED] = { "cancelled", "internal_error", 499 },
+    [WEIR_ERROR_CANCELLED] = { "cancelled", "client_left", 499 },
     [WEIR_ERROR_UNSUPPORTED] = { "unsupported", "unsupported", 400 },
 };
 

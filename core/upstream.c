@@ -239,8 +239,10 @@ static int name_model(struct attempt *a)
 static int request_head(struct attempt *a)
 {
     const struct weir_codec *codec = &a->codec->plugin->codec;
+    /* A provider that `speaks` another's dialect has options of its own, which that codec cannot read. */
+    const void *entry = a->provider->plugin == a->provider->codec ? a->provider->entry : NULL;
     struct visit v = visit_enter(&a->call, a->codec, CRUMB_REQUEST_HEAD, false);
-    int rc = codec->request_head ? codec->request_head(a->codec->self, &a->call, a->codec_state, a->provider->entry) : -1;
+    int rc = codec->request_head ? codec->request_head(a->codec->self, &a->call, a->codec_state, entry) : -1;
     visit_leave(&v);
     return rc < 0 || !a->url ? -1 : 0;
 }

@@ -100,7 +100,8 @@ struct weir_codec {
                         struct weir_out *out);
     int (*encode_models)(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
 
-    /* ---- egress; call: the attempt; entry: the provider entry's options as the plugin's table laid them out ---- */
+    /* ---- egress; call: the attempt; entry: the provider entry's options as the plugin's table laid
+     * them out; NULL when the entry belongs to a plugin that `speaks` this dialect (then all options have their defaults) ---- */
     /* Method, path and the dialect's own headers, with http_request() and http_header(); content-type: application/json
      * and the credential are set by the host. */
     int (*request_head)(void *self, struct weir_call *call, void *state, const void *entry);
