@@ -20,13 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "balance.h"
 #include "channel.h"
 #include "crash.h"
 #include "log.h"
 #include "shm_layout.h"
 #include "status.h"
 
-enum { TICK_MS = 100, TICK_BUSY_MS = 10, BALANCE_FROM = 8, STALE_MS = 300 };
+enum { TICK_MS = 100 };
 
 struct life { /* of this process */
     struct worker worker;
@@ -35,9 +36,8 @@ struct life { /* of this process */
     struct event *readable, *writable, *tick, *interrupt, *terminate;
     const int *listen_fds;
     uint32_t n_listen_fds;
-    uint64_t accepted;     /* at the last tick */
     uint32_t quiet_ticks;  /* in a final drain: ticks without a request */
-    bool has_pipeline, is_listening, is_final;
+    bool has_pipeline, is_final;
     int exit_code;
 };
 static struct life life;
@@ -134,7 +134,8 @@ static void start_listening(void)
         if (edge_listen(life.worker.edge, life.listen_fds[i]))
             log_text(LOG_LEVEL_ERROR, "worker.listen", "can't serve descriptor %d: %s", life.listen_fds[i],
                      strerror(errno));
-    life.is_listening = true;
+    if (has_master())
+        balance_start(&life.worker, life.listen_fds, life.n_listen_fds);
     atomic_store(&shm_own->state, SHM_READY);
 }
 
@@ -146,6 +147,7 @@ static void start_draining(bool is_final)
         return;
     life.worker.is_draining = true;
     atomic_store(&shm_own->state, SHM_DRAINING);
+    balance_stop();
     edge_drain(life.worker.edge);
     pipeline_drain();
     for (uint32_t i = 0; i < life.n_listen_fds; i++)
@@ -191,32 +193,6 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the tick ---- */
 
-/* Connections of this generation's workers that are well: their number and sum. A stalled one is not waited for. */
-static uint32_t sum_connections(uint64_t *sum)
-{
-    uint32_t n = 0;
-    int64_t now_ms = monotonic_ms();
-    *sum = 0;
-    for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i)) {
-        const struct shm_slot *slot = &shm_area->slots[i];
-        if (slot->state != SHM_READY || slot->generation != life.worker.generation ||
-            now_ms - slot->heartbeat_ms > STALE_MS)
-            continue;
-        *sum += slot->connections;
-        n++;
-    }
-    return n;
-}
-
-/* Who holds more than an eighth above the mean leaves new connections to the others. */
-static void balance(uint32_t connections)
-{
-    uint64_t sum;
-    uint32_t n = sum_connections(&sum);
-    bool is_above = n > 1 && connections >= BALANCE_FROM && (uint64_t)connections * n * 8 > sum * 9;
-    edge_set_accepting(life.worker.edge, !is_above);
-}
-
 /* A drain for a reload leaves idle connections their last question; before the end of all they are cut once it is
  * quiet. */
 static bool is_drained(const struct edge_counts *counts)
@@ -228,29 +204,21 @@ static bool is_drained(const struct edge_counts *counts)
     return life.is_final ? life.quiet_ticks > 2 : counts->connections == 0 && pipeline_live() == 0;
 }
 
-static void set_tick(uint32_t ms)
+static void tell_time(void)
 {
-    struct timeval interval = { 0, ms * 1000 };
-    event_add(life.tick, &interval);
+    atomic_store_explicit(&shm_own->heartbeat_ms, monotonic_ms(), memory_order_relaxed);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct edge_counts counts = edge_counts(life.worker.edge);
-    bool is_busy = counts.accepted != life.accepted;
     (void)fd;
     (void)what;
     (void)arg;
-    atomic_store_explicit(&shm_own->heartbeat_ms, monotonic_ms(), memory_order_relaxed);
+    tell_time();
     atomic_store_explicit(&shm_own->connections, counts.connections, memory_order_relaxed);
-    life.accepted = counts.accepted;
-    if (life.worker.is_draining && is_drained(&counts)) {
+    if (life.worker.is_draining && is_drained(&counts))
         leave_loop();
-        return;
-    }
-    if (has_master() && life.is_listening && !life.worker.is_draining)
-        balance(counts.connections);
-    set_tick(is_busy ? TICK_BUSY_MS : TICK_MS);
 }
 
 /* ---- without a master ---- */
@@ -338,9 +306,10 @@ static int make_parts(void)
 static int make_events(void)
 {
     struct event_base *base = life.worker.base;
-    if (!(life.tick = evtimer_new(base, on_tick, NULL)))
+    struct timeval interval = { 0, TICK_MS * 1000 };
+    tell_time();
+    if (!(life.tick = event_new(base, -1, EV_PERSIST, on_tick, NULL)) || event_add(life.tick, &interval))
         return -1;
-    set_tick(1);
     if (!has_master())
         return mind_signals();
     life.readable = event_new(base, life.channel.fd, EV_READ | EV_PERSIST, on_readable, NULL);
@@ -357,6 +326,7 @@ static void free_event(struct event *e)
 static void stop(void)
 {
     struct worker *w = &life.worker;
+    balance_stop();
     if (w->edge)
         edge_free(w->edge);
     if (life.has_pipeline)
