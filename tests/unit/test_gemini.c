@@ -375,7 +375,7 @@ TEST(errors)
     CHECK_STR(error_of(502, "<html>"), "13 0 : ");
 }
 
-/* ---- golden files: NAME.wire is an answer, NAME.said what it says; WEIR_GOLDEN=write writes the latter anew ---- */
+/* ---- golden files: NAME.wire is an answer (NAME.STATUS.error.wire: an error), NAME.said what it says; WEIR_GOLDEN=write writes the latter anew ---- */
 
 #define GOLDEN "providers/gemini/tests"
 
@@ -408,8 +408,11 @@ static void check_golden(const char *name)
     struct lab *l, *cut;
     snprintf(path, sizeof(path), GOLDEN "/%s.wire", name);
     char *wire = file_text(path);
+    const char *status = strstr(name, ".error") ? strchr(name, '.') + 1 : NULL;
     const char *said = said_by(wire, &l, 0);
-    for (size_t piece = 1; piece < strlen(wire); piece += 1 + piece / 8) {
+    if (status)
+        said = error_of(atoi(status), wire);
+    for (size_t piece = 1; !status && piece < strlen(wire); piece += 1 + piece / 8) {
         CHECK_STR(said_by(wire, &cut, piece), said);
         lab_end(cut);
     }
@@ -438,7 +441,7 @@ TEST(golden)
         *strrchr(name, '.') = '\0';
         check_golden(name);
     }
-    CHECK(found.gl_pathc >= 10);
+    CHECK(found.gl_pathc >= 13);
     globfree(&found);
 }
 
