@@ -1,5 +1,5 @@
-/* string.find, match, gmatch and gsub on our matcher (pattern.c). Between two starting points a long search gives way to
- * the event loop and goes on later, as does gsub between two replacements and while a replacement function runs.
+/* string.find, match, gmatch and gsub on our matcher (pattern.c). Between two starting points a long search gives way
+ * to the event loop and goes on later, as does gsub between two replacements and while a replacement function runs.
  */
 #include <ctype.h>
 

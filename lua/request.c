@@ -231,7 +231,8 @@ static int response_headers_newindex(lua_State *L)
     struct weir_str name = value_str(L, 2), text = value_str(L, 3);
     limits_host_bytes(L, name.n + text.n);
     if (engine.host->set_response_header(v->call->call, name, text) < 0)
-        return luaL_error(L, "response header %s can't be set: not a header's name or value, or one that weir sets", name.p);
+        return luaL_error(L, "response header %s can't be set: not a header's name or value, or one of weir's own",
+                          name.p);
     return 0;
 }
 

@@ -1,0 +1,16 @@
+return {
+  { "too long: those with room, the cheapest first", failure = { class = "context_length", target = "vllm/coder" },
+    targets = { { name = "vllm/coder", context = 1100, price = 0.1 }, { name = "a/big", context = 200000, price = 9 },
+                { name = "b/big", context = 200000, price = 2 } },
+    left = { "b/big", "a/big" } },
+  { "too long for all: the configured ones", with = { long_context = { "a/huge" } },
+    failure = { class = "context_length", target = "a/one" },
+    targets = { { name = "a/one", context = 1000 }, { name = "a/huge", context = 1200 } }, left = { "a/huge" } },
+  { "a short wait, then the same again", with = { patience = 5 },
+    failure = { class = "rate_limited", retry_after = 1, target = "claude/sonnet" },
+    left = { "claude/sonnet", "openai/gpt-4o", "openai/gpt-4o-mini", "claude/sonnet", "vllm/coder" } },
+  { "a long wait is not begun", failure = { class = "rate_limited", retry_after = 30, target = "claude/sonnet" },
+    left = { "openai/gpt-4o", "openai/gpt-4o-mini", "claude/sonnet", "vllm/coder" } },
+  { "refused content is the caller's", failure = { class = "content_policy", target = "claude/sonnet" },
+    denied = "content_policy" },
+}
