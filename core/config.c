@@ -1,6 +1,8 @@
-/* Reading a configuration, from the file to a checked struct config: the order of things, and the settings of the top level.
+/* Reading a configuration, from the file to a checked struct config: the order of things, and the settings of the
+ * top level.
  *
- * The arena made here owns the configuration; config_free() gives it back. Plugins stay loaded: nothing is ever unloaded.
+ * The arena made here owns the configuration; config_free() gives it back. Plugins stay loaded: nothing is ever
+ * unloaded.
  */
 #include "config.h"
 
@@ -21,7 +23,7 @@ enum { WORKERS_MAX = 32, LISTENERS_MAX = 16 };
 static bool is_address(const char *text)
 {
     if (strncmp(text, "unix:", 5) == 0)
-        return text[5] == '/' && strlen(text + 5) < sizeof ((struct sockaddr_un *)0)->sun_path;
+        return text[5] == '/' && strlen(text + 5) < sizeof((struct sockaddr_un *)0)->sun_path;
     const char *colon = strrchr(text, ':');
     char *end;
     if (!colon || colon == text || !colon[1] || strlen(text) > 150)
@@ -45,7 +47,9 @@ static void read_listen(struct reader *r, const struct tree_node *node, void *ba
     for (uint32_t i = 0; i < n; i++) {
         const struct tree_node *at = node->type == TREE_LIST ? node->items[i] : node;
         if (!is_address(c->listen[i]))
-            mistake(r, at, "listen: \"%.160s\" is no address: write 127.0.0.1:8080, [::1]:8080 or unix:/run/weir/weir.sock", c->listen[i]);
+            mistake(r, at,
+                    "listen: \"%.160s\" is no address: write 127.0.0.1:8080, [::1]:8080 or unix:/run/weir/weir.sock",
+                    c->listen[i]);
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(c->listen[i], c->listen[k]) == 0)
                 mistake(r, at, "listen: \"%.160s\" is written twice", c->listen[i]);
@@ -80,35 +84,110 @@ static void read_admin(struct reader *r, const struct tree_node *node, void *bas
 {
     struct config *c = base;
     read_path(r, node, "admin", &c->admin);
-    if (c->admin && strlen(c->admin) >= sizeof ((struct sockaddr_un *)0)->sun_path)
-        mistake(r, node, "admin: the path of a socket has at most %zu bytes, this one has %zu", sizeof ((struct sockaddr_un *)0)->sun_path - 1,
-                strlen(c->admin));
+    if (c->admin && strlen(c->admin) >= sizeof((struct sockaddr_un *)0)->sun_path)
+        mistake(r, node, "admin: the path of a socket has at most %zu bytes, this one has %zu",
+                sizeof((struct sockaddr_un *)0)->sun_path - 1, strlen(c->admin));
 }
 
 /* ---- the table ---- */
 
 #define LIMIT(member) .offset = offsetof(struct edge_limits, member)
 static const struct field limit_fields[] = {
-    { .name = "header", .type = FIELD_SIZE32, LIMIT(header_bytes), .fallback = "64KiB", .min = 1024, .max = 1048576, .help = "A request's head; beyond it 431." },
-    { .name = "body", .type = FIELD_SIZE64, LIMIT(body_bytes), .fallback = "32MiB", .min = 1024, .max = 4e9, .help = "A request's body; beyond it 413." },
-    { .name = "body_memory", .type = FIELD_SIZE64, LIMIT(body_memory), .fallback = "512MiB", .min = 1048576, .max = 1e12,
+    { .name = "header",
+      .type = FIELD_SIZE32,
+      LIMIT(header_bytes),
+      .fallback = "64KiB",
+      .min = 1024,
+      .max = 1048576,
+      .help = "A request's head; beyond it 431." },
+    { .name = "body",
+      .type = FIELD_SIZE64,
+      LIMIT(body_bytes),
+      .fallback = "32MiB",
+      .min = 1024,
+      .max = 4e9,
+      .help = "A request's body; beyond it 413." },
+    { .name = "body_memory",
+      .type = FIELD_SIZE64,
+      LIMIT(body_memory),
+      .fallback = "512MiB",
+      .min = 1048576,
+      .max = 1e12,
       .help = "All bodies of a worker; beyond it 503 with Retry-After." },
-    { .name = "header_time", .type = FIELD_MS, LIMIT(header_ms), .fallback = "10s", .min = 100, .max = 3600e3, .help = "For a request's head to arrive; 408." },
-    { .name = "body_idle", .type = FIELD_MS, LIMIT(body_idle_ms), .fallback = "30s", .min = 100, .max = 3600e3, .help = "Between two bytes of a body; 408." },
-    { .name = "idle", .type = FIELD_MS, LIMIT(idle_ms), .fallback = "75s", .min = 100, .max = 86400e3, .help = "Between two requests on a connection." },
-    { .name = "write_idle", .type = FIELD_MS, LIMIT(write_idle_ms), .fallback = "60s", .min = 100, .max = 86400e3, .help = "A client that takes no byte for so long is gone." },
-    { .name = "high_water", .type = FIELD_SIZE32, LIMIT(high_water), .fallback = "256KiB", .min = 4096, .max = 1e9, .help = "Unsent bytes that pause the provider." },
-    { .name = "low_water", .type = FIELD_SIZE32, LIMIT(low_water), .fallback = "64KiB", .min = 1024, .max = 1e9, .help = "Unsent bytes below which it goes on." },
-    { .name = "connections", .type = FIELD_U32, LIMIT(max_connections), .fallback = "16384", .min = 1, .max = 1000000, .help = "Clients of a worker." },
+    { .name = "header_time",
+      .type = FIELD_MS,
+      LIMIT(header_ms),
+      .fallback = "10s",
+      .min = 100,
+      .max = 3600e3,
+      .help = "For a request's head to arrive; 408." },
+    { .name = "body_idle",
+      .type = FIELD_MS,
+      LIMIT(body_idle_ms),
+      .fallback = "30s",
+      .min = 100,
+      .max = 3600e3,
+      .help = "Between two bytes of a body; 408." },
+    { .name = "idle",
+      .type = FIELD_MS,
+      LIMIT(idle_ms),
+      .fallback = "75s",
+      .min = 100,
+      .max = 86400e3,
+      .help = "Between two requests on a connection." },
+    { .name = "write_idle",
+      .type = FIELD_MS,
+      LIMIT(write_idle_ms),
+      .fallback = "60s",
+      .min = 100,
+      .max = 86400e3,
+      .help = "A client that takes no byte for so long is gone." },
+    { .name = "high_water",
+      .type = FIELD_SIZE32,
+      LIMIT(high_water),
+      .fallback = "256KiB",
+      .min = 4096,
+      .max = 1e9,
+      .help = "Unsent bytes that pause the provider." },
+    { .name = "low_water",
+      .type = FIELD_SIZE32,
+      LIMIT(low_water),
+      .fallback = "64KiB",
+      .min = 1024,
+      .max = 1e9,
+      .help = "Unsent bytes below which it goes on." },
+    { .name = "connections",
+      .type = FIELD_U32,
+      LIMIT(max_connections),
+      .fallback = "16384",
+      .min = 1,
+      .max = 1000000,
+      .help = "Clients of a worker." },
     { .name = NULL },
 };
 #undef LIMIT
 
 static const struct field default_timeout_fields[] = {
-    { .name = "connect", .type = FIELD_MS, .offset = WEIR_TIMEOUT_CONNECT * sizeof(uint32_t), .fallback = "5s", .help = "Until the connection to a provider stands." },
-    { .name = "first_token", .type = FIELD_MS, .offset = WEIR_TIMEOUT_FIRST_TOKEN * sizeof(uint32_t), .fallback = "120s", .help = "Until a stream's first content." },
-    { .name = "idle", .type = FIELD_MS, .offset = WEIR_TIMEOUT_IDLE * sizeof(uint32_t), .fallback = "60s", .help = "Between two bytes of an answer." },
-    { .name = "total", .type = FIELD_MS, .offset = WEIR_TIMEOUT_TOTAL * sizeof(uint32_t), .fallback = "600s", .help = "The whole request." },
+    { .name = "connect",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_CONNECT * sizeof(uint32_t),
+      .fallback = "5s",
+      .help = "Until the connection to a provider stands." },
+    { .name = "first_token",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_FIRST_TOKEN * sizeof(uint32_t),
+      .fallback = "120s",
+      .help = "Until a stream's first content." },
+    { .name = "idle",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_IDLE * sizeof(uint32_t),
+      .fallback = "60s",
+      .help = "Between two bytes of an answer." },
+    { .name = "total",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_TOTAL * sizeof(uint32_t),
+      .fallback = "600s",
+      .help = "The whole request." },
     { .name = NULL },
 };
 
@@ -117,32 +196,110 @@ static const struct field default_timeout_fields[] = {
 #define LIST_OF(name) "{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/" name "\"}}"
 #define AT(member) .offset = offsetof(struct config, member)
 const struct field config_fields[] = {
-    { .name = "listen", .type = FIELD_OWN, .read = read_listen, .fallback = "127.0.0.1:8080", .schema = STRING_OR_LIST,
+    { .name = "listen",
+      .type = FIELD_OWN,
+      .read = read_listen,
+      .fallback = "127.0.0.1:8080",
+      .schema = STRING_OR_LIST,
       .help = "Addresses: 127.0.0.1:8080, [::1]:8080, unix:/path." },
     { .name = "providers", .type = FIELD_ELSEWHERE, .schema = MAP_OF("provider"), .help = "Who computes the answers." },
-    { .name = "models", .type = FIELD_ELSEWHERE, .schema = MAP_OF("model"), .help = "Names that callers ask for; one may end in a star." },
+    { .name = "models",
+      .type = FIELD_ELSEWHERE,
+      .schema = MAP_OF("model"),
+      .help = "Names that callers ask for; one may end in a star." },
     { .name = "keys", .type = FIELD_ELSEWHERE, .schema = LIST_OF("key"), .help = "Virtual keys: who may call." },
-    { .name = "entry", .type = FIELD_ELSEWHERE, .schema = "{\"$ref\":\"#/$defs/pipeline\"}", .help = "Stages that every request passes before a route is chosen." },
-    { .name = "routes", .type = FIELD_ELSEWHERE, .schema = LIST_OF("route"), .help = "The first that matches adds its stages." },
-    { .name = "plugins", .type = FIELD_ELSEWHERE, .schema = STRING_OR_LIST, .help = "Plugins that don't lie beside the program; patterns are allowed." },
-    { .name = "secrets", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}",
+    { .name = "entry",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"$ref\":\"#/$defs/pipeline\"}",
+      .help = "Stages that every request passes before a route is chosen." },
+    { .name = "routes",
+      .type = FIELD_ELSEWHERE,
+      .schema = LIST_OF("route"),
+      .help = "The first that matches adds its stages." },
+    { .name = "plugins",
+      .type = FIELD_ELSEWHERE,
+      .schema = STRING_OR_LIST,
+      .help = "Plugins that don't lie beside the program; patterns are allowed." },
+    { .name = "secrets",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}",
       .help = "Named values that scripts may send without seeing them: env:NAME or file:PATH." },
-    { .name = "include", .type = FIELD_ELSEWHERE, .schema = STRING_OR_LIST, .help = "More files, merged with this one; patterns are allowed." },
-    { .name = "admin", .type = FIELD_OWN, .read = read_admin, .schema = "{\"type\":\"string\"}", .help = "The unix socket of commands and metrics; else admin.sock in the state folder." },
-    { .name = "state", .type = FIELD_OWN, .read = read_state, .schema = "{\"type\":\"string\"}", .help = "The folder for generations and the admin socket." },
+    { .name = "include",
+      .type = FIELD_ELSEWHERE,
+      .schema = STRING_OR_LIST,
+      .help = "More files, merged with this one; patterns are allowed." },
+    { .name = "admin",
+      .type = FIELD_OWN,
+      .read = read_admin,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The unix socket of commands and metrics; else admin.sock in the state folder." },
+    { .name = "state",
+      .type = FIELD_OWN,
+      .read = read_state,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The folder for generations and the admin socket." },
     { .name = "user", .type = FIELD_STRING, AT(user), .help = "Who weir becomes when it is started as root." },
-    { .name = "name", .type = FIELD_STRING, AT(name), .fallback = "weir", .min = 1, .max = 60, .help = "This instance, in records and metrics." },
-    { .name = "workers", .type = FIELD_U32, AT(workers), .min = 0, .max = WORKERS_MAX, .help = "Worker processes; 0: everything in one process, for debuggers; else one per CPU." },
-    { .name = "watchdog", .type = FIELD_MS, AT(watchdog_ms), .fallback = "2s", .max = 600e3, .help = "A worker whose loop is silent for so long is ended; off: never." },
-    { .name = "shutdown_delay", .type = FIELD_MS, AT(shutdown_delay_ms), .fallback = "0s", .max = 3600e3, .help = "After SIGTERM /readyz is 503 for so long before listeners close." },
-    { .name = "drain", .type = FIELD_MS, AT(drain_ms), .fallback = "30s", .max = 86400e3, .help = "Streams may run so long after a SIGTERM or a reload." },
-    { .name = "stage_wait", .type = FIELD_MS, AT(stage_wait_ms), .fallback = "30s", .max = 3600e3, .help = "A stage may wait so long." },
+    { .name = "name",
+      .type = FIELD_STRING,
+      AT(name),
+      .fallback = "weir",
+      .min = 1,
+      .max = 60,
+      .help = "This instance, in records and metrics." },
+    { .name = "workers",
+      .type = FIELD_U32,
+      AT(workers),
+      .min = 0,
+      .max = WORKERS_MAX,
+      .help = "Worker processes; 0: everything in one process, for debuggers; else one per CPU." },
+    { .name = "watchdog",
+      .type = FIELD_MS,
+      AT(watchdog_ms),
+      .fallback = "2s",
+      .max = 600e3,
+      .help = "A worker whose loop is silent for so long is ended; off: never." },
+    { .name = "shutdown_delay",
+      .type = FIELD_MS,
+      AT(shutdown_delay_ms),
+      .fallback = "0s",
+      .max = 3600e3,
+      .help = "After SIGTERM /readyz is 503 for so long before listeners close." },
+    { .name = "drain",
+      .type = FIELD_MS,
+      AT(drain_ms),
+      .fallback = "30s",
+      .max = 86400e3,
+      .help = "Streams may run so long after a SIGTERM or a reload." },
+    { .name = "stage_wait",
+      .type = FIELD_MS,
+      AT(stage_wait_ms),
+      .fallback = "30s",
+      .max = 3600e3,
+      .help = "A stage may wait so long." },
     { .name = "limits", .type = FIELD_TABLE, AT(limits), .table = limit_fields, .help = "What a client may cost." },
-    { .name = "timeouts", .type = FIELD_TABLE, AT(timeouts), .table = default_timeout_fields, .help = "For calls to providers; 0 or off: none." },
-    { .name = "keepalive", .type = FIELD_MS, AT(keepalive_ms), .fallback = "15s", .max = 3600e3, .help = "Silence in a stream before a comment is sent; off: none." },
-    { .name = "keepalive_before_first_token", .type = FIELD_MS, AT(keepalive_first_ms), .fallback = "off", .max = 3600e3,
-      .help = "The same before the first token: it opens the answer early, so a later failure is an event, not a status." },
-    { .name = "log_level", .type = FIELD_OWN, .read = read_log_level, .fallback = "info", .schema = "{\"enum\":[\"error\",\"warn\",\"info\",\"debug\"]}",
+    { .name = "timeouts",
+      .type = FIELD_TABLE,
+      AT(timeouts),
+      .table = default_timeout_fields,
+      .help = "For calls to providers; 0 or off: none." },
+    { .name = "keepalive",
+      .type = FIELD_MS,
+      AT(keepalive_ms),
+      .fallback = "15s",
+      .max = 3600e3,
+      .help = "Silence in a stream before a comment is sent; off: none." },
+    { .name = "keepalive_before_first_token",
+      .type = FIELD_MS,
+      AT(keepalive_first_ms),
+      .fallback = "off",
+      .max = 3600e3,
+      .help =
+          "The same before the first token: it opens the answer early, so a later failure is an event, not a status." },
+    { .name = "log_level",
+      .type = FIELD_OWN,
+      .read = read_log_level,
+      .fallback = "info",
+      .schema = "{\"enum\":[\"error\",\"warn\",\"info\",\"debug\"]}",
       .help = "Of the operator's log on stderr." },
     { .name = NULL },
 };
@@ -165,9 +322,10 @@ static const char *user_state(struct reader *r)
     return arena_printf(r->a, "%s/.local/state/weir", home && home[0] == '/' ? home : "/var/tmp").p;
 }
 
-/* Under systemd its own StateDirectory=; with a configuration in /etc the machine's weir, in /var/lib/weir. Otherwise
- * `.weir` beside the configuration: two checkouts don't wait for each other's lock, nothing is strewn over the machine, and
- * it works the same for root and for a user. Where that can't be written (an installed example): the user's own state. */
+/* Under systemd its own StateDirectory=; with a configuration in /etc the machine's weir, in /var/lib/weir.
+ * Otherwise `.weir` beside the configuration: two checkouts don't wait for each other's lock, nothing is strewn
+ * over the machine, and it works the same for root and for a user. Where that can't be written (an installed
+ * example): the user's own state. */
 static const char *default_state(struct reader *r)
 {
     const char *told = getenv("STATE_DIRECTORY"), *path = path_absolute(r, NULL, r->c->path);
@@ -176,7 +334,8 @@ static const char *default_state(struct reader *r)
     if (strncmp(path, "/etc/", 5) == 0 && geteuid() == 0)
         return "/var/lib/weir";
     const char *folder = arena_printf(r->a, "%.*s", (int)(strrchr(path, '/') - path), path).p;
-    return folder && access(folder[0] ? folder : "/", W_OK) == 0 ? arena_printf(r->a, "%s/.weir", folder).p : user_state(r);
+    return folder && access(folder[0] ? folder : "/", W_OK) == 0 ? arena_printf(r->a, "%s/.weir", folder).p
+                                                                 : user_state(r);
 }
 
 static void complete_paths(struct reader *r)
@@ -187,8 +346,11 @@ static void complete_paths(struct reader *r)
     if (c->admin)
         return;
     c->admin = arena_printf(r->a, "%s/admin.sock", c->state_dir).p;
-    if (c->admin && strlen(c->admin) >= sizeof ((struct sockaddr_un *)0)->sun_path)
-        mistake(r, r->root, "the path of the admin socket, %s, is too long for one: name a shorter one, as in `admin: /run/weir.sock`, or another `state`", c->admin);
+    if (c->admin && strlen(c->admin) >= sizeof((struct sockaddr_un *)0)->sun_path)
+        mistake(r, r->root,
+                "the path of the admin socket, %s, is too long for one: name a shorter one, as in `admin: "
+                "/run/weir.sock`, or another `state`",
+                c->admin);
 }
 
 /* ---- the order of things ---- */
@@ -212,7 +374,8 @@ static void read_all(struct reader *r)
 
 static const char *lua_folder(struct reader *r)
 {
-    const char *path = r->snapshot ? arena_printf(r->a, "%s/lua", r->snapshot).p : arena_printf(r->a, "%s/lua", r->library).p;
+    const char *path =
+        r->snapshot ? arena_printf(r->a, "%s/lua", r->snapshot).p : arena_printf(r->a, "%s/lua", r->library).p;
     return path && access(path, R_OK) == 0 ? path : NULL;
 }
 

@@ -1,5 +1,5 @@
-/* The configuration as the rest of the core sees it: checked, resolved, complete. Made once per process by config_load()
- * and never changed; a new configuration is a new generation.
+/* The configuration as the rest of the core sees it: checked, resolved, complete. Made once per process by
+ * config_load() and never changed; a new configuration is a new generation.
  *
  * Who owns what: one arena owns all of it; plugins' configuration structs live in it too.
  */
@@ -23,7 +23,13 @@ struct config_key_secret {
     const char *file; /* `file:PATH`: read again when it changes; NULL otherwise */
 };
 
-enum config_auth { CONFIG_AUTH_DIALECT = 0, CONFIG_AUTH_BEARER, CONFIG_AUTH_HEADER, CONFIG_AUTH_QUERY, CONFIG_AUTH_NONE };
+enum config_auth {
+    CONFIG_AUTH_DIALECT = 0,
+    CONFIG_AUTH_BEARER,
+    CONFIG_AUTH_HEADER,
+    CONFIG_AUTH_QUERY,
+    CONFIG_AUTH_NONE,
+};
 
 struct config_provider {
     const char *name;
@@ -150,8 +156,8 @@ struct config_errors {
     uint32_t n, n_errors; /* n_errors without warnings */
 };
 
-/* Where the program finds what it ships: plugins/, providers/, lua/, policies/. $WEIR_LIB if set (tests), else beside the
- * program (build/), else <prefix>/lib/weir. */
+/* Where the program finds what it ships: plugins/, providers/, lua/, policies/. $WEIR_LIB if set (tests), else
+ * beside the program (build/), else <prefix>/lib/weir. */
 const char *config_plugin_dir(void);
 
 enum config_mode {
@@ -166,16 +172,16 @@ void config_errors_print(const struct config_errors *errors, int fd);
 void config_errors_free(struct config_errors *errors);
 void config_free(struct config *c);
 
-/* Where the admin socket of a weir with this configuration is: reads `admin` and `state` only, loads no plugin, and works
- * while the rest of the file is wrong. 0, or -1 and why. */
+/* Where the admin socket of a weir with this configuration is: reads `admin` and `state` only, loads no plugin, and
+ * works while the rest of the file is wrong. 0, or -1 and why. */
 int config_admin_path(const char *path, char *buf, size_t n, char *why, size_t why_n);
 
-/* Copies the configuration file(s), files that options name, plugins and lua/ of a checked configuration into folder, so that
- * config_load(path, folder) in another process reads only from there. 0, or -1 and why. */
+/* Copies the configuration file(s), files that options name, plugins and lua/ of a checked configuration into
+ * folder, so that config_load(path, folder) in another process reads only from there. 0, or -1 and why. */
 int config_snapshot(const struct config *c, const char *folder, char *why, size_t n);
 
-/* The JSON Schema of the configuration, made from the tables that read it, with the options of the plugins that stand in
- * config_plugin_dir(). malloc'ed; NULL without memory. */
+/* The JSON Schema of the configuration, made from the tables that read it, with the options of the plugins that
+ * stand in config_plugin_dir(). malloc'ed; NULL without memory. */
 char *config_schema(void);
 
 /* '*' at the end of a pattern matches anything; elsewhere it is itself. */

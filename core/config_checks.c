@@ -1,4 +1,5 @@
-/* What must fit together: routes and the stages that protect them, listeners and who may come in through them, time-outs. */
+/* What must fit together: routes and the stages that protect them, listeners and who may come in through them,
+ * time-outs. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -38,12 +39,17 @@ static void check_protection(struct reader *r)
         bool is_safe = is_entry_safe || sets_principal(route->stages, route->n_stages);
         has_auth = has_auth || is_safe;
         if (listener && !is_safe && !route->is_open)
-            mistake_at(r, route->place, false, "the route \"%s\" is open to everybody who reaches %s: put `auth` into `entry` or into its pipeline, "
-                       "listen on 127.0.0.1 only, or write `open: true`", route->name, listener);
+            mistake_at(
+                r, route->place, false,
+                "the route \"%s\" is open to everybody who reaches %s: put `auth` into `entry` or into its pipeline, "
+                "listen on 127.0.0.1 only, or write `open: true`",
+                route->name, listener);
     }
     if (listener && has_auth && c->n_keys == 0)
-        warning(r, tree_get(r->root, "listen"), "weir listens on %s, but no `keys` are configured: only callers on this machine are answered "
-                "(`weir key new` makes a key)", listener);
+        warning(r, tree_get(r->root, "listen"),
+                "weir listens on %s, but no `keys` are configured: only callers on this machine are answered "
+                "(`weir key new` makes a key)",
+                listener);
 }
 
 /* ---- matches ---- */
@@ -51,14 +57,17 @@ static void check_protection(struct reader *r)
 static void check_caller(struct reader *r, const struct config_route *route)
 {
     const struct config *c = r->c;
-    const char *what = route->match.key ? "key" : "team", *name = route->match.key ? route->match.key : route->match.team;
+    const char *what = route->match.key ? "key" : "team",
+               *name = route->match.key ? route->match.key : route->match.team;
     struct suggestion near;
     bool is_known = false;
     if (!name)
         return;
     if (!sets_principal(c->entry, c->n_entry)) {
-        mistake_at(r, route->place, false, "the route \"%s\" matches on a %s, but no stage of `entry` finds out who calls: add `auth` to `entry`",
-                   route->name, what);
+        mistake_at(
+            r, route->place, false,
+            "the route \"%s\" matches on a %s, but no stage of `entry` finds out who calls: add `auth` to `entry`",
+            route->name, what);
         return;
     }
     suggestion_begin(&near, name);
@@ -68,7 +77,8 @@ static void check_caller(struct reader *r, const struct config_route *route)
         suggestion_offer(&near, other.p);
     }
     if (!is_known && c->n_keys)
-        mistake_at(r, route->place, true, "the route \"%s\": no key has the %s \"%s\"%s", route->name, what, name, suggestion_text(r, &near));
+        mistake_at(r, route->place, true, "the route \"%s\": no key has the %s \"%s\"%s", route->name, what, name,
+                   suggestion_text(r, &near));
 }
 
 /* Does a match everything that b matches? NULL is anything. */
@@ -86,9 +96,10 @@ static bool covers(const char *a, const char *b)
 
 static bool route_covers(const struct config_match *a, const struct config_match *b)
 {
-    bool covers_header = !a->header || (b->header && strcmp(a->header, b->header) == 0 && covers(a->header_value, b->header_value));
-    return covers_header && covers(a->path, b->path) && covers(a->method, b->method) && covers(a->key, b->key) && covers(a->team, b->team) &&
-           covers(a->model, b->model);
+    bool covers_header =
+        !a->header || (b->header && strcmp(a->header, b->header) == 0 && covers(a->header_value, b->header_value));
+    return covers_header && covers(a->path, b->path) && covers(a->method, b->method) && covers(a->key, b->key) &&
+           covers(a->team, b->team) && covers(a->model, b->model);
 }
 
 static void check_reachable(struct reader *r, uint32_t index)
@@ -98,7 +109,9 @@ static void check_reachable(struct reader *r, uint32_t index)
         const struct config_route *before = r->c->routes[i];
         if (!route_covers(&before->match, &route->match))
             continue;
-        mistake_at(r, route->place, false, "the route \"%s\" can never match: all of its requests match the route at %s:%u first; put it before that one",
+        mistake_at(r, route->place, false,
+                   "the route \"%s\" can never match: all of its requests match the route at %s:%u first; put it "
+                   "before that one",
                    route->name, before->place.file, before->place.line);
         return;
     }
@@ -106,13 +119,16 @@ static void check_reachable(struct reader *r, uint32_t index)
 
 /* ---- time-outs ---- */
 
-static void check_timeouts(struct reader *r, const struct config_timeouts *own, struct config_place place, const char *what, const char *name)
+static void check_timeouts(struct reader *r, const struct config_timeouts *own, struct config_place place,
+                           const char *what, const char *name)
 {
     static const char *const names[] = { "connect", "first_token", "idle", "total" };
     for (int i = 0; i < WEIR_TIMEOUTS; i++) {
         uint32_t whole = r->c->timeouts.ms[i];
         if (own->ms[i] != CONFIG_UNSET && whole && (own->ms[i] == 0 || own->ms[i] > whole))
-            mistake_at(r, place, true, "%s \"%s\": its time-out `%s` has no effect: the smallest wins, and the global one is %u ms; raise `timeouts: { %s: … }` at the top level",
+            mistake_at(r, place, true,
+                       "%s \"%s\": its time-out `%s` has no effect: the smallest wins, and the global one is %u ms; "
+                       "raise `timeouts: { %s: … }` at the top level",
                        what, name, names[i], whole, names[i]);
     }
 }
@@ -134,9 +150,12 @@ static void check_presence(struct reader *r)
 {
     const struct tree_node *providers = tree_get(r->root, "providers"), *routes = tree_get(r->root, "routes");
     if (!providers || tree_is_null(providers) || (providers->type == TREE_MAP && providers->n == 0))
-        mistake(r, r->root, "there are no providers: add `providers: { demo: { dialect: simulator } }` for a first one");
+        mistake(r, r->root,
+                "there are no providers: add `providers: { demo: { dialect: simulator } }` for a first one");
     if (!routes || tree_is_null(routes) || (routes->type == TREE_LIST && routes->n == 0))
-        mistake(r, r->root, "there are no routes, so every request would get 404: add `routes: [{ match: { path: /v1/* }, pipeline: [] }]`");
+        mistake(r, r->root,
+                "there are no routes, so every request would get 404: add `routes: [{ match: { path: /v1/* }, "
+                "pipeline: [] }]`");
 }
 
 static void check_sizes(struct reader *r)

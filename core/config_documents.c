@@ -1,6 +1,5 @@
-/* The main file and what it includes, as one map. Lists (routes, keys, plugins, listen) are joined, maps of named things
- * (providers, models, secrets) too; everything else may be said once.
- */
+/* The main file and what it includes, as one map. Lists (routes, keys, plugins, listen) are joined, maps of named
+ * things (providers, models, secrets) too; everything else may be said once. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,14 +9,15 @@ enum { DOCUMENTS_MAX = 200, MEMBERS_MAX = 64 };
 
 struct documents {
     const struct tree_node *list[DOCUMENTS_MAX]; /* maps, in order */
-    const char *paths[DOCUMENTS_MAX];            /* absolute */
+    const char *paths[DOCUMENTS_MAX]; /* absolute */
     uint32_t n, n_paths;
 };
 
 static void read_includes(struct reader *r, struct documents *d, const struct tree_node *map);
 
 /* at: the include that named it; NULL: the main file. */
-static void read_document(struct reader *r, struct documents *d, const char *path, const char *shown, const struct tree_node *at)
+static void read_document(struct reader *r, struct documents *d, const char *path, const char *shown,
+                          const struct tree_node *at)
 {
     char why[512] = "";
     struct tree_listener listener = errors_listener(r);
@@ -36,7 +36,10 @@ static void read_document(struct reader *r, struct documents *d, const char *pat
         if (at)
             mistake(r, at, "%s", why);
         else
-            mistake(r, NULL, "the configuration can't be read: %s: name it with -c, or make it (share/weir/weir.yaml is a first one)", why);
+            mistake(r, NULL,
+                    "the configuration can't be read: %s: name it with -c, or make it (share/weir/weir.yaml is a first "
+                    "one)",
+                    why);
         return;
     }
     const struct tree_node *root = tree_parse(r->a, shown, text, &listener);
@@ -73,7 +76,8 @@ static void read_includes(struct reader *r, struct documents *d, const struct tr
 
 static bool is_joined(const struct tree_node *key)
 {
-    static const char *const names[] = { "routes", "keys", "plugins", "listen", "providers", "models", "secrets", "include" };
+    static const char *const names[] = { "routes",    "keys",   "plugins", "listen",
+                                         "providers", "models", "secrets", "include" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (weir_is(key->text, names[i]))
             return true;
@@ -122,7 +126,7 @@ static uint32_t put_items(const struct tree_node **to, uint32_t n, const struct 
 
 static const struct tree_node *join_lists(struct reader *r, const struct tree_node *a, const struct tree_node *b)
 {
-    const struct tree_node **items = arena_alloc(r->a, (a->n + b->n + 2) * sizeof *items);
+    const struct tree_node **items = arena_alloc(r->a, (a->n + b->n + 2) * sizeof(void *));
     struct tree_node *node = arena_alloc(r->a, sizeof *node);
     if (!items || !node)
         return a;
@@ -147,7 +151,8 @@ static void join_member(struct reader *r, struct tree_member *members, uint32_t 
     else if (!is_joined(m->key) || (first->value->type == TREE_MAP) != (m->value->type == TREE_MAP))
         tell_twice(r, m->key, first->key);
     else
-        first->value = m->value->type == TREE_MAP ? join_maps(r, first->value, m->value) : join_lists(r, first->value, m->value);
+        first->value =
+            m->value->type == TREE_MAP ? join_maps(r, first->value, m->value) : join_lists(r, first->value, m->value);
 }
 
 bool documents_read(struct reader *r)

@@ -15,9 +15,11 @@ struct config_place place_of_node(const struct tree_node *at)
     return at ? (struct config_place){ at->file, at->line, at->column } : (struct config_place){ NULL, 0, 0 };
 }
 
-static void add(struct config_errors *errors, struct config_place place, bool is_warning, const char *format, va_list args)
+static void add(struct config_errors *errors, struct config_place place, bool is_warning, const char *format,
+                va_list args)
 {
-    struct config_error *bigger = errors->n < ERRORS_MAX ? realloc(errors->list, (errors->n + 1) * sizeof *bigger) : NULL;
+    struct config_error *bigger =
+        errors->n < ERRORS_MAX ? realloc(errors->list, (errors->n + 1) * sizeof *bigger) : NULL;
     char *text = NULL;
     errors->n_errors += !is_warning;
     if (bigger)

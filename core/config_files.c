@@ -1,6 +1,6 @@
-/* The files of a configuration, by their original paths. In a generation's worker each of them is opened in the copy that the
- * checker made; the list manifest.json in the copy's folder says where. The object lives in the configuration's arena.
- */
+/* The files of a configuration, by their original paths. In a generation's worker each of them is opened in the
+ * copy that the checker made; the list manifest.json in the copy's folder says where. The object lives in the
+ * configuration's arena. */
 #include "config_files.h"
 
 #include <errno.h>
@@ -36,7 +36,7 @@ struct config_files {
     struct pattern *patterns;
 };
 
-/* ---- the manifest of a snapshot -------------------------------------------------------------------------------------- */
+/* ---- the manifest of a snapshot ---------------------------------------------------------------------------------- */
 
 static void ignore(void *arg, const char *file, uint32_t line, uint32_t column, const char *text)
 {
@@ -115,7 +115,7 @@ const char *files_told(const struct config_files *f, const char *name)
     return value ? value->text.p : NULL;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 struct weir_str files_read(struct config_files *f, const char *path, char *why, size_t n)
 {
@@ -182,7 +182,7 @@ const char *const *files_glob(struct config_files *f, const char *pattern, uint3
     return names;
 }
 
-/* ---- the digest ------------------------------------------------------------------------------------------------------ */
+/* ---- the digest -------------------------------------------------------------------------------------------------- */
 
 struct digesting {
     struct arena *arena;
@@ -240,7 +240,7 @@ int files_digest(const struct config_files *f, const char *lua, char hex[65], ch
     return rc;
 }
 
-/* ---- the copy -------------------------------------------------------------------------------------------------------- */
+/* ---- the copy ---------------------------------------------------------------------------------------------------- */
 
 struct folder { /* already copied as folders/N */
     struct folder *next;
@@ -361,7 +361,8 @@ static int copy_all(struct job *j, const char *lua)
     return write_manifest(j);
 }
 
-int files_copy(const struct config_files *f, const char *folder, const char *lua, const char *const *tell, char *why, size_t n)
+int files_copy(const struct config_files *f, const char *folder, const char *lua, const char *const *tell, char *why,
+               size_t n)
 {
     struct job j = { .arena = arena_new(), .files = f, .to = folder, .tell = tell, .count = 1, .why = why, .why_n = n };
     out_init(&j.list);

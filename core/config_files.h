@@ -1,6 +1,5 @@
-/* Every file that a configuration is made of: read through here, so that it can be digested and copied into a generation's
- * folder, and found again there instead of where it was written.
- */
+/* Every file that a configuration is made of: read through here, so that it can be digested and copied into a
+ * generation's folder, and found again there instead of where it was written. */
 #ifndef WEIR_CORE_CONFIG_FILES_H
 #define WEIR_CORE_CONFIG_FILES_H
 
@@ -28,7 +27,9 @@ const char *files_told(const struct config_files *f, const char *name);
 
 /* SHA-256 over the paths and contents of everything, in hex with its end. `lua`: a further folder; NULL: none. */
 int files_digest(const struct config_files *f, const char *lua, char hex[65], char *why, size_t n);
-/* Copies everything, `lua` as lua/, and tells the pairs of name and value (NULL at the end) to whoever opens the copy. */
-int files_copy(const struct config_files *f, const char *folder, const char *lua, const char *const *tell, char *why, size_t n);
+/* Copies everything, `lua` as lua/, and tells the pairs of name and value (NULL at the end) to whoever opens the
+ * copy. */
+int files_copy(const struct config_files *f, const char *folder, const char *lua, const char *const *tell, char *why,
+               size_t n);
 
 #endif

@@ -47,11 +47,15 @@ static void read_hash(struct reader *r, const struct tree_node *node, void *base
     const char *text;
     if (value_string(r, &rule, node, &text))
         return;
-    if (strncmp(text, "sha256:", 7) != 0 || strlen(text) != 7 + 64 || !bytes_hex_decode(k->key.hash, weir_cstr(text + 7)))
-        mistake(r, node, "hash must be \"sha256:\" and 64 hexadecimal digits, as `weir key new` prints it; a key itself never stands here");
+    if (strncmp(text, "sha256:", 7) != 0 || strlen(text) != 7 + 64 ||
+        !bytes_hex_decode(k->key.hash, weir_cstr(text + 7)))
+        mistake(r, node,
+                "hash must be \"sha256:\" and 64 hexadecimal digits, as `weir key new` prints it; a key itself never "
+                "stands here");
 }
 
-static bool put_tag(struct reader *r, struct weir_str *to, struct weir_str name, struct weir_str value, const struct tree_node *at)
+static bool put_tag(struct reader *r, struct weir_str *to, struct weir_str name, struct weir_str value,
+                    const struct tree_node *at)
 {
     if (name.n == 0 || name.n > 64 || value.n > 64) {
         mistake(r, at, "a tag is NAME: VALUE, each at most 64 bytes long");
@@ -78,7 +82,8 @@ static void read_tags(struct reader *r, const struct tree_node *node, void *base
         if (value_text(r, "tags", at, &text) != VALUE_OK)
             continue;
         const char *equals = node->type == TREE_LIST ? memchr(text.p, '=', text.n) : NULL;
-        name = node->type == TREE_MAP ? node->members[i].key->text : (struct weir_str){ text.p, equals ? (size_t)(equals - text.p) : 0 };
+        name = node->type == TREE_MAP ? node->members[i].key->text
+                                      : (struct weir_str){ text.p, equals ? (size_t)(equals - text.p) : 0 };
         if (equals)
             text = (struct weir_str){ equals + 1, text.n - name.n - 1 };
         k->n_tags += put_tag(r, tags + 2 * k->n_tags, name, text, at);
@@ -96,14 +101,35 @@ static void read_key_models(struct reader *r, const struct tree_node *node, void
 }
 
 const struct field config_key_fields[] = {
-    { .name = "name", .type = FIELD_OWN, .read = read_key_name, .schema = "{\"type\":\"string\"}", .help = "Who calls; unique." },
-    { .name = "team", .type = FIELD_OWN, .read = read_key_team, .schema = "{\"type\":\"string\"}", .help = "The team it belongs to." },
-    { .name = "hash", .type = FIELD_OWN, .read = read_hash, .schema = "{\"type\":\"string\",\"pattern\":\"^sha256:[0-9a-fA-F]{64}$\"}",
+    { .name = "name",
+      .type = FIELD_OWN,
+      .read = read_key_name,
+      .schema = "{\"type\":\"string\"}",
+      .help = "Who calls; unique." },
+    { .name = "team",
+      .type = FIELD_OWN,
+      .read = read_key_team,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The team it belongs to." },
+    { .name = "hash",
+      .type = FIELD_OWN,
+      .read = read_hash,
+      .schema = "{\"type\":\"string\",\"pattern\":\"^sha256:[0-9a-fA-F]{64}$\"}",
       .help = "SHA-256 of the key; `weir key new` prints it." },
-    { .name = "models", .type = FIELD_OWN, .read = read_key_models, .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+    { .name = "models",
+      .type = FIELD_OWN,
+      .read = read_key_models,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
       .help = "Models and targets it may use; a star at the end matches anything; not given: all." },
-    { .name = "tags", .type = FIELD_OWN, .read = read_tags, .schema = "{\"type\":[\"object\",\"array\"]}", .help = "Go to the record of each of its requests." },
-    { .name = "may_set_timeout", .type = FIELD_BOOL, .offset = offsetof(struct key_entry, may_set_timeout), .fallback = "false",
+    { .name = "tags",
+      .type = FIELD_OWN,
+      .read = read_tags,
+      .schema = "{\"type\":[\"object\",\"array\"]}",
+      .help = "Go to the record of each of its requests." },
+    { .name = "may_set_timeout",
+      .type = FIELD_BOOL,
+      .offset = offsetof(struct key_entry, may_set_timeout),
+      .fallback = "false",
       .help = "Is x-weir-timeout-ms heeded?" },
     { .name = NULL },
 };

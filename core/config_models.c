@@ -1,4 +1,5 @@
-/* Models: names that callers ask for, and the targets behind them. And secrets: named values that scripts send unseen. */
+/* Models: names that callers ask for, and the targets behind them. And secrets: named values that scripts send
+ * unseen. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -6,13 +7,15 @@
 
 /* ---- targets ---- */
 
-static void tell_unknown_provider(struct reader *r, const struct tree_node *node, const char *target, const char *provider)
+static void tell_unknown_provider(struct reader *r, const struct tree_node *node, const char *target,
+                                  const char *provider)
 {
     struct suggestion near;
     suggestion_begin(&near, provider);
     for (uint32_t i = 0; i < r->c->n_providers; i++)
         suggestion_offer(&near, r->c->providers[i]->name);
-    mistake(r, node, "the target \"%.80s\": there is no provider \"%.64s\"%s", target, provider, suggestion_text(r, &near));
+    mistake(r, node, "the target \"%.80s\": there is no provider \"%.64s\"%s", target, provider,
+            suggestion_text(r, &near));
 }
 
 static bool is_declared(struct reader *r, const char *provider)
@@ -51,30 +54,59 @@ static void read_targets(struct reader *r, const struct tree_node *node, void *b
     m->targets = arena_zalloc(r->a, (n + 1) * sizeof *m->targets);
     if (node->type == TREE_MAP)
         mistake(r, node, "targets must be a list, as in [openai/gpt-4o-mini]");
-    for (uint32_t i = 0; m->targets && node->type != TREE_MAP && i < n; i++)
+    if (!m->targets || node->type == TREE_MAP)
+        return;
+    for (uint32_t i = 0; i < n; i++)
         read_target(r, m, node->type == TREE_LIST ? node->items[i] : node);
     for (uint32_t i = 0; i < m->n_targets; i++)
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(m->targets[i].name, m->targets[k].name) == 0)
-                warning(r, node, "%s: the target \"%s\" stands there twice; each is tried once", r->where, m->targets[i].name);
+                warning(r, node, "%s: the target \"%s\" stands there twice; each is tried once", r->where,
+                        m->targets[i].name);
 }
 
 /* ---- one model ---- */
 
 static const struct field price_fields[] = {
-    { .name = "input", .type = FIELD_NUMBER, .offset = 0, .min = 0, .max = 1e6, .help = "USD per million tokens of the request." },
-    { .name = "output", .type = FIELD_NUMBER, .offset = offsetof(struct config_model, price_output) - offsetof(struct config_model, price_input),
-      .min = 0, .max = 1e6, .help = "USD per million tokens of the answer." },
+    { .name = "input",
+      .type = FIELD_NUMBER,
+      .offset = 0,
+      .min = 0,
+      .max = 1e6,
+      .help = "USD per million tokens of the request." },
+    { .name = "output",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct config_model, price_output) - offsetof(struct config_model, price_input),
+      .min = 0,
+      .max = 1e6,
+      .help = "USD per million tokens of the answer." },
     { .name = NULL },
 };
 
 #define AT(member) .offset = offsetof(struct config_model, member)
 const struct field config_model_fields[] = {
-    { .name = "targets", .type = FIELD_OWN, .read = read_targets, .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
-      .help = "provider/model, in the order in which they are tried; a star at the end stands for the name that was asked for." },
-    { .name = "context", .type = FIELD_I64, AT(context_tokens), .min = 1, .max = 1e9, .help = "Tokens that fit into the context." },
-    { .name = "price", .type = FIELD_TABLE, AT(price_input), .table = price_fields, .help = "USD per million tokens, for records and rules." },
-    { .name = "timeouts", .type = FIELD_TABLE, AT(timeouts), .table = config_timeout_fields, .help = "Time-outs for this model; the smallest that applies wins." },
+    { .name = "targets",
+      .type = FIELD_OWN,
+      .read = read_targets,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+      .help = "provider/model, in the order in which they are tried; a star at the end stands for the name that was "
+              "asked for." },
+    { .name = "context",
+      .type = FIELD_I64,
+      AT(context_tokens),
+      .min = 1,
+      .max = 1e9,
+      .help = "Tokens that fit into the context." },
+    { .name = "price",
+      .type = FIELD_TABLE,
+      AT(price_input),
+      .table = price_fields,
+      .help = "USD per million tokens, for records and rules." },
+    { .name = "timeouts",
+      .type = FIELD_TABLE,
+      AT(timeouts),
+      .table = config_timeout_fields,
+      .help = "Time-outs for this model; the smallest that applies wins." },
     { .name = NULL },
 };
 #undef AT
@@ -94,7 +126,9 @@ static struct config_model *read_model(struct reader *r, const struct tree_node 
     r->where = arena_printf(r->a, "model \"%.128s\"", key->text.p).p;
     if (!m || !node_is(r, r->where, node, TREE_MAP))
         return NULL;
-    *m = (struct config_model){ .name = key->text.p, .place = place_of_node(key), .context_tokens = -1, .price_input = -1, .price_output = -1 };
+    *m = (struct config_model){
+        .name = key->text.p, .place = place_of_node(key), .context_tokens = -1, .price_input = -1, .price_output = -1
+    };
     memset(&m->timeouts, 0xff, sizeof m->timeouts);
     check_name(r, key);
     uint32_t before = r->errors->n_errors;
@@ -109,7 +143,7 @@ void models_read(struct reader *r, const struct tree_node *map)
     struct config *c = r->c;
     if (!map || !node_is(r, "models", map, TREE_MAP))
         return;
-    c->models = arena_zalloc(r->a, (map->n + 1) * sizeof *c->models);
+    c->models = arena_zalloc(r->a, (map->n + 1) * sizeof(void *));
     for (uint32_t i = 0; c->models && i < map->n; i++) {
         struct config_model *m = read_model(r, map->members[i].key, map->members[i].value);
         if (m)
@@ -135,7 +169,8 @@ void secrets_read(struct reader *r, const struct tree_node *map)
         enum value_result result = value_text(r, r->where, map->members[i].value, &value);
         r->unavailable = NULL;
         if (result == VALUE_OK && !http_is_value(value))
-            mistake(r, map->members[i].value, "%s contains a line break or another character that no header may have", r->where);
+            mistake(r, map->members[i].value, "%s contains a line break or another character that no header may have",
+                    r->where);
         else if (result == VALUE_OK)
             c->secrets[c->n_secrets++] = (struct config_secret){ key->text, value };
     }

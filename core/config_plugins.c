@@ -1,7 +1,7 @@
 /* Finding and opening plugins: those that the configuration names, those that lie beside the program.
  *
- * Providers beside the program are all opened, since their front doors are open whether or not a provider entry uses them;
- * stages only when a pipeline names them.
+ * Providers beside the program are all opened, since their front doors are open whether or not a provider entry
+ * uses them; stages only when a pipeline names them.
  */
 #include <dirent.h>
 #include <limits.h>
@@ -71,11 +71,11 @@ static void remember(struct reader *r, const char *path, const struct plugin *p)
             return;
     if (c->n_plugin_files + 1 >= r->cap_plugin_files) {
         uint32_t cap = r->cap_plugin_files ? r->cap_plugin_files * 2 : 16;
-        const char **bigger = arena_zalloc(r->a, cap * sizeof *bigger);
+        const char **bigger = arena_zalloc(r->a, cap * sizeof(void *));
         if (!bigger)
             return;
         if (c->n_plugin_files)
-            memcpy(bigger, c->plugin_files, c->n_plugin_files * sizeof *bigger);
+            memcpy(bigger, c->plugin_files, c->n_plugin_files * sizeof(void *));
         c->plugin_files = bigger;
         r->cap_plugin_files = cap;
     }
@@ -208,7 +208,8 @@ struct plugin *plugins_find(struct reader *r, const struct tree_node *at, const 
         remember(r, p->origin, p);
         return p;
     }
-    const char *path = is_plugin_name(name) ? arena_printf(r->a, "%s/%s/%s.so", r->library, kind_folder(kind), name).p : NULL;
+    const char *path =
+        is_plugin_name(name) ? arena_printf(r->a, "%s/%s/%s.so", r->library, kind_folder(kind), name).p : NULL;
     if (!path || !files_exist(r->files, path)) {
         tell_unknown(r, at, name, kind);
         return NULL;

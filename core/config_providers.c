@@ -22,7 +22,8 @@ static void add_key(struct reader *r, struct config_provider *p, const struct tr
     else if (!http_is_value(text))
         mistake(r, node, "%s: the key contains a line break or another character that no header may have", r->where);
     else
-        keys[p->n_keys++] = (struct config_key_secret){ text, is_file ? path_absolute(r, node->file, node->text.p + 5) : NULL };
+        keys[p->n_keys++] =
+            (struct config_key_secret){ text, is_file ? path_absolute(r, node->file, node->text.p + 5) : NULL };
 }
 
 /* Of several keys some may be missing: the provider works as long as one is there. */
@@ -68,9 +69,18 @@ struct auth_map {
 };
 
 static const struct field auth_fields[] = {
-    { .name = "header", .type = FIELD_STRING, .offset = offsetof(struct auth_map, header), .help = "The header that carries the key." },
-    { .name = "query", .type = FIELD_STRING, .offset = offsetof(struct auth_map, query), .help = "The query parameter that carries the key." },
-    { .name = "prefix", .type = FIELD_STRING, .offset = offsetof(struct auth_map, prefix), .help = "What stands before the key in the header." },
+    { .name = "header",
+      .type = FIELD_STRING,
+      .offset = offsetof(struct auth_map, header),
+      .help = "The header that carries the key." },
+    { .name = "query",
+      .type = FIELD_STRING,
+      .offset = offsetof(struct auth_map, query),
+      .help = "The query parameter that carries the key." },
+    { .name = "prefix",
+      .type = FIELD_STRING,
+      .offset = offsetof(struct auth_map, prefix),
+      .help = "What stands before the key in the header." },
     { .name = NULL },
 };
 
@@ -107,8 +117,10 @@ static void read_auth(struct reader *r, const struct tree_node *node, void *base
 
 static bool is_own_header(const char *name)
 {
-    static const char *const names[] = { "host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect",
-                                         "content-type", "keep-alive", "trailer", "accept-encoding" };
+    static const char *const names[] = {
+        "host",         "content-length", "transfer-encoding", "connection",     "te", "upgrade", "expect",
+        "content-type", "keep-alive",     "trailer",           "accept-encoding"
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
@@ -137,7 +149,8 @@ static void put_headers(struct reader *r, const struct tree_node *map, struct ht
         if (!check_header_name(r, m->key) || value_text(r, m->key->text.p, m->value, &value) != VALUE_OK)
             continue;
         if (!http_is_value(value))
-            mistake(r, m->value, "%s: the value of the header \"%s\" contains a character that no header may have", r->where, m->key->text.p);
+            mistake(r, m->value, "%s: the value of the header \"%s\" contains a character that no header may have",
+                    r->where, m->key->text.p);
         else
             to[(*n)++] = (struct http_header){ weir_cstr(lower(r, m->key->text.p)), value };
     }
@@ -232,40 +245,106 @@ static void read_proxy(struct reader *r, const struct tree_node *node, void *bas
 }
 
 const struct field config_timeout_fields[] = {
-    { .name = "connect", .type = FIELD_MS, .offset = WEIR_TIMEOUT_CONNECT * sizeof(uint32_t), .help = "Until the connection stands." },
-    { .name = "first_token", .type = FIELD_MS, .offset = WEIR_TIMEOUT_FIRST_TOKEN * sizeof(uint32_t), .help = "Until a stream's first content." },
-    { .name = "idle", .type = FIELD_MS, .offset = WEIR_TIMEOUT_IDLE * sizeof(uint32_t), .help = "Between two bytes of an answer." },
-    { .name = "total", .type = FIELD_MS, .offset = WEIR_TIMEOUT_TOTAL * sizeof(uint32_t), .help = "The whole request." },
+    { .name = "connect",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_CONNECT * sizeof(uint32_t),
+      .help = "Until the connection stands." },
+    { .name = "first_token",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_FIRST_TOKEN * sizeof(uint32_t),
+      .help = "Until a stream's first content." },
+    { .name = "idle",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_IDLE * sizeof(uint32_t),
+      .help = "Between two bytes of an answer." },
+    { .name = "total",
+      .type = FIELD_MS,
+      .offset = WEIR_TIMEOUT_TOTAL * sizeof(uint32_t),
+      .help = "The whole request." },
     { .name = NULL },
 };
 
 #define AT(member) .offset = offsetof(struct config_provider, member)
 const struct field config_provider_fields[] = {
-    { .name = "dialect", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"string\"}",
+    { .name = "dialect",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"type\":\"string\"}",
       .help = "The wire format: openai, anthropic, gemini, simulator, or a plugin's." },
-    { .name = "base_url", .type = FIELD_OWN, .read = read_base_url, .schema = "{\"type\":\"string\"}",
+    { .name = "base_url",
+      .type = FIELD_OWN,
+      .read = read_base_url,
+      .schema = "{\"type\":\"string\"}",
       .help = "Where the provider is; dialects with one home have a default." },
-    { .name = "key", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"string\"}", .help = "The key: env:NAME or file:PATH." },
-    { .name = "keys", .type = FIELD_ELSEWHERE, .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+    { .name = "key",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The key: env:NAME or file:PATH." },
+    { .name = "keys",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
       .help = "Several keys that take turns." },
-    { .name = "auth", .type = FIELD_OWN, .read = read_auth,
-      .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\"]},{\"type\":\"object\",\"additionalProperties\":false,"
-                "\"properties\":{\"header\":{\"type\":\"string\"},\"query\":{\"type\":\"string\"},\"prefix\":{\"type\":\"string\"}}}]}",
+    { .name = "auth",
+      .type = FIELD_OWN,
+      .read = read_auth,
+      .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\"]},{\"type\":\"object\","
+                "\"additionalProperties\":false,"
+                "\"properties\":{\"header\":{\"type\":\"string\"},\"query\":{\"type\":\"string\"},\"prefix\":{\"type\":"
+                "\"string\"}}}]}",
       .help = "How the key is sent, if not as the dialect does: bearer, none, { header, prefix } or { query }." },
-    { .name = "ca", .type = FIELD_FILE, AT(origin.ca), .help = "Certificates that the provider's may be signed by; else the system's." },
+    { .name = "ca",
+      .type = FIELD_FILE,
+      AT(origin.ca),
+      .help = "Certificates that the provider's may be signed by; else the system's." },
     { .name = "cert", .type = FIELD_FILE, AT(origin.cert), .help = "weir's own certificate for the provider." },
     { .name = "cert_key", .type = FIELD_FILE, AT(origin.cert_key), .help = "The private key of `cert`." },
-    { .name = "proxy", .type = FIELD_OWN, .read = read_proxy, .schema = "{\"type\":\"string\"}",
+    { .name = "proxy",
+      .type = FIELD_OWN,
+      .read = read_proxy,
+      .schema = "{\"type\":\"string\"}",
       .help = "A proxy's URL; none: not even HTTPS_PROXY of the environment." },
-    { .name = "headers", .type = FIELD_OWN, .read = read_headers, .schema = "{\"type\":\"object\"}",
-      .help = "Request headers: { set: {name: value}, add: {name: value}, drop: [name] }, or a plain map, which sets." },
-    { .name = "http", .type = FIELD_CHOICE, AT(origin.http), .fallback = "1.1", .choices = "1.1|2|auto", .help = "The version of HTTP." },
-    { .name = "timeouts", .type = FIELD_TABLE, AT(timeouts), .table = config_timeout_fields, .help = "Time-outs for this provider; the smallest that applies wins." },
-    { .name = "max_inflight", .type = FIELD_U32, AT(max_inflight), .fallback = "0", .min = 0, .max = 1000000, .help = "Calls at the same time; 0: no limit." },
-    { .name = "region", .type = FIELD_STRING, AT(region), .fallback = "", .help = "Where it computes, for rules: eu, us." },
-    { .name = "tags", .type = FIELD_STRS, AT(tags), .offset_n = offsetof(struct config_provider, n_tags), .help = "Words that rules may look for." },
-    { .name = "fetch_media", .type = FIELD_BOOL, AT(fetches_media), .fallback = "false", .help = "May URLs inside messages be fetched for it?" },
-    { .name = "rate_limit_headers", .type = FIELD_BOOL, AT(shows_rate_limits), .fallback = "false",
+    { .name = "headers",
+      .type = FIELD_OWN,
+      .read = read_headers,
+      .schema = "{\"type\":\"object\"}",
+      .help =
+          "Request headers: { set: {name: value}, add: {name: value}, drop: [name] }, or a plain map, which sets." },
+    { .name = "http",
+      .type = FIELD_CHOICE,
+      AT(origin.http),
+      .fallback = "1.1",
+      .choices = "1.1|2|auto",
+      .help = "The version of HTTP." },
+    { .name = "timeouts",
+      .type = FIELD_TABLE,
+      AT(timeouts),
+      .table = config_timeout_fields,
+      .help = "Time-outs for this provider; the smallest that applies wins." },
+    { .name = "max_inflight",
+      .type = FIELD_U32,
+      AT(max_inflight),
+      .fallback = "0",
+      .min = 0,
+      .max = 1000000,
+      .help = "Calls at the same time; 0: no limit." },
+    { .name = "region",
+      .type = FIELD_STRING,
+      AT(region),
+      .fallback = "",
+      .help = "Where it computes, for rules: eu, us." },
+    { .name = "tags",
+      .type = FIELD_STRS,
+      AT(tags),
+      .offset_n = offsetof(struct config_provider, n_tags),
+      .help = "Words that rules may look for." },
+    { .name = "fetch_media",
+      .type = FIELD_BOOL,
+      AT(fetches_media),
+      .fallback = "false",
+      .help = "May URLs inside messages be fetched for it?" },
+    { .name = "rate_limit_headers",
+      .type = FIELD_BOOL,
+      AT(shows_rate_limits),
+      .fallback = "false",
       .help = "Do its rate-limit headers reach the client? They describe the provider's key, not the caller's." },
     { .name = NULL },
 };
@@ -273,7 +352,8 @@ const struct field config_provider_fields[] = {
 
 /* ---- one entry ---- */
 
-static bool find_codec(struct reader *r, struct config_provider *p, const struct tree_node *name, const struct tree_node *node)
+static bool find_codec(struct reader *r, struct config_provider *p, const struct tree_node *name,
+                       const struct tree_node *node)
 {
     const struct tree_node *dialect = tree_get(node, "dialect");
     struct weir_str text;
@@ -287,7 +367,8 @@ static bool find_codec(struct reader *r, struct config_provider *p, const struct
     const char *speaks = p->plugin ? p->plugin->codec.speaks : NULL;
     p->codec = speaks ? plugins_find(r, dialect, speaks, WEIR_KIND_CODEC) : p->plugin;
     if (p->codec && !p->codec->codec.request_head && !p->codec->codec.encode_request) {
-        mistake(r, dialect, "%s: the dialect \"%s\" is a front door only: it can't be spoken to a provider", r->where, text.p);
+        mistake(r, dialect, "%s: the dialect \"%s\" is a front door only: it can't be spoken to a provider", r->where,
+                text.p);
         return false;
     }
     return p->codec != NULL;
@@ -301,28 +382,38 @@ static void check_entry(struct reader *r, struct config_provider *p, const struc
         if (codec->base_url)
             p->base_url = codec->base_url;
         else
-            mistake(r, name, "%s needs a base_url: the dialect \"%s\" has no home of its own", r->where, p->plugin->desc.name);
+            mistake(r, name, "%s needs a base_url: the dialect \"%s\" has no home of its own", r->where,
+                    p->plugin->desc.name);
     }
-    bool wants_key = p->auth != CONFIG_AUTH_NONE && (p->auth != CONFIG_AUTH_DIALECT || codec->auth.header || codec->auth.query);
+    bool wants_key =
+        p->auth != CONFIG_AUTH_NONE && (p->auth != CONFIG_AUTH_DIALECT || codec->auth.header || codec->auth.query);
     if (wants_key && !p->n_keys && !p->unavailable && !p->n_set_headers && !p->n_add_headers && !has_endpoint)
-        warning(r, name, "%s has no key, so none is sent: add `key: env:NAME`, or write `auth: none` to say so", r->where);
+        warning(r, name, "%s has no key, so none is sent: add `key: env:NAME`, or write `auth: none` to say so",
+                r->where);
     if (!p->origin.cert != !p->origin.cert_key)
         mistake(r, name, "%s: cert and cert_key belong together", r->where);
 }
 
 static void check_name(struct reader *r, const struct tree_node *key)
 {
-    if (key->text.n == 0 || key->text.n > 64 || key->text.p[strspn(key->text.p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
-        mistake(r, key, "\"%.80s\" can't be a provider's name: letters, digits, '.', '_' and '-', since it stands before the slash in provider/model", key->text.p);
+    if (key->text.n == 0 || key->text.n > 64 ||
+        key->text.p[strspn(key->text.p, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+        mistake(r, key,
+                "\"%.80s\" can't be a provider's name: letters, digits, '.', '_' and '-', since it stands before the "
+                "slash in provider/model",
+                key->text.p);
 }
 
-static struct config_provider *read_entry(struct reader *r, const struct tree_node *key, const struct tree_node *node, uint32_t index)
+static struct config_provider *read_entry(struct reader *r, const struct tree_node *key, const struct tree_node *node,
+                                          uint32_t index)
 {
     struct config_provider *p = arena_zalloc(r->a, sizeof *p);
     r->where = arena_printf(r->a, "provider \"%.64s\"", key->text.p).p;
     if (!p || !node_is(r, r->where, node, TREE_MAP))
         return NULL;
-    *p = (struct config_provider){ .name = key->text.p, .index = index, .place = place_of_node(key), .base_url = "", .region = "" };
+    *p = (struct config_provider){
+        .name = key->text.p, .index = index, .place = place_of_node(key), .base_url = "", .region = ""
+    };
     memset(&p->timeouts, 0xff, sizeof p->timeouts);
     p->origin.name = p->name;
     check_name(r, key);
@@ -343,7 +434,7 @@ void providers_read(struct reader *r, const struct tree_node *map)
     struct config *c = r->c;
     if (!map || !node_is(r, "providers", map, TREE_MAP))
         return;
-    c->providers = arena_zalloc(r->a, (map->n + 1) * sizeof *c->providers);
+    c->providers = arena_zalloc(r->a, (map->n + 1) * sizeof(void *));
     for (uint32_t i = 0; c->providers && i < map->n; i++) {
         struct config_provider *p = read_entry(r, map->members[i].key, map->members[i].value, c->n_providers);
         if (p)

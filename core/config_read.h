@@ -17,22 +17,24 @@
 
 struct reader {
     struct config *c;
-    struct arena *a;             /* c's */
+    struct arena *a; /* c's */
     struct config_errors *errors;
     enum config_mode mode;
-    const char *snapshot;        /* NULL: files as they are */
-    const char *library;         /* config_plugin_dir(), as the checker saw it */
-    const char **unavailable;    /* inside a provider entry: where an unset reference is noted; else NULL */
-    bool is_live;                /* file: is read where it stands, not from a copy */
-    const char *where;           /* for messages: "provider \"openai\"" */
+    const char *snapshot; /* NULL: files as they are */
+    const char *library; /* config_plugin_dir(), as the checker saw it */
+    const char **unavailable; /* inside a provider entry: where an unset reference is noted; else NULL */
+    bool is_live; /* file: is read where it stands, not from a copy */
+    const char *where; /* for messages: "provider \"openai\"" */
     const struct tree_node *root; /* all documents in one */
     struct config_files *files;
     uint32_t cap_stages, cap_plugin_files;
 };
 
 /* ---- mistakes (config_errors.c) ---- */
-void mistake(struct reader *r, const struct tree_node *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void warning(struct reader *r, const struct tree_node *at, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void mistake(struct reader *r, const struct tree_node *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void warning(struct reader *r, const struct tree_node *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void mistake_at(struct reader *r, struct config_place place, bool is_warning, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 struct config_place place_of_node(const struct tree_node *at);
@@ -55,10 +57,12 @@ struct value_rule {
     const char *choices; /* "a|b|c" */
 };
 enum value_result { VALUE_OK = 0, VALUE_BAD = -1, VALUE_UNSET = 1 };
-/* The text with env: and file: resolved. UNSET: told as a warning (or as a mistake where nothing can go on without it). */
+/* The text with env: and file: resolved. UNSET: told as a warning (or as a mistake where nothing can go on without
+ * it). */
 enum value_result value_text(struct reader *r, const char *name, const struct tree_node *node, struct weir_str *text);
 bool value_is_reference(const struct tree_node *node);
-/* The node itself, or what its reference stands for; NULL after telling. A plain reference stands for a plain scalar. */
+/* The node itself, or what its reference stands for; NULL after telling. A plain reference stands for a plain
+ * scalar. */
 const struct tree_node *value_resolve(struct reader *r, const char *name, const struct tree_node *node);
 int value_int(struct reader *r, const struct value_rule *rule, const struct tree_node *node, int64_t *to);
 int value_number(struct reader *r, const struct value_rule *rule, const struct tree_node *node, double *to);
@@ -67,27 +71,30 @@ int value_duration(struct reader *r, const struct value_rule *rule, const struct
 int value_size(struct reader *r, const struct value_rule *rule, const struct tree_node *node, int64_t *to);
 int value_choice(struct reader *r, const struct value_rule *rule, const struct tree_node *node, int32_t *to);
 int value_string(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char **to);
-int value_list(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char *const **to, uint32_t *n);
+int value_list(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char *const **to,
+               uint32_t *n);
 int value_json(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char **to);
-int value_file(struct reader *r, const struct value_rule *rule, const struct tree_node *node, bool with_folder, const char **to);
-int value_strs(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const struct weir_str **to, uint32_t *n);
+int value_file(struct reader *r, const struct value_rule *rule, const struct tree_node *node, bool with_folder,
+               const char **to);
+int value_strs(struct reader *r, const struct value_rule *rule, const struct tree_node *node,
+               const struct weir_str **to, uint32_t *n);
 
 /* ---- maps by table (config_table.c) ---- */
 enum field_type {
     FIELD_STRING = 1, /* const char *; stays NULL if not said and without fallback */
-    FIELD_BOOL,       /* bool */
-    FIELD_MS,         /* uint32_t milliseconds */
-    FIELD_U32,        /* uint32_t */
-    FIELD_I64,        /* int64_t */
-    FIELD_NUMBER,     /* double */
-    FIELD_SIZE32,     /* uint32_t bytes */
-    FIELD_SIZE64,     /* uint64_t bytes */
-    FIELD_CHOICE,     /* int or enum */
-    FIELD_FILE,       /* const char *: path to open */
-    FIELD_STRS,       /* const struct weir_str *, and uint32_t at offset_n */
-    FIELD_TABLE,      /* a map with a table of its own */
-    FIELD_OWN,        /* read() */
-    FIELD_ELSEWHERE,  /* known here, read by other code */
+    FIELD_BOOL, /* bool */
+    FIELD_MS, /* uint32_t milliseconds */
+    FIELD_U32, /* uint32_t */
+    FIELD_I64, /* int64_t */
+    FIELD_NUMBER, /* double */
+    FIELD_SIZE32, /* uint32_t bytes */
+    FIELD_SIZE64, /* uint64_t bytes */
+    FIELD_CHOICE, /* int or enum */
+    FIELD_FILE, /* const char *: path to open */
+    FIELD_STRS, /* const struct weir_str *, and uint32_t at offset_n */
+    FIELD_TABLE, /* a map with a table of its own */
+    FIELD_OWN, /* read() */
+    FIELD_ELSEWHERE, /* known here, read by other code */
 };
 struct field {
     const char *name;
@@ -101,10 +108,14 @@ struct field {
     const char *schema; /* of OWN and ELSEWHERE: JSON Schema */
     const char *help;
 };
-/* Fills base from the map (NULL: fallbacks only). `also`: options that may stand in the same map. Unknown keys are mistakes. */
-void table_read(struct reader *r, const struct field *table, const struct weir_option *also, const struct tree_node *map, void *base);
-/* A plugin's struct from its table; keys in `except` (NULL: none) belong to somebody else. at: where to tell what is missing. */
-void *options_read(struct reader *r, const struct plugin *p, const struct tree_node *map, const struct field *except, const struct tree_node *at);
+/* Fills base from the map (NULL: fallbacks only). `also`: options that may stand in the same map. Unknown keys are
+ * mistakes. */
+void table_read(struct reader *r, const struct field *table, const struct weir_option *also,
+                const struct tree_node *map, void *base);
+/* A plugin's struct from its table; keys in `except` (NULL: none) belong to somebody else. at: where to tell what
+ * is missing. */
+void *options_read(struct reader *r, const struct plugin *p, const struct tree_node *map, const struct field *except,
+                   const struct tree_node *at);
 bool table_has(const struct field *table, struct weir_str name);
 bool node_is(struct reader *r, const char *name, const struct tree_node *node, enum tree_type type);
 

@@ -11,11 +11,11 @@ static bool remember_use(struct reader *r, struct config_stage *use)
     struct config *c = r->c;
     if (c->n_stages == r->cap_stages) {
         uint32_t cap = r->cap_stages ? r->cap_stages * 2 : 16;
-        struct config_stage **bigger = arena_zalloc(r->a, cap * sizeof *bigger);
+        struct config_stage **bigger = arena_zalloc(r->a, cap * sizeof(void *));
         if (!bigger)
             return false;
         if (c->n_stages)
-            memcpy(bigger, c->stages, c->n_stages * sizeof *bigger);
+            memcpy(bigger, c->stages, c->n_stages * sizeof(void *));
         c->stages = bigger;
         r->cap_stages = cap;
     }
@@ -25,13 +25,16 @@ static bool remember_use(struct reader *r, struct config_stage *use)
 }
 
 static const struct field core_settings[] = {
-    { .name = "on_quarantine", .type = FIELD_ELSEWHERE, .schema = "{\"enum\":[\"refuse\",\"skip\"]}",
+    { .name = "on_quarantine",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"enum\":[\"refuse\",\"skip\"]}",
       .help = "When the stage is in quarantine after crashes: refuse requests, or pass by it." },
     { .name = NULL },
 };
 
 /* `on_quarantine` belongs to the core: the plugin never sees it. */
-static const struct tree_node *take_core_settings(struct reader *r, struct config_stage *use, const struct tree_node *settings)
+static const struct tree_node *take_core_settings(struct reader *r, struct config_stage *use,
+                                                  const struct tree_node *settings)
 {
     const struct value_rule rule = { .name = "on_quarantine", .choices = "refuse|skip" };
     const struct tree_node *value = tree_get(settings, "on_quarantine");
@@ -50,7 +53,8 @@ static const struct tree_node *take_core_settings(struct reader *r, struct confi
         return rest;
     use->skips_quarantine = choice == 1;
     if (use->skips_quarantine && (use->plugin->stage.flags & WEIR_STAGE_GUARD))
-        mistake(r, value, "\"%s\" is a guard: what it can't see must not pass, so `on_quarantine: skip` is refused", use->plugin->desc.name);
+        mistake(r, value, "\"%s\" is a guard: what it can't see must not pass, so `on_quarantine: skip` is refused",
+                use->plugin->desc.name);
     return rest;
 }
 
@@ -84,7 +88,9 @@ static struct config_stage *read_item(struct reader *r, const struct tree_node *
     if (item->type == TREE_MAP && item->n == 1)
         return read_use(r, item->members[0].key, item->members[0].value);
     if (item->type == TREE_MAP && item->n > 1)
-        mistake(r, item, "one stage per item of the list: \"%.64s\" begins the next (are its settings indented too little?)", item->members[1].key->text.p);
+        mistake(r, item,
+                "one stage per item of the list: \"%.64s\" begins the next (are its settings indented too little?)",
+                item->members[1].key->text.p);
     else
         mistake(r, item, "a stage is written `- name` or `- name: { settings }`");
     return NULL;
@@ -178,13 +184,36 @@ static void read_match_header(struct reader *r, const struct tree_node *node, vo
 }
 
 const struct field config_match_fields[] = {
-    { .name = "path", .type = FIELD_OWN, .read = read_path, .schema = "{\"type\":\"string\"}", .help = "/v1/chat/completions, or /v1/* for all that begins so." },
-    { .name = "method", .type = FIELD_OWN, .read = read_method, .schema = "{\"type\":\"string\"}", .help = "POST, GET …" },
-    { .name = "header", .type = FIELD_OWN, .read = read_match_header, .schema = "{\"type\":[\"string\",\"object\"]}",
+    { .name = "path",
+      .type = FIELD_OWN,
+      .read = read_path,
+      .schema = "{\"type\":\"string\"}",
+      .help = "/v1/chat/completions, or /v1/* for all that begins so." },
+    { .name = "method",
+      .type = FIELD_OWN,
+      .read = read_method,
+      .schema = "{\"type\":\"string\"}",
+      .help = "POST, GET …" },
+    { .name = "header",
+      .type = FIELD_OWN,
+      .read = read_match_header,
+      .schema = "{\"type\":[\"string\",\"object\"]}",
       .help = "A header that must be there, or { name: value }." },
-    { .name = "key", .type = FIELD_OWN, .read = read_match_key, .schema = "{\"type\":\"string\"}", .help = "The caller's name." },
-    { .name = "team", .type = FIELD_OWN, .read = read_match_team, .schema = "{\"type\":\"string\"}", .help = "The caller's team." },
-    { .name = "model", .type = FIELD_OWN, .read = read_match_model, .schema = "{\"type\":\"string\"}", .help = "The model that was asked for." },
+    { .name = "key",
+      .type = FIELD_OWN,
+      .read = read_match_key,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The caller's name." },
+    { .name = "team",
+      .type = FIELD_OWN,
+      .read = read_match_team,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The caller's team." },
+    { .name = "model",
+      .type = FIELD_OWN,
+      .read = read_match_model,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The model that was asked for." },
     { .name = NULL },
 };
 
@@ -207,13 +236,38 @@ static void read_usage(struct reader *r, const struct tree_node *node, void *bas
 #define AT(member) .offset = offsetof(struct config_route, member)
 const struct field config_route_fields[] = {
     { .name = "name", .type = FIELD_STRING, AT(name), .help = "For records, metrics and messages; else its path." },
-    { .name = "match", .type = FIELD_TABLE, AT(match), .table = config_match_fields, .help = "All that is said must match; nothing said matches everything." },
-    { .name = "pipeline", .type = FIELD_OWN, .read = read_pipeline, .schema = "{\"$ref\":\"#/$defs/pipeline\"}", .help = "Stages, after those of `entry`." },
-    { .name = "timeouts", .type = FIELD_TABLE, AT(timeouts), .table = config_timeout_fields, .help = "Time-outs for this route; the smallest that applies wins." },
-    { .name = "open", .type = FIELD_BOOL, AT(is_open), .fallback = "false", .help = "May anybody call it, without a key?" },
-    { .name = "usage", .type = FIELD_OWN, .read = read_usage, .fallback = "always", .schema = "{\"enum\":[\"always\",\"as_asked\"]}",
-      .help = "always: usage is asked for in every stream; as_asked: nothing is touched, missing counts are estimated." },
-    { .name = "unknown_fields", .type = FIELD_CHOICE, AT(unknown_fields), .fallback = "pass", .choices = "pass|drop|refuse",
+    { .name = "match",
+      .type = FIELD_TABLE,
+      AT(match),
+      .table = config_match_fields,
+      .help = "All that is said must match; nothing said matches everything." },
+    { .name = "pipeline",
+      .type = FIELD_OWN,
+      .read = read_pipeline,
+      .schema = "{\"$ref\":\"#/$defs/pipeline\"}",
+      .help = "Stages, after those of `entry`." },
+    { .name = "timeouts",
+      .type = FIELD_TABLE,
+      AT(timeouts),
+      .table = config_timeout_fields,
+      .help = "Time-outs for this route; the smallest that applies wins." },
+    { .name = "open",
+      .type = FIELD_BOOL,
+      AT(is_open),
+      .fallback = "false",
+      .help = "May anybody call it, without a key?" },
+    { .name = "usage",
+      .type = FIELD_OWN,
+      .read = read_usage,
+      .fallback = "always",
+      .schema = "{\"enum\":[\"always\",\"as_asked\"]}",
+      .help =
+          "always: usage is asked for in every stream; as_asked: nothing is touched, missing counts are estimated." },
+    { .name = "unknown_fields",
+      .type = FIELD_CHOICE,
+      AT(unknown_fields),
+      .fallback = "pass",
+      .choices = "pass|drop|refuse",
       .help = "What happens to request fields that weir doesn't know." },
     { .name = NULL },
 };
@@ -259,7 +313,7 @@ void routes_read(struct reader *r, const struct tree_node *list)
 {
     if (!list || !node_is(r, "routes", list, TREE_LIST))
         return;
-    r->c->routes = arena_zalloc(r->a, (list->n + 1) * sizeof *r->c->routes);
+    r->c->routes = arena_zalloc(r->a, (list->n + 1) * sizeof(void *));
     for (uint32_t i = 0; r->c->routes && i < list->n; i++)
         read_route(r, list->items[i]);
     r->where = NULL;

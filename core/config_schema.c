@@ -1,7 +1,8 @@
 /* The JSON Schema of the configuration, for editors: made from the tables that read it, so it can't lag behind.
  *
- * Options of plugins come from the plugins themselves: all that lie beside the program are opened. Third-party plugins may
- * bring more, so entries and stages stay open for names that the schema doesn't know; `weir check` is strict about them.
+ * Options of plugins come from the plugins themselves: all that lie beside the program are opened. Third-party
+ * plugins may bring more, so entries and stages stay open for names that the schema doesn't know; `weir check` is
+ * strict about them.
  */
 #include <glob.h>
 #include <stdio.h>

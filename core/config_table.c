@@ -31,7 +31,8 @@ static bool options_have(const struct weir_option *options, struct weir_str name
     return false;
 }
 
-static void tell_unknown(struct reader *r, const struct tree_node *map, const struct field *table, const struct weir_option *options)
+static void tell_unknown(struct reader *r, const struct tree_node *map, const struct field *table,
+                         const struct weir_option *options)
 {
     for (uint32_t i = 0; i < map->n; i++) {
         const struct tree_node *key = map->members[i].key;
@@ -52,14 +53,16 @@ static void tell_unknown(struct reader *r, const struct tree_node *map, const st
 
 typedef int (*read_int_fn)(struct reader *r, const struct value_rule *rule, const struct tree_node *node, int64_t *to);
 
-static void read_u32(struct reader *r, read_int_fn read, const struct value_rule *rule, const struct tree_node *node, void *to)
+static void read_u32(struct reader *r, read_int_fn read, const struct value_rule *rule, const struct tree_node *node,
+                     void *to)
 {
     int64_t value = 0;
     if (read(r, rule, node, &value) == 0)
         *(uint32_t *)to = (uint32_t)value;
 }
 
-static void read_int(struct reader *r, const struct field *f, const struct value_rule *rule, const struct tree_node *node, void *to)
+static void read_int(struct reader *r, const struct field *f, const struct value_rule *rule,
+                     const struct tree_node *node, void *to)
 {
     int64_t value = 0;
     switch (f->type) {
@@ -125,11 +128,13 @@ static void read_field(struct reader *r, const struct field *f, const struct tre
 
 static const struct tree_node *fallback_node(struct tree_node *node, const char *text)
 {
-    *node = (struct tree_node){ .type = TREE_SCALAR, .is_plain = true, .file = "", .weight = 1, .text = weir_cstr(text) };
+    *node =
+        (struct tree_node){ .type = TREE_SCALAR, .is_plain = true, .file = "", .weight = 1, .text = weir_cstr(text) };
     return node;
 }
 
-void table_read(struct reader *r, const struct field *table, const struct weir_option *also, const struct tree_node *map, void *base)
+void table_read(struct reader *r, const struct field *table, const struct weir_option *also,
+                const struct tree_node *map, void *base)
 {
     struct tree_node node;
     for (const struct field *f = table; f->name; f++) {
@@ -149,8 +154,9 @@ void table_read(struct reader *r, const struct field *table, const struct weir_o
 
 static size_t option_bytes(uint16_t type)
 {
-    static const uint8_t bytes[] = { 0, sizeof(char *), 8, 8, sizeof(bool), 8, 8, 4, sizeof(char *), sizeof(char *), sizeof(char *),
-                                     sizeof(char *) };
+    static const uint8_t bytes[] = {
+        0, sizeof(char *), 8, 8, sizeof(bool), 8, 8, 4, sizeof(char *), sizeof(char *), sizeof(char *), sizeof(char *)
+    };
     return type < sizeof bytes ? bytes[type] : 0;
 }
 
@@ -212,7 +218,8 @@ static void read_fallback(struct reader *r, const struct weir_option *o, void *t
     struct tree_listener listener = errors_listener(r);
     struct tree_node node;
     bool is_tree = o->type == WEIR_OPTION_LIST || o->type == WEIR_OPTION_JSON;
-    const struct tree_node *tree = is_tree && o->fallback[0] ? tree_parse(r->a, o->name, weir_cstr(o->fallback), &listener) : NULL;
+    const struct tree_node *tree =
+        is_tree && o->fallback[0] ? tree_parse(r->a, o->name, weir_cstr(o->fallback), &listener) : NULL;
     if (is_tree && !tree)
         return;
     read_option(r, o, tree ? tree : fallback_node(&node, o->fallback), to);
@@ -224,12 +231,15 @@ static bool fits(struct reader *r, const struct plugin *p, const struct weir_opt
     size_t n = option_bytes(o->type);
     if (n && o->offset <= p->desc.config_size && n <= p->desc.config_size - o->offset && o->offset % n == 0)
         return true;
-    mistake(r, at, "the plugin \"%s\" has a wrong table: its option \"%s\" has an unknown type or lies outside its struct: rebuild it",
+    mistake(r, at,
+            "the plugin \"%s\" has a wrong table: its option \"%s\" has an unknown type or lies outside its struct: "
+            "rebuild it",
             p->desc.name, o->name);
     return false;
 }
 
-static void tell_unknown_options(struct reader *r, const struct plugin *p, const struct tree_node *map, const struct field *except)
+static void tell_unknown_options(struct reader *r, const struct plugin *p, const struct tree_node *map,
+                                 const struct field *except)
 {
     if (except || !map) /* the caller told them, with his own names */
         return;
@@ -239,7 +249,8 @@ static void tell_unknown_options(struct reader *r, const struct plugin *p, const
     r->where = before;
 }
 
-void *options_read(struct reader *r, const struct plugin *p, const struct tree_node *map, const struct field *except, const struct tree_node *at)
+void *options_read(struct reader *r, const struct plugin *p, const struct tree_node *map, const struct field *except,
+                   const struct tree_node *at)
 {
     void *base = arena_zalloc(r->a, p->desc.config_size + 1);
     tell_unknown_options(r, p, map, except);

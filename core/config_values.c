@@ -20,6 +20,11 @@ static bool begins(struct weir_str s, const char *with)
     return s.n > n && memcmp(s.p, with, n) == 0;
 }
 
+static bool is_in(char c, const char *set)
+{
+    return c && strchr(set, c);
+}
+
 static bool is_name(const char *p)
 {
     if (!((*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || *p == '_'))
@@ -38,7 +43,8 @@ bool value_is_reference(const struct tree_node *node)
 /* ---- references ---- */
 
 /* A provider that can't be used is no reason not to start; everything else is. */
-static enum value_result tell_unset(struct reader *r, const char *name, const struct tree_node *node, const char *reason)
+static enum value_result tell_unset(struct reader *r, const char *name, const struct tree_node *node,
+                                    const char *reason)
 {
     if (!r->unavailable || r->mode == CONFIG_STRICT) {
         mistake(r, node, "%s: %s", name, reason);
@@ -52,7 +58,7 @@ static enum value_result tell_unset(struct reader *r, const char *name, const st
 
 static struct weir_str trimmed(struct weir_str s)
 {
-    while (s.n && memchr("\r\n\t ", s.p[s.n - 1], 4))
+    while (s.n && is_in(s.p[s.n - 1], "\r\n\t "))
         s.n--;
     return s;
 }
@@ -73,7 +79,8 @@ const char *path_absolute(struct reader *r, const char *written_in, const char *
 }
 
 /* live: a provider's key is read where it stands by every worker, and again for each call; so it is never copied. */
-static enum value_result resolve_file(struct reader *r, const char *name, const struct tree_node *node, struct weir_str *text)
+static enum value_result resolve_file(struct reader *r, const char *name, const struct tree_node *node,
+                                      struct weir_str *text)
 {
     char why[512] = "";
     const char *path = path_absolute(r, node->file, node->text.p + 5);
@@ -91,7 +98,8 @@ static enum value_result resolve_file(struct reader *r, const char *name, const 
     return VALUE_OK;
 }
 
-static enum value_result resolve(struct reader *r, const char *name, const struct tree_node *node, struct weir_str *text)
+static enum value_result resolve(struct reader *r, const char *name, const struct tree_node *node,
+                                 struct weir_str *text)
 {
     if (node->text.p[0] == 'f')
         return resolve_file(r, name, node, text);
@@ -144,7 +152,8 @@ static int refuse(struct reader *r, const struct value_rule *rule, const struct 
 
 static int refuse_range(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char *unit)
 {
-    mistake(r, node, "%s must be between %.15g%s and %.15g%s, not \"%.80s\"", rule->name, rule->min, unit, rule->max, unit, shown(node));
+    mistake(r, node, "%s must be between %.15g%s and %.15g%s, not \"%.80s\"", rule->name, rule->min, unit, rule->max,
+            unit, shown(node));
     return -1;
 }
 
@@ -157,7 +166,7 @@ static bool is_outside(const struct value_rule *rule, double value)
 static bool number_of(const struct tree_node *node, double *value, const char **rest)
 {
     char *end;
-    if (node->text.n == 0 || !memchr("-+.0123456789", node->text.p[0], 13) || memcmp(node->text.p, "0x", 2) == 0)
+    if (node->text.n == 0 || !is_in(node->text.p[0], "-+.0123456789") || strncmp(node->text.p, "0x", 2) == 0)
         return false;
     *value = strtod(node->text.p, &end);
     *rest = end;
@@ -172,7 +181,7 @@ int value_int(struct reader *r, const struct value_rule *rule, const struct tree
         return -1;
     errno = 0;
     long long value = strtoll(n->text.p, &end, 10);
-    if (n->text.n == 0 || *end || errno || memchr(" \t\r\n", n->text.p[0], 4))
+    if (n->text.n == 0 || *end || errno || is_in(n->text.p[0], "\r\n\t "))
         return refuse(r, rule, node, "a whole number");
     if (is_outside(rule, (double)value))
         return refuse_range(r, rule, node, "");
@@ -232,7 +241,8 @@ static bool is_off(const struct tree_node *node)
 
 int value_duration(struct reader *r, const struct value_rule *rule, const struct tree_node *node, int64_t *to)
 {
-    static const struct unit units[] = { { "ms", 1 }, { "s", 1e3 }, { "m", 60e3 }, { "h", 3600e3 }, { "d", 86400e3 }, { NULL, 0 } };
+    static const struct unit units[] = { { "ms", 1 },     { "s", 1e3 },     { "m", 60e3 },
+                                         { "h", 3600e3 }, { "d", 86400e3 }, { NULL, 0 } };
     const struct tree_node *n = value_resolve(r, rule->name, node);
     double value = 0;
     if (!n)
@@ -249,8 +259,10 @@ int value_duration(struct reader *r, const struct value_rule *rule, const struct
 
 int value_size(struct reader *r, const struct value_rule *rule, const struct tree_node *node, int64_t *to)
 {
-    static const struct unit units[] = { { "", 1 }, { "B", 1 }, { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 },
-                                         { "kB", 1e3 }, { "KB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 }, { NULL, 0 } };
+    static const struct unit units[] = {
+        { "", 1 },     { "B", 1 },    { "KiB", 1024 }, { "MiB", 1048576 }, { "GiB", 1073741824 },
+        { "kB", 1e3 }, { "KB", 1e3 }, { "MB", 1e6 },   { "GB", 1e9 },      { NULL, 0 }
+    };
     const struct tree_node *n = value_resolve(r, rule->name, node);
     double value = 0;
     if (!n)
@@ -315,7 +327,8 @@ int value_string(struct reader *r, const struct value_rule *rule, const struct t
     return 0;
 }
 
-int value_list(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char *const **to, uint32_t *n)
+int value_list(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const char *const **to,
+               uint32_t *n)
 {
     uint32_t count = node->type == TREE_LIST ? node->n : tree_is_null(node) ? 0 : 1;
     const char **list = arena_zalloc(r->a, (count + 1) * sizeof *list);
@@ -332,7 +345,8 @@ int value_list(struct reader *r, const struct value_rule *rule, const struct tre
     return rc;
 }
 
-int value_strs(struct reader *r, const struct value_rule *rule, const struct tree_node *node, const struct weir_str **to, uint32_t *n)
+int value_strs(struct reader *r, const struct value_rule *rule, const struct tree_node *node,
+               const struct weir_str **to, uint32_t *n)
 {
     const char *const *list;
     uint32_t count = 0;
@@ -381,11 +395,13 @@ static bool is_shared_folder(struct reader *r, const char *path)
 {
     const char *config = path_absolute(r, NULL, r->c->path), *home = getenv("HOME"), *slash = strrchr(path, '/');
     size_t n = (size_t)(slash - path);
-    return (strncmp(config, path, n) == 0 && config[n] == '/') || (home && strlen(home) == n && strncmp(home, path, n) == 0);
+    return (strncmp(config, path, n) == 0 && config[n] == '/') ||
+           (home && strlen(home) == n && strncmp(home, path, n) == 0);
 }
 
 /* Beside the file that names it, else among what the program ships (policies/). */
-int value_file(struct reader *r, const struct value_rule *rule, const struct tree_node *node, bool with_folder, const char **to)
+int value_file(struct reader *r, const struct value_rule *rule, const struct tree_node *node, bool with_folder,
+               const char **to)
 {
     const char *written;
     if (value_string(r, rule, node, &written))

@@ -1,4 +1,5 @@
-/* Reading, walking and copying files, for the private copy that a generation lives from. Nothing here outlives its call. */
+/* Reading, walking and copying files, for the private copy that a generation lives from. Nothing here outlives its
+ * call. */
 #include "copying.h"
 
 #include <dirent.h>
@@ -135,8 +136,9 @@ static int walk_folder(struct walk *w, const char *name, uint32_t depth)
     char path[PATH_MAX], below[PATH_MAX];
     struct dirent **entries = NULL;
     if (depth > w->depth) {
-        snprintf(w->why, w->why_n, "the folder %s is nested more than %u levels: give these files a folder of their own",
-                 w->root, w->depth);
+        snprintf(w->why, w->why_n,
+                 "the folder %s is nested more than %u levels: give these files a folder of their own", w->root,
+                 w->depth);
         return -1;
     }
     snprintf(path, sizeof path, "%s/%s", w->root, name);
@@ -146,7 +148,8 @@ static int walk_folder(struct walk *w, const char *name, uint32_t depth)
         return -1;
     }
     for (int i = 0; i < n; i++) {
-        if (rc == 0 && (size_t)snprintf(below, sizeof below, "%s%s%s", name, *name ? "/" : "", entries[i]->d_name) < sizeof below)
+        if (rc == 0 &&
+            (size_t)snprintf(below, sizeof below, "%s%s%s", name, *name ? "/" : "", entries[i]->d_name) < sizeof below)
             rc = walk_entry(w, below, depth);
         free(entries[i]);
     }

@@ -9,10 +9,12 @@ enum { COPYING_TEXT_MAX = 8 << 20, COPYING_FILE_MAX = 256 << 20 };
 enum { COPYING_FOLDER_MAX = 64 << 20, COPYING_COUNT_MAX = 4096, COPYING_DEPTH_MAX = 8 };
 
 struct weir_str copying_read(struct arena *a, const char *path, size_t max, char *why, size_t n); /* p NULL: why */
-int copying_write(const char *path, struct weir_str bytes, char *why, size_t n); /* by rename, readable by the owner only */
+int copying_write(const char *path, struct weir_str bytes, char *why,
+                  size_t n); /* by rename, readable by the owner only */
 int copying_file(const char *from, const char *to, char *why, size_t n);
 int copying_folder(const char *from, const char *to, uint32_t depth, char *why, size_t n);
-/* Every file at most `depth` folders below (0: its own files), sorted; name is relative to the folder. fn returns 0, anything else ends the walk. */
+/* Every file at most `depth` folders below (0: its own files), sorted; name is relative to the folder. fn returns
+ * 0, anything else ends the walk. */
 typedef int (*copying_fn)(void *arg, const char *name, const char *path);
 int copying_walk(const char *folder, uint32_t depth, copying_fn fn, void *arg, char *why, size_t n);
 

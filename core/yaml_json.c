@@ -1,7 +1,7 @@
 /* What a scalar means (null, boolean, number, text), and a tree as JSON.
  *
- * Numbers keep the text they were written with, so that nothing is rounded on the way into a plugin. What YAML 1.1 would read
- * as octal or sexagesimal (010, 1:30) stays a text: nobody who writes it means 8 or 90.
+ * Numbers keep the text they were written with, so that nothing is rounded on the way into a plugin. What YAML 1.1
+ * would read as octal or sexagesimal (010, 1:30) stays a text: nobody who writes it means 8 or 90.
  */
 #include "json.h"
 #include "yaml_tree.h"
@@ -79,7 +79,8 @@ struct weir_str tree_number(const struct tree_node *node, char buf[32])
         return node->text;
     if (*p == '+' && is_json_number(p + 1) && p[1] != '-')
         return (struct weir_str){ p + 1, node->text.n - 1 };
-    if (p[0] == '0' && p[1] == 'x' && node->text.n <= 17 && node->text.n > 2 && strspn(p + 2, "0123456789abcdefABCDEF") == node->text.n - 2) {
+    if (p[0] == '0' && p[1] == 'x' && node->text.n <= 17 && node->text.n > 2 &&
+        strspn(p + 2, "0123456789abcdefABCDEF") == node->text.n - 2) {
         int n = snprintf(buf, 32, "%llu", strtoull(p + 2, NULL, 16));
         return (struct weir_str){ buf, (size_t)n };
     }

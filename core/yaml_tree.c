@@ -1,7 +1,8 @@
 /* The reader of YAML: libyaml's events become nodes that know where they were written.
  *
- * Bounded in every direction: bytes, depth, and nodes with all aliases written out (a "billion laughs" file is refused where
- * it passes the bound). Nodes live in the caller's arena; what is growing is malloc'ed and freed before tree_parse() returns.
+ * Bounded in every direction: bytes, depth, and nodes with all aliases written out (a "billion laughs" file is
+ * refused where it passes the bound). Nodes live in the caller's arena; what is growing is malloc'ed and freed
+ * before tree_parse() returns.
  */
 #include "yaml_tree.h"
 
@@ -31,7 +32,8 @@ struct reading {
 
 /* ---- mistakes ---- */
 
-__attribute__((format(printf, 4, 5))) static void tell(struct reading *r, uint32_t line, uint32_t column, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void tell(struct reading *r, uint32_t line, uint32_t column,
+                                                       const char *format, ...)
 {
     char text[400];
     va_list args;
@@ -56,7 +58,8 @@ static void fail_in_libyaml(struct reading *r)
     if (p->error == YAML_MEMORY_ERROR)
         problem = "out of memory";
     if (p->context)
-        snprintf(text, sizeof text, "not valid YAML: %s (%s that began in line %zu)", problem, p->context, p->context_mark.line + 1);
+        snprintf(text, sizeof text, "not valid YAML: %s (%s that began in line %zu)", problem, p->context,
+                 p->context_mark.line + 1);
     else
         snprintf(text, sizeof text, "not valid YAML: %s", problem);
     yaml_mark_t mark = p->problem_mark;
@@ -94,7 +97,7 @@ static bool push(struct reading *r, const struct tree_node *node)
 {
     if (r->n == r->cap) {
         uint32_t cap = r->cap ? r->cap * 2 : 64;
-        const struct tree_node **bigger = realloc(r->stack, cap * sizeof *bigger);
+        const struct tree_node **bigger = realloc(r->stack, cap * sizeof(void *));
         if (!bigger)
             return false;
         r->stack = bigger;
@@ -139,7 +142,8 @@ static bool tag_is_known(struct reading *r, const yaml_char_t *tag, yaml_mark_t 
     char text[200];
     if (!tag || strncmp((const char *)tag, "tag:yaml.org,2002:", 18) == 0 || strcmp((const char *)tag, "!") == 0)
         return true;
-    snprintf(text, sizeof text, "the tag %.60s means nothing here; put quotes around a text that begins with \"!\"", (const char *)tag);
+    snprintf(text, sizeof text, "the tag %.60s means nothing here; put quotes around a text that begins with \"!\"",
+             (const char *)tag);
     fail_at(r, mark, text);
     return false;
 }
@@ -150,8 +154,10 @@ static const struct tree_node *take_scalar(struct reading *r, const yaml_event_t
     struct tree_node *node = new_node(r, TREE_SCALAR, event->start_mark);
     if (!node || !tag_is_known(r, event->data.scalar.tag, event->start_mark))
         return NULL;
-    node->text = arena_copy(r->arena, (struct weir_str){ (const char *)event->data.scalar.value, event->data.scalar.length });
-    node->is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !(tag && (strcmp(tag, "!") == 0 || strstr(tag, ":str")));
+    node->text =
+        arena_copy(r->arena, (struct weir_str){ (const char *)event->data.scalar.value, event->data.scalar.length });
+    node->is_plain =
+        event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && !(tag && (strcmp(tag, "!") == 0 || strstr(tag, ":str")));
     if (!node->text.p || memchr(node->text.p, 0, node->text.n)) {
         fail_at(r, event->start_mark, node->text.p ? "a text can't contain the character NUL" : "out of memory");
         return NULL;
@@ -188,7 +194,8 @@ static void tell_duplicates(struct reading *r, const struct tree_node *map)
     for (uint32_t i = 1; i < map->n; i++) {
         const struct tree_node *first = sorted[i - 1].key, *second = sorted[i].key;
         if (weir_eq(first->text, second->text) && !(first->is_plain && weir_is(first->text, "<<")))
-            tell(r, second->line, second->column, "\"%.80s\" is written twice: the first is at %s:%u", second->text.p, r->file, first->line);
+            tell(r, second->line, second->column, "\"%.80s\" is written twice: the first is at %s:%u", second->text.p,
+                 r->file, first->line);
     }
     free(sorted);
 }
@@ -243,7 +250,8 @@ static void merge(struct reading *r, struct tree_node *map)
     map->n = n;
 }
 
-static void close_map(struct reading *r, struct tree_node *map, const struct tree_node **children, uint32_t n, yaml_mark_t mark)
+static void close_map(struct reading *r, struct tree_node *map, const struct tree_node **children, uint32_t n,
+                      yaml_mark_t mark)
 {
     if (n == 0)
         return;
@@ -265,16 +273,17 @@ static void close_map(struct reading *r, struct tree_node *map, const struct tre
     merge(r, map);
 }
 
-static void close_list(struct reading *r, struct tree_node *list, const struct tree_node **children, uint32_t n, yaml_mark_t mark)
+static void close_list(struct reading *r, struct tree_node *list, const struct tree_node **children, uint32_t n,
+                       yaml_mark_t mark)
 {
     if (n == 0)
         return;
-    const struct tree_node **items = arena_alloc(r->arena, n * sizeof *items);
+    const struct tree_node **items = arena_alloc(r->arena, n * sizeof(void *));
     if (!items) {
         fail_at(r, mark, "out of memory");
         return;
     }
-    memcpy(items, children, n * sizeof *items);
+    memcpy(items, children, n * sizeof(void *));
     list->items = items;
     list->n = n;
 }
@@ -330,7 +339,8 @@ static const struct tree_node *take_collection(struct reading *r, const yaml_eve
         fail_at(r, mark, "nested too deeply: 48 levels are the limit");
         return NULL;
     }
-    struct anchor *anchor = open_anchor(r, is_map ? event->data.mapping_start.anchor : event->data.sequence_start.anchor);
+    struct anchor *anchor =
+        open_anchor(r, is_map ? event->data.mapping_start.anchor : event->data.sequence_start.anchor);
     r->depth++;
     take_children(r, is_map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT, node, mark);
     r->depth--;
@@ -384,9 +394,12 @@ static const struct tree_node *take_document(struct reading *r)
  * Surrogate pairs (\ud83d\ude00 is \U0001f600), and three characters that YAML takes for line ends. */
 static size_t translate_one(const char *p, size_t n, char to[12], size_t *written)
 {
-    static const struct { const char *raw, *escaped; } ends[] = { { "\xc2\x85", "\\N" }, { "\xe2\x80\xa8", "\\L" }, { "\xe2\x80\xa9", "\\P" } };
+    static const struct {
+        const char *raw, *escaped;
+    } ends[] = { { "\xc2\x85", "\\N" }, { "\xe2\x80\xa8", "\\L" }, { "\xe2\x80\xa9", "\\P" } };
     unsigned high, low;
-    if (n >= 12 && p[0] == '\\' && sscanf(p, "\\u%4x\\u%4x", &high, &low) == 2 && (high & ~0x3ffu) == 0xd800 && (low & ~0x3ffu) == 0xdc00) {
+    if (n >= 12 && p[0] == '\\' && sscanf(p, "\\u%4x\\u%4x", &high, &low) == 2 && (high & ~0x3ffu) == 0xd800 &&
+        (low & ~0x3ffu) == 0xdc00) {
         *written = (size_t)snprintf(to, 12, "\\U%08x", 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff));
         return 12;
     }
@@ -423,7 +436,8 @@ static bool begins_as_json(struct weir_str text)
     return i < text.n && text.p[i] == '{';
 }
 
-const struct tree_node *tree_parse(struct arena *a, const char *file, struct weir_str text, const struct tree_listener *to)
+const struct tree_node *tree_parse(struct arena *a, const char *file, struct weir_str text,
+                                   const struct tree_listener *to)
 {
     struct reading r = { .arena = a, .file = file, .listener = to };
     if (text.n > TREE_BYTES_MAX) {

@@ -1,7 +1,7 @@
 /* YAML (and so JSON) as a tree of nodes, each with the place where it was written.
  *
- * Everything lives in the arena given to tree_parse(). Aliases make nodes shared: the tree is a graph without cycles, whose
- * size with all aliases written out is bounded.
+ * Everything lives in the arena given to tree_parse(). Aliases make nodes shared: the tree is a graph without
+ * cycles, whose size with all aliases written out is bounded.
  */
 #ifndef WEIR_CORE_YAML_TREE_H
 #define WEIR_CORE_YAML_TREE_H
@@ -25,12 +25,12 @@ struct tree_member {
 
 struct tree_node {
     enum tree_type type;
-    bool is_plain;         /* a scalar without quotes: may mean null, a boolean or a number */
+    bool is_plain; /* a scalar without quotes: may mean null, a boolean or a number */
     uint32_t line, column; /* from 1 */
     const char *file;
-    uint32_t n;            /* items or members */
-    uint32_t weight;       /* nodes below and including this one, aliases written out */
-    struct weir_str text;  /* of a scalar; NUL behind it, none inside */
+    uint32_t n; /* items or members */
+    uint32_t weight; /* nodes below and including this one, aliases written out */
+    struct weir_str text; /* of a scalar; NUL behind it, none inside */
     const struct tree_node *const *items;
     const struct tree_member *members;
 };
@@ -43,7 +43,8 @@ struct tree_listener {
 
 /* NULL: nothing could be read. Otherwise mistakes may still have been told (duplicate keys). file: what places say; it
  * must live as long as the arena. */
-const struct tree_node *tree_parse(struct arena *a, const char *file, struct weir_str text, const struct tree_listener *to);
+const struct tree_node *tree_parse(struct arena *a, const char *file, struct weir_str text,
+                                   const struct tree_listener *to);
 
 /* The member's value; NULL if there is none, or if map is NULL or no map. */
 const struct tree_node *tree_get(const struct tree_node *map, const char *name);

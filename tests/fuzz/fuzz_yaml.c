@@ -64,7 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (root && !n_said && root->type == TREE_MAP) {
         struct weir_str first = written(a, root);
         lines = count_lines((const uint8_t *)first.p, first.n);
-        const struct tree_node *again = first.n <= TREE_BYTES_MAX ? tree_parse(a, "again.yaml", first, &listener) : NULL;
+        const struct tree_node *again =
+            first.n <= TREE_BYTES_MAX ? tree_parse(a, "again.yaml", first, &listener) : NULL;
         /* libyaml takes keys of at most 1024 bytes in a flow map, and refuses some characters that JSON allows */
         if (again && !n_said)
             require(weir_eq(first, written(a, again)), "what was written is read as the same");

@@ -61,7 +61,8 @@ static void remove_folder(void)
 
 static void set_up(void)
 {
-    static const char *const folders[] = { "lib", "lib/plugins", "lib/providers", "lib/lua", "lib/policies", "conf.d", "rules", "rules/sub", "gen" };
+    static const char *const folders[] = { "lib",    "lib/plugins", "lib/providers", "lib/lua", "lib/policies",
+                                           "conf.d", "rules",       "rules/sub",     "gen" };
     if (!strstr(folder, "XXXXXX"))
         return;
     CHECK(mkdtemp(folder) != NULL);
@@ -96,7 +97,8 @@ static const char *load(const char *text)
     said[0] = 0;
     for (uint32_t i = 0; i < errors.n; i++) {
         size_t n = strlen(said);
-        snprintf(said + n, sizeof said - n, "%u:%s%s\n", errors.list[i].place.line, errors.list[i].is_warning ? "warning: " : "", errors.list[i].text);
+        snprintf(said + n, sizeof said - n, "%u:%s%s\n", errors.list[i].place.line,
+                 errors.list[i].is_warning ? "warning: " : "", errors.list[i].text);
     }
     return said;
 }
@@ -168,8 +170,10 @@ TEST(defaults_are_those_of_the_contracts)
 
 TEST(the_top_level_is_read)
 {
-    FINE("listen: [127.0.0.1:0, '[::1]:8081', 'unix:/tmp/w.sock']\nadmin: run/a.sock\nstate: /tmp/s\nname: edge-1\nworkers: 0\nwatchdog: off\n"
-         "drain: 1m\nlimits: { header: 8KiB, body: 1MiB, connections: 5 }\ntimeouts: { connect: 500ms, total: 1h, idle: off }\nlog_level: debug\n"
+    FINE("listen: [127.0.0.1:0, '[::1]:8081', 'unix:/tmp/w.sock']\nadmin: run/a.sock\nstate: /tmp/s\nname: "
+         "edge-1\nworkers: 0\nwatchdog: off\n"
+         "drain: 1m\nlimits: { header: 8KiB, body: 1MiB, connections: 5 }\ntimeouts: { connect: 500ms, total: 1h, "
+         "idle: off }\nlog_level: debug\n"
          "keepalive_before_first_token: 1.5s\n");
     CHECK_STR(config->listen[2], "unix:/tmp/w.sock");
     CHECK_STR(config->admin, in_folder("run/a.sock"));
@@ -188,10 +192,14 @@ TEST(the_top_level_is_read)
 
 TEST(a_provider_entry_is_read)
 {
-    const char *said = load("providers:\n  p:\n    dialect: openai\n    base_url: https://h.example/v1/\n    key: env:WEIR_TEST_KEY\n    auth: { header: X-Key, prefix: 'K ' }\n"
-                            "    proxy: none\n    headers: { set: { X-A: one }, add: { X-B: env:WEIR_TEST_NUMBER }, drop: [X-C] }\n    http: 2\n    timeouts: { idle: 10s }\n"
-                            "    max_inflight: 3\n    region: eu\n    tags: [a, b]\n    rate_limit_headers: true\n    stream_usage: false\n"
-                            "  s: { dialect: simulator, pace: 1ms }\n  c: { dialect: anthropic, keys: [env:WEIR_TEST_UNSET, env:WEIR_TEST_KEY], headers: { x-d: v } }\nroutes: [{}]\n");
+    const char *said = load(
+        "providers:\n  p:\n    dialect: openai\n    base_url: https://h.example/v1/\n    key: env:WEIR_TEST_KEY\n    "
+        "auth: { header: X-Key, prefix: 'K ' }\n"
+        "    proxy: none\n    headers: { set: { X-A: one }, add: { X-B: env:WEIR_TEST_NUMBER }, drop: [X-C] }\n    "
+        "http: 2\n    timeouts: { idle: 10s }\n"
+        "    max_inflight: 3\n    region: eu\n    tags: [a, b]\n    rate_limit_headers: true\n    stream_usage: false\n"
+        "  s: { dialect: simulator, pace: 1ms }\n  c: { dialect: anthropic, keys: [env:WEIR_TEST_UNSET, "
+        "env:WEIR_TEST_KEY], headers: { x-d: v } }\nroutes: [{}]\n");
     CHECK(config != NULL);
     CHECK_STR(said, "17:warning: a key of provider \"c\" can't be used: WEIR_TEST_UNSET is not set\n");
     const struct config_provider *p = config->providers[0];
@@ -244,14 +252,17 @@ TEST(a_key_in_a_file_is_read_where_it_stands)
 TEST(models_keys_and_secrets_are_read)
 {
     FINE("keys:\n"
-         "  - { name: a, team: t, hash: 'sha256:00000000000000000000000000000000000000000000000000000000000000Ff', models: [demo, 'demo/*'], tags: { cost: '42' }, may_set_timeout: true }\n"
+         "  - { name: a, team: t, hash: 'sha256:00000000000000000000000000000000000000000000000000000000000000Ff', "
+         "models: [demo, 'demo/*'], tags: { cost: '42' }, may_set_timeout: true }\n"
          "secrets: { token: env:WEIR_TEST_KEY, plain: text }\n");
     CHECK_INT(config->n_keys, 1);
     CHECK(weir_is(config->keys[0].team, "t") && config->keys[0].hash[31] == 255 && config->keys[0].n_models == 2);
-    CHECK(config->keys[0].flags == WEIR_PRINCIPAL_MAY_SET_TIMEOUT && config->keys[0].n_tags == 1 && weir_is(config->keys[0].tags[1], "42"));
+    CHECK(config->keys[0].flags == WEIR_PRINCIPAL_MAY_SET_TIMEOUT && config->keys[0].n_tags == 1 &&
+          weir_is(config->keys[0].tags[1], "42"));
     CHECK(config->n_secrets == 2 && weir_is(config->secrets[0].value, "sk-from-the-environment"));
     const struct config_model *m = config->models[0];
-    CHECK(m->n_targets == 1 && m->targets[0].provider == config->providers[0] && m->context_tokens == -1 && m->price_input < 0);
+    CHECK(m->n_targets == 1 && m->targets[0].provider == config->providers[0] && m->context_tokens == -1 &&
+          m->price_input < 0);
     CHECK_STR(m->targets[0].model, "demo");
 }
 
@@ -263,15 +274,18 @@ TEST(options_of_plugins_get_defaults)
     CHECK_STR(s->secret, "");
     CHECK_STR(s->file, "");
     CHECK_STR(s->json, "null");
-    CHECK(s->count == 7 && s->share > 0.49 && s->share < 0.51 && s->is_on && s->wait_ms == 15000 && s->bytes == 65536 && s->mode == 2);
+    CHECK(s->count == 7 && s->share > 0.49 && s->share < 0.51 && s->is_on && s->wait_ms == 15000 && s->bytes == 65536 &&
+          s->mode == 2);
     CHECK_STR(s->names[0], "a");
     CHECK(s->names[2] == NULL);
 }
 
 TEST(options_of_plugins_are_read)
 {
-    FINE("entry:\n  - settings:\n      text: env:WEIR_TEST_KEY\n      count: env:WEIR_TEST_NUMBER\n      share: 1\n      is_on: no\n      wait: 250ms\n      bytes: 1MiB\n      mode: off\n"
-         "      secret: s\n      names: one\n      json: { a: [1.50, x, env:WEIR_TEST_NUMBER, 'env:WEIR_TEST_NUMBER'], b: null }\n      file: rules/a.lua\n      on_quarantine: skip\n"
+    FINE("entry:\n  - settings:\n      text: env:WEIR_TEST_KEY\n      count: env:WEIR_TEST_NUMBER\n      share: 1\n    "
+         "  is_on: no\n      wait: 250ms\n      bytes: 1MiB\n      mode: off\n"
+         "      secret: s\n      names: one\n      json: { a: [1.50, x, env:WEIR_TEST_NUMBER, 'env:WEIR_TEST_NUMBER'], "
+         "b: null }\n      file: rules/a.lua\n      on_quarantine: skip\n"
          "  - settings: {}\n  - settings:\n");
     const struct settings *s = config->entry[0]->config;
     CHECK_STR(s->text, "sk-from-the-environment");
@@ -292,14 +306,17 @@ TEST(a_shipped_file_is_found_by_its_short_name)
 TEST(routes_are_read)
 {
     FINE("entry: [gate: { door: front }]\n"
-         "routes:\n  - match: { path: /v1/*, method: POST, key: 'a*', team: x, model: 'gpt-*', header: { X-Class: secret } }\n    pipeline: [settings]\n    name: first\n"
-         "    timeouts: { total: 5s }\n    open: true\n    usage: as_asked\n    unknown_fields: drop\n  - match: { header: x-y }\n  - {}\n");
+         "routes:\n  - match: { path: /v1/*, method: POST, key: 'a*', team: x, model: 'gpt-*', header: { X-Class: "
+         "secret } }\n    pipeline: [settings]\n    name: first\n"
+         "    timeouts: { total: 5s }\n    open: true\n    usage: as_asked\n    unknown_fields: drop\n  - match: { "
+         "header: x-y }\n  - {}\n");
     const struct config_route *route = config->routes[0];
     CHECK_STR(route->name, "first");
     CHECK_STR(route->match.header, "x-class");
     CHECK_STR(route->match.header_value, "secret");
     CHECK_STR(route->match.model, "gpt-*");
-    CHECK(route->n_stages == 1 && route->is_open && route->usage_as_asked && route->unknown_fields == CONFIG_UNKNOWN_DROP);
+    CHECK(route->n_stages == 1 && route->is_open && route->usage_as_asked &&
+          route->unknown_fields == CONFIG_UNKNOWN_DROP);
     CHECK_INT(route->timeouts.ms[WEIR_TIMEOUT_TOTAL], 5000);
     CHECK_STR(config->routes[1]->name, "*");
     CHECK_STR(config->routes[2]->name, "*#2");
@@ -308,8 +325,10 @@ TEST(routes_are_read)
 
 TEST(patterns_match)
 {
-    CHECK(config_matches("gpt-*", WEIR_LIT("gpt-4")) && config_matches("gpt-*", WEIR_LIT("gpt-")) && !config_matches("gpt-*", WEIR_LIT("gpt")));
-    CHECK(config_matches("*", WEIR_NONE) && config_matches("a*b", WEIR_LIT("a*b")) && !config_matches("a*b", WEIR_LIT("axb")));
+    CHECK(config_matches("gpt-*", WEIR_LIT("gpt-4")) && config_matches("gpt-*", WEIR_LIT("gpt-")) &&
+          !config_matches("gpt-*", WEIR_LIT("gpt")));
+    CHECK(config_matches("*", WEIR_NONE) && config_matches("a*b", WEIR_LIT("a*b")) &&
+          !config_matches("a*b", WEIR_LIT("axb")));
     CHECK(config_matches("", WEIR_NONE) && !config_matches("", WEIR_LIT("a")));
 }
 
@@ -317,13 +336,17 @@ TEST(patterns_match)
 
 TEST(all_mistakes_are_told_in_file_order)
 {
-    const char *said = load("lisen: x\nproviders:\n  a: { dialect: opnai }\n  b: { dialect: simulator, tokns: 3 }\nmodels:\n  m: { targets: [c/x, b/y] }\nroutes:\n  - match: { pth: / }\n    pipeline: [setings]\nlog_level: loud\n");
+    const char *said =
+        load("lisen: x\nproviders:\n  a: { dialect: opnai }\n  b: { dialect: simulator, tokns: 3 }\nmodels:\n  m: { "
+             "targets: [c/x, b/y] }\nroutes:\n  - match: { pth: / }\n    pipeline: [setings]\nlog_level: loud\n");
     CHECK(!config);
     CHECK_INT(errors.n_errors, 7);
-    CHECK(strstr(said, "1:unknown setting \"lisen\"; did you mean \"listen\"?\n3:there is no dialect \"opnai\"; did you mean \"openai\"?\n"));
+    CHECK(strstr(said, "1:unknown setting \"lisen\"; did you mean \"listen\"?\n3:there is no dialect \"opnai\"; did "
+                       "you mean \"openai\"?\n"));
     CHECK(strstr(said, "4:provider \"b\": unknown setting \"tokns\"; did you mean \"tokens\"?\n"));
     CHECK(strstr(said, "6:the target \"c/x\": there is no provider \"c\""));
-    CHECK(strstr(said, "8:a route: unknown setting \"pth\"; did you mean \"path\"?\n9:there is no stage \"setings\"; did you mean \"settings\"?\n"));
+    CHECK(strstr(said, "8:a route: unknown setting \"pth\"; did you mean \"path\"?\n9:there is no stage \"setings\"; "
+                       "did you mean \"settings\"?\n"));
     CHECK(strstr(said, "10:log_level must be one of error|warn|info|debug, not \"loud\""));
 }
 
@@ -339,7 +362,8 @@ TEST(values_of_the_wrong_kind)
     EXPECT("limits: { low_water: 1MiB }\n", "low_water must be smaller");
     EXPECT("entry: [settings: { count: 11 }]\n", "count must be between 1 and 10, not \"11\"");
     EXPECT("entry: [settings: { is_on: maybe }]\n", "is_on must be true or false, not \"maybe\"");
-    EXPECT("entry: [settings: { mode: aut }]\n", "mode must be one of off|on|auto, not \"aut\"; did you mean \"auto\"?");
+    EXPECT("entry: [settings: { mode: aut }]\n",
+           "mode must be one of off|on|auto, not \"aut\"; did you mean \"auto\"?");
     EXPECT("entry: [settings: { names: { a: b } }]\n", "names must be a list");
     EXPECT("entry: [settings: { file: rules/none.lua }]\n", "file: there is no file");
     EXPECT("entry: [settings: { text: env:WEIR_TEST_UNSET }]\n", "text: WEIR_TEST_UNSET is not set");
@@ -366,44 +390,68 @@ TEST(mistakes_in_listen)
     EXPECT("listen: []\n", "1 to 16 addresses");
     EXPECT("listen: 0.0.0.0:8080\n", "5:the route \"/v1/*\" is open to everybody who reaches 0.0.0.0:8080");
     FINE("listen: 0.0.0.0:8080\nroutes: [{ open: true }]\n");
-    EXPECT("listen: 0.0.0.0:8080\nentry: [gate: { door: x }]\n", "warning: weir listens on 0.0.0.0:8080, but no `keys`");
+    EXPECT("listen: 0.0.0.0:8080\nentry: [gate: { door: x }]\n",
+           "warning: weir listens on 0.0.0.0:8080, but no `keys`");
     CHECK(config != NULL);
 }
 
 TEST(mistakes_in_providers)
 {
     CHECK(strstr(load("providers:\n  p: {}\nroutes: [{}]\n"), "2:provider \"p\" needs a dialect"));
-    CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: h.example }\nroutes: [{}]\n"), "base_url must be a URL"));
-    CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: 'https://u:p@h/' }\nroutes: [{}]\n"), "must not contain a user or password"));
-    CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: 'https://h/?a' }\nroutes: [{}]\n"), "without \"?\""));
-    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, key: a, keys: [b] }\nroutes: [{}]\n"), "either `key` or `keys`"));
+    CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: h.example }\nroutes: [{}]\n"),
+                 "base_url must be a URL"));
+    CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: 'https://u:p@h/' }\nroutes: [{}]\n"),
+                 "must not contain a user or password"));
+    CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: 'https://h/?a' }\nroutes: [{}]\n"),
+                 "without \"?\""));
+    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, key: a, keys: [b] }\nroutes: [{}]\n"),
+                 "either `key` or `keys`"));
     CHECK(strstr(load("providers:\n  p: { dialect: anthropic, key: \"a\\nb\" }\nroutes: [{}]\n"), "line break"));
-    CHECK(strstr(load("providers:\n  p: { dialect: anthropic }\nroutes: [{}]\n"), "2:warning: provider \"p\" has no key"));
+    CHECK(strstr(load("providers:\n  p: { dialect: anthropic }\nroutes: [{}]\n"),
+                 "2:warning: provider \"p\" has no key"));
     CHECK(config != NULL);
-    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, auth: bearr }\nroutes: [{}]\n"), "did you mean \"bearer\"?"));
-    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, auth: { header: a, query: b } }\nroutes: [{}]\n"), "auth takes"));
-    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, headers: { Host: x } }\nroutes: [{}]\n"), "made by weir itself"));
-    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, headers: { 'a b': x } }\nroutes: [{}]\n"), "no name of a header"));
+    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, auth: bearr }\nroutes: [{}]\n"),
+                 "did you mean \"bearer\"?"));
+    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, auth: { header: a, query: b } }\nroutes: [{}]\n"),
+                 "auth takes"));
+    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, headers: { Host: x } }\nroutes: [{}]\n"),
+                 "made by weir itself"));
+    CHECK(strstr(load("providers:\n  p: { dialect: anthropic, headers: { 'a b': x } }\nroutes: [{}]\n"),
+                 "no name of a header"));
     CHECK(strstr(load("providers:\n  p: { dialect: anthropic, cert: weir.yaml }\nroutes: [{}]\n"), "belong together"));
     CHECK(strstr(load("providers:\n  'a/b': { dialect: simulator }\nroutes: [{}]\n"), "can't be a provider's name"));
-    CHECK(strstr(load("providers:\n  p: { dialect: simulator, timeout: { idle: 1s } }\nroutes: [{}]\n"), "did you mean \"timeouts\"?"));
-    CHECK(strstr(load("providers:\n  p: { dialect: simulator, timeouts: { total: 2h } }\nroutes: [{}]\n"), "warning: provider \"p\": its time-out `total` has no effect"));
-    CHECK(strstr(load("providers:\n  p: { dialect: simulator }\n  p: { dialect: openai }\nroutes: [{}]\n"), "3:\"p\" is written twice: the first is at"));
+    CHECK(strstr(load("providers:\n  p: { dialect: simulator, timeout: { idle: 1s } }\nroutes: [{}]\n"),
+                 "did you mean \"timeouts\"?"));
+    CHECK(strstr(load("providers:\n  p: { dialect: simulator, timeouts: { total: 2h } }\nroutes: [{}]\n"),
+                 "warning: provider \"p\": its time-out `total` has no effect"));
+    CHECK(strstr(load("providers:\n  p: { dialect: simulator }\n  p: { dialect: openai }\nroutes: [{}]\n"),
+                 "3:\"p\" is written twice: the first is at"));
 }
 
 TEST(mistakes_in_models_and_keys)
 {
     EXPECT("x: 1\n", "6:unknown setting \"x\"");
-    CHECK(strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { m: {} }\nroutes: [{}]\n"), "model \"m\" needs targets"));
-    CHECK(strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { m: { targets: [demo] } }\nroutes: [{}]\n"), "must be written provider/model"));
-    CHECK(strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { m: { targets: [dmo/a] } }\nroutes: [{}]\n"), "did you mean \"demo\"?"));
-    CHECK(strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { 'a*b': { targets: [demo/a] } }\nroutes: [{}]\n"), "a star may only stand at the end"));
+    CHECK(strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { m: {} }\nroutes: [{}]\n"),
+                 "model \"m\" needs targets"));
+    CHECK(
+        strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { m: { targets: [demo] } }\nroutes: [{}]\n"),
+               "must be written provider/model"));
+    CHECK(
+        strstr(load("providers: { demo: { dialect: simulator } }\nmodels: { m: { targets: [dmo/a] } }\nroutes: [{}]\n"),
+               "did you mean \"demo\"?"));
+    CHECK(strstr(
+        load("providers: { demo: { dialect: simulator } }\nmodels: { 'a*b': { targets: [demo/a] } }\nroutes: [{}]\n"),
+        "a star may only stand at the end"));
     EXPECT("keys: [{ name: a }]\n", "key \"a\" needs a hash");
     EXPECT("keys: [{ name: a, hash: sk-plain }]\n", "hash must be \"sha256:\"");
     CHECK(!strstr(load_with("keys: [{ name: a, hash: sk-plain }]\n"), "sk-plain"));
-    EXPECT("keys: [{ hash: 'sha256:0000000000000000000000000000000000000000000000000000000000000000' }]\n", "a key needs a name");
-    EXPECT("keys:\n- &k { name: a, hash: 'sha256:0000000000000000000000000000000000000000000000000000000000000000' }\n- *k\n", "two keys have the name \"a\"");
-    EXPECT("keys: [{ name: a, models: [dem], hash: 'sha256:0000000000000000000000000000000000000000000000000000000000000000' }]\n",
+    EXPECT("keys: [{ hash: 'sha256:0000000000000000000000000000000000000000000000000000000000000000' }]\n",
+           "a key needs a name");
+    EXPECT("keys:\n- &k { name: a, hash: 'sha256:0000000000000000000000000000000000000000000000000000000000000000' "
+           "}\n- *k\n",
+           "two keys have the name \"a\"");
+    EXPECT("keys: [{ name: a, models: [dem], hash: "
+           "'sha256:0000000000000000000000000000000000000000000000000000000000000000' }]\n",
            "warning: key \"a\": no model is called \"dem\"; did you mean \"demo\"?");
 }
 
@@ -423,9 +471,11 @@ TEST(mistakes_in_pipelines)
 
 TEST(mistakes_in_routes)
 {
-    EXPECT("routes:\n- match: { path: /v1/* }\n- match: { path: /v1/chat/*, team: x }\nentry: [gate: { door: x }]\n", "7:the route \"/v1/chat/*\" can never match");
+    EXPECT("routes:\n- match: { path: /v1/* }\n- match: { path: /v1/chat/*, team: x }\nentry: [gate: { door: x }]\n",
+           "7:the route \"/v1/chat/*\" can never match");
     EXPECT("routes: [{}, { match: { path: / } }]\n", "can never match");
-    FINE("routes: [{ match: { path: /v1/*, method: POST } }, { match: { path: /v1/* } }, { match: { model: a } }, {}]\n");
+    FINE("routes: [{ match: { path: /v1/*, method: POST } }, { match: { path: /v1/* } }, { match: { model: a } }, "
+         "{}]\n");
     EXPECT("routes: [{ match: { team: x } }]\n", "matches on a team, but no stage of `entry`");
     EXPECT("routes: [{ match: { path: v1 } }]\n", "must begin with a slash");
     EXPECT("routes: [{ match: { path: '/*/x' } }]\n", "a star may only stand at the end");
@@ -453,7 +503,8 @@ TEST(includes_are_merged)
 {
     set_up();
     write_file("conf.d/1.yaml", "providers: { other: { dialect: simulator } }\nroutes: [{ match: { path: /one } }]\n");
-    write_file("conf.d/2.yaml", "models: { m: { targets: [other/x] } }\nroutes: [{ match: { path: /two } }]\nentry: [settings: { file: ../rules/a.lua }]\n");
+    write_file("conf.d/2.yaml", "models: { m: { targets: [other/x] } }\nroutes: [{ match: { path: /two } }]\nentry: "
+                                "[settings: { file: ../rules/a.lua }]\n");
     FINE("include: [conf.d/*.yaml]\nroutes: [{ match: { path: /zero } }]\n");
     CHECK(config->n_providers == 2 && config->n_models == 2 && config->n_routes == 3 && config->n_entry == 1);
     CHECK_STR(config->routes[2]->match.path, "/two");

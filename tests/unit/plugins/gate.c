@@ -19,10 +19,17 @@ static const struct weir_option options[] = {
     WEIR_OPTIONS_END,
 };
 
-static const struct weir_stage_ops ops = { .size = sizeof(ops), .create = create, .flags = WEIR_STAGE_GUARD | WEIR_STAGE_SETS_PRINCIPAL };
+static const struct weir_stage_ops ops = { .size = sizeof(ops),
+                                           .create = create,
+                                           .flags = WEIR_STAGE_GUARD | WEIR_STAGE_SETS_PRINCIPAL };
 
 WEIR_PLUGIN = {
-    WEIR_HEAD(WEIR_KIND_STAGE), .name = "gate", .version = "1.0.0", .summary = "For the tests of the configuration.",
-    .options = options, .config_size = sizeof(struct gate), .stage = &ops,
+    WEIR_HEAD(WEIR_KIND_STAGE),
+    .name = "gate",
+    .version = "1.0.0",
+    .summary = "For the tests of the configuration.",
+    .options = options,
+    .config_size = sizeof(struct gate),
+    .stage = &ops,
 };
 WEIR_NOTE(WEIR_KIND_STAGE);

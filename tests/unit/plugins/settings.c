@@ -29,7 +29,12 @@ static const struct weir_option options[] = {
 static const struct weir_stage_ops ops = { .size = sizeof(ops), .create = create };
 
 WEIR_PLUGIN = {
-    WEIR_HEAD(WEIR_KIND_STAGE), .name = "settings", .version = "1.0.0", .summary = "For the tests of the configuration.",
-    .options = options, .config_size = sizeof(struct settings), .stage = &ops,
+    WEIR_HEAD(WEIR_KIND_STAGE),
+    .name = "settings",
+    .version = "1.0.0",
+    .summary = "For the tests of the configuration.",
+    .options = options,
+    .config_size = sizeof(struct settings),
+    .stage = &ops,
 };
 WEIR_NOTE(WEIR_KIND_STAGE);
