@@ -201,7 +201,7 @@ static void note_exported(struct elf_facts *facts, const char *name)
 {
     if (strcmp(name, "weir_plugin") == 0)
         facts->has_symbol = true;
-    else if (!facts->other_symbol[0])
+    else if (!facts->other_symbol[0] && strncmp(name, "__odr_asan", 10) != 0) /* AddressSanitizer's own mark */
         snprintf(facts->other_symbol, sizeof facts->other_symbol, "%s", name);
 }
 
