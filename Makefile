@@ -223,9 +223,8 @@ install: all
 	ln -sfn ../../share/weir/policies $(LIBDIR)/policies
 	install -m 644 $(wildcard sdk/include/weir/*.h) $(DESTDIR)$(PREFIX)/include/weir/
 	install -m 644 weir.yaml $(SHAREDIR)/weir.yaml
-	install -m 644 sdk/plugin.mk sdk/README.md sdk/ABI.md $(SHAREDIR)/sdk/
-	cd sdk && find templates -type d -exec install -d $(abspath $(SHAREDIR))/sdk/{} \; && \
-	  find templates -type f -exec install -m 644 {} $(abspath $(SHAREDIR))/sdk/{} \;
+	cd sdk && find . -path ./include -prune -o -type d -exec install -d $(abspath $(SHAREDIR))/sdk/{} \; && \
+	  find . -path ./include -prune -o -type f -exec install -m 644 {} $(abspath $(SHAREDIR))/sdk/{} \;
 	sed 's|@PREFIX@|$(PREFIX)|g' core/weir.service.in > $(UNITDIR)/weir.service
 
 clean:
