@@ -47,7 +47,7 @@ FUZZ         := $(patsubst tests/fuzz/%.c,$(FUZZBUILD)/%,$(wildcard tests/fuzz/f
 
 RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
 
-.PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench fuzz fuzz-build install clean
+.PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench fuzz fuzz-build install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -59,9 +59,14 @@ so: $(SO) $(LINKS)
 $(BUILD)/weir: $(BUILD)/core/main.o $(BUILD)/libcore.a
 	$(CC) $(SANFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread -Wl,-z,relro,-z,now
 
-$(BUILD)/libcore.a: $(LIBCORE_O)
+# A source that is gone must go from the archive too: the list of objects is a dependency of its own.
+$(BUILD)/libcore.list: FORCE
+	@mkdir -p $(@D)
+	@echo $(LIBCORE_O) | cmp -s - $@ || echo $(LIBCORE_O) > $@
+
+$(BUILD)/libcore.a: $(LIBCORE_O) $(BUILD)/libcore.list
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $(LIBCORE_O)
 
 $(BUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
