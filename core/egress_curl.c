@@ -24,7 +24,7 @@
 
 #include "dns.h"
 #include "json.h"
-#include "log.h"
+#include "recycler.h"
 
 enum { JOINED_MAX = 16 * 1024, HEAD_MAX = 64 * 1024, POOL_MAX = 128, RELEASE_MS = 500, KEPT_CONNECTIONS = 4096, RECEIVE_BUFFER = 256 * 1024 };
 
@@ -36,14 +36,14 @@ struct egress_call {
     const struct egress_origin *origin; /* whose settings the handle has */
     const struct egress_ops *ops;       /* NULL: cancelled or released */
     void *arg;
-    struct curl_slist *headers, *resolve;
+    struct curl_slist *resolve;
     struct dns_query *look_up;
     char *url;
     const struct weir_str *body;
     uint32_t n_body, piece;
     size_t piece_at;
     uint64_t body_left;
-    struct weir_out joined, head;       /* the small body; the answer's head as it comes */
+    struct weir_out lines, joined, head; /* the header lines; the small body; the answer's head as it comes */
     struct http_header *fields;
     uint32_t n_fields, cap_fields;
     int status;
@@ -390,6 +390,7 @@ static struct egress_call *take_call(struct egress *e)
 static void destroy_call(struct egress_call *c)
 {
     curl_easy_cleanup(c->easy);
+    out_free(&c->lines);
     out_free(&c->joined);
     out_free(&c->head);
     free(c->fields);
@@ -415,14 +416,13 @@ static void give_back(struct egress_call *c)
     if (c->is_added)
         curl_multi_remove_handle(e->multi, c->easy);
     unlink_call(c);
-    curl_slist_free_all(c->headers);
     curl_slist_free_all(c->resolve);
     free(c->url);
     if (e->n_pool >= POOL_MAX) {
         destroy_call(c);
         return;
     }
-    struct egress_call clean = { .egress = e, .easy = c->easy, .origin = c->origin, .joined = c->joined, .head = c->head,
+    struct egress_call clean = { .egress = e, .easy = c->easy, .origin = c->origin, .lines = c->lines, .joined = c->joined, .head = c->head,
                                  .fields = c->fields, .cap_fields = c->cap_fields, .next = e->pool };
     out_reset(&clean.joined, 4096);
     *c = clean;
@@ -575,22 +575,43 @@ static bool is_literal(const char *host)
     return host[0] == '[' || inet_pton(AF_INET, host, &a) == 1;
 }
 
+/* "name: value", or "name;" for an empty value, which libcurl would take for the removal of a header. */
+static char *put_line(char *to, const struct http_header *h)
+{
+    memcpy(to, h->name.p, h->name.n);
+    to += h->name.n;
+    *to++ = h->value.n ? ':' : ';';
+    if (h->value.n) {
+        *to++ = ' ';
+        memcpy(to, h->value.p, h->value.n);
+        to += h->value.n;
+    }
+    *to++ = 0;
+    return to;
+}
+
+/* The header lines as libcurl wants them: its list, in one block of ours that is kept from call to call. */
 static bool add_headers(struct egress_call *c, const struct egress_request *r)
 {
-    char line[16 * 1024];
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
-    for (uint32_t i = 0; i < r->n_headers && list; i++) {
+    size_t bytes = sizeof("Expect:");
+    for (uint32_t i = 0; i < r->n_headers; i++)
+        bytes += r->headers[i].name.n + r->headers[i].value.n + 3;
+    size_t nodes = (r->n_headers + 1) * sizeof(struct curl_slist);
+    out_reset(&c->lines, 4096);
+    char *block = out_reserve(&c->lines, nodes + bytes);
+    if (!block)
+        return false;
+    struct curl_slist *list = (struct curl_slist *)(void *)block;
+    char *text = block + nodes;
+    memcpy(text, "Expect:", sizeof("Expect:")); /* none: it costs a second where a server ignores it */
+    list[0] = (struct curl_slist){ text, r->n_headers ? &list[1] : NULL };
+    text += sizeof("Expect:");
+    for (uint32_t i = 0; i < r->n_headers; i++) {
         const struct http_header *h = &r->headers[i];
-        int n = snprintf(line, sizeof(line), h->value.n ? "%.*s: %.*s" : "%.*s;", (int)h->name.n, h->name.p, (int)h->value.n, h->value.p);
-        struct curl_slist *more = n > 0 && (size_t)n < sizeof(line) ? curl_slist_append(list, line) : NULL;
-        if (!more) {
-            curl_slist_free_all(list);
-            return false;
-        }
-        list = more;
+        list[i + 1] = (struct curl_slist){ text, i + 1 < r->n_headers ? &list[i + 2] : NULL };
+        text = put_line(text, h);
     }
-    c->headers = list;
-    return list && curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, list) == CURLE_OK;
+    return curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, list) == CURLE_OK;
 }
 
 static bool set_body(struct egress_call *c, const struct egress_request *r)
@@ -780,10 +801,16 @@ static bool has_proxy_in_environment(void)
     return false;
 }
 
+static bool init_libcurl(void)
+{
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, recycler_malloc, recycler_free, recycler_realloc, recycler_strdup,
+                                recycler_calloc) == CURLE_OK;
+}
+
 struct egress *egress_new(struct event_base *base)
 {
     struct egress *e = calloc(1, sizeof(*e));
-    if (!e || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (!e || !init_libcurl()) {
         free(e);
         return NULL;
     }
