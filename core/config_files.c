@@ -34,6 +34,7 @@ struct config_files {
     const struct tree_node *manifest; /* of the snapshot */
     struct file *first, **last;
     struct pattern *patterns;
+    char named[65]; /* digest of the files, without what lies beside them */
 };
 
 /* ---- the manifest of a snapshot ---------------------------------------------------------------------------------- */
@@ -217,26 +218,59 @@ static const char *folder_of(struct arena *a, const char *path)
     return arena_copy(a, (struct weir_str){ path, slash && slash > path ? (size_t)(slash - path) : 1 }).p;
 }
 
-static uint32_t depth_of(enum files_with with)
+static enum copying_which which_of(enum files_with with)
 {
-    return with == FILES_BELOW ? COPYING_DEPTH_MAX : 0;
+    return with == FILES_BELOW ? COPYING_ALL_BELOW : COPYING_OWN_DATA;
 }
 
-int files_digest(const struct config_files *f, const char *lua, char hex[65], char *why, size_t n)
+static int digest_named(const struct config_files *f, struct digesting *d)
+{
+    int rc = 0;
+    for (const struct file *file = f->first; file && rc == 0; file = file->next)
+        rc = digest_file(d, file->path, file->actual);
+    return rc;
+}
+
+static int digest_companions(const struct config_files *f, struct digesting *d, const char *lua)
+{
+    int rc = 0;
+    for (const struct file *file = f->first; file && rc == 0; file = file->next)
+        if (file->with)
+            rc = copying_walk(folder_of(d->arena, file->actual), which_of(file->with), digest_file, d, d->why, d->n);
+    return rc == 0 && lua ? copying_walk(lua, COPYING_ALL_BELOW, digest_file, d, d->why, d->n) : rc;
+}
+
+static void put_hex(char hex[65], const uint8_t state[BYTES_SHA256_SIZE])
+{
+    bytes_hex_encode(hex, state, BYTES_SHA256_SIZE);
+    hex[64] = '\0';
+}
+
+/* Companions are not compared: they may change at any time, and whoever reads one in the copy finds it whole or not. */
+static int check_copy(const struct config_files *f, char *why, size_t n)
+{
+    const char *told = files_told(f, "named");
+    if (!f->snapshot || (told && strcmp(told, f->named) == 0))
+        return 0;
+    snprintf(why, n, "files changed while they were copied into %s: reload once more", f->snapshot);
+    return -1;
+}
+
+int files_digest(struct config_files *f, const char *lua, char hex[65], char *why, size_t n)
 {
     struct digesting d = { arena_new(), { 0 }, why, n };
+    const char *told = files_told(f, "hash");
     snprintf(why, n, "out of memory");
-    int rc = d.arena ? 0 : -1;
-    for (const struct file *file = f->first; file && rc == 0; file = file->next) {
-        rc = digest_file(&d, file->path, file->actual);
-        if (rc == 0 && file->with)
-            rc = copying_walk(folder_of(d.arena, file->actual), depth_of(file->with), digest_file, &d, why, n);
-    }
-    if (rc == 0 && lua)
-        rc = copying_walk(lua, COPYING_DEPTH_MAX, digest_file, &d, why, n);
+    int rc = d.arena ? digest_named(f, &d) : -1;
+    put_hex(f->named, d.state);
+    if (rc == 0 && f->snapshot)
+        rc = check_copy(f, why, n);
+    else if (rc == 0)
+        rc = digest_companions(f, &d, lua);
+    put_hex(hex, d.state);
+    if (told)
+        snprintf(hex, 65, "%s", told);
     arena_free(d.arena);
-    bytes_hex_encode(hex, d.state, sizeof d.state);
-    hex[64] = '\0';
     return rc;
 }
 
@@ -275,7 +309,7 @@ static struct folder *copy_folder(struct job *j, const char *from, enum files_wi
         return known;
     known = arena_zalloc(j->arena, sizeof *known);
     struct weir_str to = arena_printf(j->arena, "%s/folders/%u", j->to, j->count);
-    if (!known || !to.p || copying_folder(from, to.p, depth_of(with), j->why, j->why_n) != 0)
+    if (!known || !to.p || copying_folder(from, to.p, which_of(with), j->why, j->why_n) != 0)
         return NULL;
     *known = (struct folder){ j->folders, from, j->count++ };
     return j->folders = known;
@@ -299,7 +333,7 @@ static int copy_one(struct job *j, const struct file *file)
         return -1;
     json_key_str(&j->list, weir_cstr(file->path));
     json_put_str(&j->list, weir_cstr(name));
-    return file->with ? 0 : copying_file(file->actual, to.p, j->why, j->why_n);
+    return copying_file(file->actual, to.p, j->why, j->why_n);
 }
 
 static void write_globs(struct job *j)
@@ -323,6 +357,8 @@ static int copy_files(struct job *j)
         json_key(&j->list, pair[0]);
         json_put_str(&j->list, weir_cstr(pair[1]));
     }
+    json_key(&j->list, "named");
+    json_put_str(&j->list, weir_cstr(j->files->named));
     json_key(&j->list, "files");
     json_object_begin(&j->list);
     for (const struct file *file = j->files->first; file; file = file->next)
@@ -356,7 +392,7 @@ static int copy_all(struct job *j, const char *lua)
     if (copy_files(j) != 0)
         return -1;
     struct weir_str to = arena_printf(j->arena, "%s/lua", j->to);
-    if (lua && copying_folder(lua, to.p, COPYING_DEPTH_MAX, j->why, j->why_n) != 0)
+    if (lua && copying_folder(lua, to.p, COPYING_ALL_BELOW, j->why, j->why_n) != 0)
         return -1;
     return write_manifest(j);
 }

@@ -25,8 +25,9 @@ void files_name_copy(struct config_files *f, const char *path, const char *copy)
 /* What stood in "name" when the copy was made; NULL: this is no copy. */
 const char *files_told(const struct config_files *f, const char *name);
 
-/* SHA-256 over the paths and contents of everything, in hex with its end. `lua`: a further folder; NULL: none. */
-int files_digest(const struct config_files *f, const char *lua, char hex[65], char *why, size_t n);
+/* SHA-256 over the paths and contents of everything, in hex with its end; of a copy: that of what was copied. -1: something
+ * can't be read, or the copy has other contents than what was checked. `lua`: a further folder; NULL: none. */
+int files_digest(struct config_files *f, const char *lua, char hex[65], char *why, size_t n);
 /* Copies everything, `lua` as lua/, and tells the pairs of name and value (NULL at the end) to whoever opens the
  * copy. */
 int files_copy(const struct config_files *f, const char *folder, const char *lua, const char *const *tell, char *why,

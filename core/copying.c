@@ -15,7 +15,7 @@ struct walk {
     copying_fn fn;
     void *arg;
     const char *root;
-    uint32_t depth;
+    enum copying_which which;
     size_t bytes;
     uint32_t count;
     char *why;
@@ -109,6 +109,16 @@ static int is_visible(const struct dirent *e)
     return e->d_name[0] != '.';
 }
 
+static bool is_data(const char *name)
+{
+    static const char *const suffixes[] = { ".lua", ".json", ".yaml", ".yml" };
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+        if (n > strlen(suffixes[i]) && strcmp(name + n - strlen(suffixes[i]), suffixes[i]) == 0)
+            return true;
+    return false;
+}
+
 static int walk_folder(struct walk *w, const char *name, uint32_t depth);
 
 static int walk_entry(struct walk *w, const char *name, uint32_t depth)
@@ -118,8 +128,8 @@ static int walk_entry(struct walk *w, const char *name, uint32_t depth)
     if ((size_t)snprintf(path, sizeof path, "%s/%s", w->root, name) >= sizeof path || stat(path, &st) != 0)
         return 0; /* a dangling link */
     if (S_ISDIR(st.st_mode))
-        return w->depth ? walk_folder(w, name, depth + 1) : 0;
-    if (!S_ISREG(st.st_mode))
+        return w->which == COPYING_ALL_BELOW ? walk_folder(w, name, depth + 1) : 0;
+    if (!S_ISREG(st.st_mode) || (w->which == COPYING_OWN_DATA && !is_data(name)))
         return 0;
     w->bytes += (size_t)st.st_size;
     if (++w->count <= COPYING_COUNT_MAX && w->bytes <= COPYING_FOLDER_MAX)
@@ -135,10 +145,10 @@ static int walk_folder(struct walk *w, const char *name, uint32_t depth)
 {
     char path[PATH_MAX], below[PATH_MAX];
     struct dirent **entries = NULL;
-    if (depth > w->depth) {
+    if (depth > COPYING_DEPTH_MAX) {
         snprintf(w->why, w->why_n,
-                 "the folder %s is nested more than %u levels: give these files a folder of their own", w->root,
-                 w->depth);
+                 "the folder %s is nested more than %d levels: give these files a folder of their own", w->root,
+                 COPYING_DEPTH_MAX);
         return -1;
     }
     snprintf(path, sizeof path, "%s/%s", w->root, name);
@@ -157,9 +167,9 @@ static int walk_folder(struct walk *w, const char *name, uint32_t depth)
     return rc;
 }
 
-int copying_walk(const char *folder, uint32_t depth, copying_fn fn, void *arg, char *why, size_t n)
+int copying_walk(const char *folder, enum copying_which which, copying_fn fn, void *arg, char *why, size_t n)
 {
-    struct walk w = { fn, arg, folder, depth, 0, 0, why, n };
+    struct walk w = { fn, arg, folder, which, 0, 0, why, n };
     return walk_folder(&w, "", 0);
 }
 
@@ -193,12 +203,12 @@ static int copy_entry(void *arg, const char *name, const char *path)
     return copying_file(path, to, c->why, c->n);
 }
 
-int copying_folder(const char *from, const char *to, uint32_t depth, char *why, size_t n)
+int copying_folder(const char *from, const char *to, enum copying_which which, char *why, size_t n)
 {
     struct copy c = { to, why, n };
     if (mkdir(to, 0700) != 0 && errno != EEXIST) {
         snprintf(why, n, "the folder %s can't be made: %s", to, strerror(errno));
         return -1;
     }
-    return copying_walk(from, depth, copy_entry, &c, why, n);
+    return copying_walk(from, which, copy_entry, &c, why, n);
 }
