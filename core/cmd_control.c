@@ -20,16 +20,12 @@ static char *admin_of(const struct cmd_line *line)
 {
     if (line->options[OPTION_ADMIN])
         return strdup(line->options[OPTION_ADMIN]);
-    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false);
-    if (!c) {
-        cmd_fail("the admin socket stands in the configuration, which can't be read now: name it with --admin SOCKET");
+    char path[512] = "", why[1024] = "";
+    if (config_admin_path(cmd_config_path(line->options[OPTION_CONFIG]), path, sizeof path, why, sizeof why)) {
+        cmd_fail("where the admin socket is can't be read: %s; name it with --admin SOCKET", why);
         return NULL;
     }
-    char *admin = c->admin && c->admin[0] ? strdup(c->admin) : NULL;
-    if (!admin)
-        cmd_fail("the configuration has no admin socket: add `admin: /run/weir/admin.sock` and start weir anew");
-    config_free(c);
-    return admin;
+    return strdup(path);
 }
 
 static int ask(const struct cmd_line *line, const char *question, char **answer)
