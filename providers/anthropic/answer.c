@@ -144,7 +144,8 @@ static void put_delta(struct telling *t, const struct anthropic_told *b, uint16_
         put(t, WEIR_LIT("}\n\n"));
         return;
     default:
-        put(t, is_thinking ? WEIR_LIT("{\"type\":\"thinking_delta\",\"thinking\":") : WEIR_LIT("{\"type\":\"text_delta\",\"text\":"));
+        put(t, is_thinking ? WEIR_LIT("{\"type\":\"thinking_delta\",\"thinking\":")
+                           : WEIR_LIT("{\"type\":\"text_delta\",\"text\":"));
         put_text(t, &text);
     }
     put(t, WEIR_LIT("}}\n\n"));
@@ -353,7 +354,8 @@ static void tell_error(struct telling *t, const struct weir_error *error)
     put(t, WEIR_LIT("\n\n"));
 }
 
-int anthropic_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event, struct weir_out *out)
+int anthropic_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,
+                           struct weir_out *out)
 {
     struct telling t = { anthropic_begin(self, call), state, out, (event->flags & WEIR_EVENT_SILENT) != 0 };
     if (!t.client->usage.size)
@@ -482,7 +484,8 @@ static void put_ending(struct telling *t, const struct weir_answer *a)
         j->put_null(t->out);
 }
 
-int anthropic_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer, struct weir_out *out)
+int anthropic_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
+                            struct weir_out *out)
 {
     struct telling t = { anthropic_begin(self, call), state, out, false };
     const struct weir_json_api *j = t.o.json;
@@ -519,8 +522,8 @@ static struct weir_str date_of(struct anthropic *o, int64_t s)
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     int64_t mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
     int64_t year = yoe + era * 400 + (month <= 2);
-    return o->host->format(o->call, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month, (int)day, (int)(left / 3600),
-                           (int)(left / 60 % 60), (int)(left % 60));
+    return o->host->format(o->call, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month, (int)day,
+                           (int)(left / 3600), (int)(left / 60 % 60), (int)(left % 60));
 }
 
 static void put_model(struct anthropic *o, struct weir_out *out, const struct weir_model *m)
@@ -537,7 +540,8 @@ static void put_model(struct anthropic *o, struct weir_out *out, const struct we
     j->object_end(out);
 }
 
-static void put_id_or_null(const struct weir_json_api *j, struct weir_out *out, const char *key, const struct weir_model *m)
+static void put_id_or_null(const struct weir_json_api *j, struct weir_out *out, const char *key,
+                           const struct weir_model *m)
 {
     j->key(out, key);
     if (m)
@@ -546,7 +550,8 @@ static void put_id_or_null(const struct weir_json_api *j, struct weir_out *out, 
         j->put_null(out);
 }
 
-int anthropic_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out)
+int anthropic_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list,
+                            struct weir_out *out)
 {
     struct anthropic o = anthropic_begin(self, call);
     const struct weir_json_api *j = o.json;

@@ -43,8 +43,9 @@ static const char *const response_headers[] = { "request-id", NULL };
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
-    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_FILE_INLINE |
-                    WEIR_CAN_FILE_URL | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING | WEIR_CAN_STREAM,
+    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE |
+                    WEIR_CAN_FILE_INLINE | WEIR_CAN_FILE_URL | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA |
+                    WEIR_CAN_THINKING | WEIR_CAN_STREAM,
     .claims = claims,
     .credentials = credentials,
     .stream_type = "text/event-stream",
@@ -71,10 +72,7 @@ static const struct weir_codec codec = {
 };
 
 WEIR_PLUGIN = {
-    WEIR_HEAD(WEIR_KIND_CODEC),
-    .name = "anthropic",
-    .version = "1.0.0",
-    .summary = "Anthropic's messages.",
-    .codec = &codec,
+    WEIR_HEAD(WEIR_KIND_CODEC),         .name = "anthropic", .version = "1.0.0",
+    .summary = "Anthropic's messages.", .codec = &codec,
 };
 WEIR_NOTE(WEIR_KIND_CODEC);

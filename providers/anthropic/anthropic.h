@@ -4,7 +4,8 @@
  *   splice.c   ingress: edits -> the client's bytes                   model.c   what a model's generation takes and refuses
  *   encode.c   egress: conversation -> the provider's request         encode_messages.c  egress: its messages
  *   response.c egress: the provider's answer -> events                answer.c  ingress: events -> the client's answer
- *   error.c    errors, both ways                                      anthropic.c  the descriptor
+ *   error.c    errors, both ways                                      usage.c  an answer's usage
+ *   anthropic.c  the descriptor
  */
 #ifndef ANTHROPIC_H
 #define ANTHROPIC_H
@@ -59,7 +60,7 @@ struct anthropic_client {
     bool was_system_inserted;
     /* The answer */
     struct anthropic_told *open, *last_open; /* in order; the first is the one that the client sees grow */
-    uint32_t n_told;                         /* blocks begun at the client: the next one's index */
+    uint32_t n_told; /* blocks begun at the client: the next one's index */
     bool has_started, has_finish, was_finish_told;
     uint16_t finish;
     struct weir_str stop_sequence;
@@ -74,7 +75,8 @@ int anthropic_encode_answer(void *self, struct weir_call *call, void *state, con
                             struct weir_out *out);
 int anthropic_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
                            struct weir_out *out);
-int anthropic_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
+int anthropic_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list,
+                            struct weir_out *out);
 
 /* ---- egress ---- */
 
@@ -88,7 +90,7 @@ struct anthropic_alias {
 struct anthropic_attempt {
     struct anthropic_alias *aliases;
     struct weir_usage usage;
-    uint32_t n_blocks;  /* highest index seen + 1 */
+    uint32_t n_blocks; /* highest index seen + 1 */
     uint64_t opaque[2]; /* blocks 0..127 that only this dialect has: their deltas are its own too */
     bool has_started, has_finished, has_ended, has_tools;
 };
@@ -105,15 +107,15 @@ int anthropic_decode_error(void *self, struct weir_call *call, void *state, int 
 
 /* What a model takes, told from its name; of a name that tells nothing (a compatible server's) the widest is assumed. */
 struct anthropic_model {
-    bool takes_budget;       /* thinking: {enabled, budget_tokens}; false: only {adaptive} with an effort */
+    bool takes_budget; /* thinking: {enabled, budget_tokens}; false: only {adaptive} with an effort */
     bool takes_thinking;
     bool takes_effort;
-    bool takes_xhigh;        /* effort above high */
-    bool takes_sampling;     /* temperature, top_p, top_k */
+    bool takes_xhigh; /* effort above high */
+    bool takes_sampling; /* temperature, top_p, top_k */
     bool takes_forced_tools; /* tool_choice any, tool */
     bool takes_strict;
-    bool thinks_unasked;     /* and must be told not to */
-    bool always_thinks;      /* and refuses to be told */
+    bool thinks_unasked; /* and must be told not to */
+    bool always_thinks; /* and refuses to be told */
 };
 /* model: as JSON, with its quotes. */
 struct anthropic_model anthropic_model_of(struct weir_str model);

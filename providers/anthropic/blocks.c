@@ -17,8 +17,8 @@ enum block {
 /* Where the blocks of a wire message go. */
 struct filling {
     struct weir_message *message; /* of the conversation, now; NULL: none yet */
-    struct weir_message *first;   /* made for this wire message */
-    struct weir_part *parent;     /* a tool result whose content is read; NULL: the message itself */
+    struct weir_message *first; /* made for this wire message */
+    struct weir_part *parent; /* a tool result whose content is read; NULL: the message itself */
 };
 
 static enum block block_of(struct weir_str type)
@@ -27,8 +27,12 @@ static enum block block_of(struct weir_str type)
         const char *name;
         enum block block;
     } blocks[] = {
-        { "text", BLOCK_TEXT },         { "tool_use", BLOCK_TOOL_USE }, { "tool_result", BLOCK_TOOL_RESULT },
-        { "image", BLOCK_IMAGE },       { "document", BLOCK_DOCUMENT }, { "thinking", BLOCK_THINKING },
+        { "text", BLOCK_TEXT },
+        { "tool_use", BLOCK_TOOL_USE },
+        { "tool_result", BLOCK_TOOL_RESULT },
+        { "image", BLOCK_IMAGE },
+        { "document", BLOCK_DOCUMENT },
+        { "thinking", BLOCK_THINKING },
         { "redacted_thinking", BLOCK_REDACTED },
     };
     for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++)
@@ -40,10 +44,10 @@ static enum block block_of(struct weir_str type)
 static enum weir_part_kind kind_of(enum block block)
 {
     static const enum weir_part_kind kinds[] = {
-        [BLOCK_OPAQUE] = WEIR_PART_OPAQUE,     [BLOCK_TEXT] = WEIR_PART_TEXT,
-        [BLOCK_IMAGE] = WEIR_PART_IMAGE,       [BLOCK_DOCUMENT] = WEIR_PART_FILE,
+        [BLOCK_OPAQUE] = WEIR_PART_OPAQUE,      [BLOCK_TEXT] = WEIR_PART_TEXT,
+        [BLOCK_IMAGE] = WEIR_PART_IMAGE,        [BLOCK_DOCUMENT] = WEIR_PART_FILE,
         [BLOCK_TOOL_USE] = WEIR_PART_TOOL_CALL, [BLOCK_TOOL_RESULT] = WEIR_PART_TOOL_RESULT,
-        [BLOCK_THINKING] = WEIR_PART_THINKING, [BLOCK_REDACTED] = WEIR_PART_THINKING,
+        [BLOCK_THINKING] = WEIR_PART_THINKING,  [BLOCK_REDACTED] = WEIR_PART_THINKING,
     };
     return kinds[block];
 }
@@ -85,7 +89,8 @@ static void keep_own(struct reading *x, struct weir_json *r, struct weir_part *p
     if (weir_is(key, "cache_control"))
         p->flags |= WEIR_PART_CACHE_MARK;
     p->dialect = ANTHROPIC_DIALECT;
-    p->raw = had.n ? x->o.host->format(x->o.call, "%.*s,\"%.*s\":%.*s}", (int)had.n - 1, had.p, (int)key.n, key.p, (int)raw.n, raw.p)
+    p->raw = had.n ? x->o.host->format(x->o.call, "%.*s,\"%.*s\":%.*s}", (int)had.n - 1, had.p, (int)key.n, key.p,
+                                       (int)raw.n, raw.p)
                    : x->o.host->format(x->o.call, "{\"%.*s\":%.*s}", (int)key.n, key.p, (int)raw.n, raw.p);
 }
 
@@ -127,7 +132,8 @@ static void read_source(struct reading *x, struct weir_json *r, struct weir_part
     } else if (weir_is(s.type, "file")) {
         p->file_id = s.file_id;
         p->dialect = ANTHROPIC_DIALECT;
-    } else if (weir_is(s.type, "text")) { /* a document of plain text: text to every other dialect; here its type tells */
+    } else if (weir_is(s.type,
+                       "text")) { /* a document of plain text: text to every other dialect; here its type tells */
         p->kind = WEIR_PART_TEXT;
         p->text = s.data;
     } else if (s.has_content) {
@@ -152,7 +158,8 @@ static void read_result_content(struct reading *x, struct weir_json *r, struct w
     }
 }
 
-static bool read_tool_member(struct reading *x, struct weir_json *r, struct weir_part *p, enum block block, struct weir_str key)
+static bool read_tool_member(struct reading *x, struct weir_json *r, struct weir_part *p, enum block block,
+                             struct weir_str key)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str raw;
@@ -181,7 +188,8 @@ static bool read_tool_member(struct reading *x, struct weir_json *r, struct weir
 }
 
 /* true: the member was taken, or its value is of the wrong type. */
-static bool read_member(struct reading *x, struct weir_json *r, struct weir_part *p, enum block block, struct weir_str key)
+static bool read_member(struct reading *x, struct weir_json *r, struct weir_part *p, enum block block,
+                        struct weir_str key)
 {
     const struct weir_json_api *j = x->o.json;
     switch (block) {
@@ -281,7 +289,8 @@ static void read_again(struct reading *x, struct filling *f, struct weir_str raw
 }
 
 /* The bytes of the object whose first key and value these are; the reader goes on behind it. */
-static struct weir_str rest_of_object(struct reading *x, struct weir_json *r, struct weir_str first, struct weir_str value)
+static struct weir_str rest_of_object(struct reading *x, struct weir_json *r, struct weir_str first,
+                                      struct weir_str value)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, raw;
@@ -394,9 +403,11 @@ static void read_message(struct reading *x)
     if (j->failed(x->r) || x->o.failed)
         return;
     if (!role)
-        anthropic_fail_at(x, x->o.host->format(x->o.call, "messages[%u].role", x->n_wire), "is missing; say user or assistant");
+        anthropic_fail_at(x, x->o.host->format(x->o.call, "messages[%u].role", x->n_wire),
+                          "is missing; say user or assistant");
     else if (!has_content)
-        anthropic_fail_at(x, x->o.host->format(x->o.call, "messages[%u].content", x->n_wire), "is missing; send a string or an array of blocks");
+        anthropic_fail_at(x, x->o.host->format(x->o.call, "messages[%u].content", x->n_wire),
+                          "is missing; send a string or an array of blocks");
     if (!f.first && !x->o.failed)
         anthropic_add_message(x, role);
     for (struct weir_message *m = f.first; m; m = m->next)

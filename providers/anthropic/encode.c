@@ -32,7 +32,8 @@ static void put_raw(struct encoding *x, const char *key, struct weir_str value)
 /* Members whose value maps names to schemas: the names in it are not keywords. */
 static bool is_map_of_schemas(struct weir_str key)
 {
-    return weir_is(key, "properties") || weir_is(key, "$defs") || weir_is(key, "definitions") || weir_is(key, "patternProperties");
+    return weir_is(key, "properties") || weir_is(key, "$defs") || weir_is(key, "definitions") ||
+           weir_is(key, "patternProperties");
 }
 
 static bool is_literal(struct weir_str key)
@@ -95,7 +96,8 @@ static void put_tool_schema(struct encoding *x, struct weir_str schema)
         is_empty = false;
     }
     if (!has_type)
-        schema = x->o.host->format(x->o.call, "{\"type\":\"object\"%s%.*s", is_empty ? "" : ",", (int)schema.n - 1, schema.p + 1);
+        schema = x->o.host->format(x->o.call, "{\"type\":\"object\"%s%.*s", is_empty ? "" : ",", (int)schema.n - 1,
+                                   schema.p + 1);
     j->put_raw(x->out, schema);
 }
 
@@ -123,7 +125,8 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
         if (weir_eq(t->dialect, ANTHROPIC_DIALECT))
             j->put_raw(x->out, t->raw);
         else
-            anthropic_unsupported(&x->o, "tools", "A tool that only the client's own dialect has can't be sent to Anthropic.");
+            anthropic_unsupported(&x->o, "tools",
+                                  "A tool that only the client's own dialect has can't be sent to Anthropic.");
         return;
     }
     j->object_begin(x->out);
@@ -209,9 +212,10 @@ static void put_tool_choice(struct encoding *x)
     if (!x->has_tools || (!choice.n && !(x->o.is_own ? has_parallel : is_lone)))
         return;
     struct weir_str name = choice.n && choice.p[0] == '{' ? chosen_name(x, choice) : WEIR_NONE;
-    const char *type = x->must_call || !choice.n || weir_is(choice, "\"auto\"") ? "auto" : name.n ? "tool"
-                       : weir_is(choice, "\"none\"")                                        ? "none"
-                                                                                             : "any";
+    const char *type = x->must_call || !choice.n || weir_is(choice, "\"auto\"") ? "auto"
+                       : name.n                                                 ? "tool"
+                       : weir_is(choice, "\"none\"")                            ? "none"
+                                                                                : "any";
     j->key(x->out, "tool_choice");
     j->object_begin(x->out);
     anthropic_put_member(x, "type", type);
@@ -281,7 +285,11 @@ static struct thinking wanted_thinking(const struct encoding *x)
     struct weir_str effort = field(x, WEIR_FIELD_REASONING_EFFORT), said = field(x, WEIR_FIELD_REASONING_BUDGET);
     int64_t budget = number_of(said);
     if (x->o.is_own)
-        return (struct thinking){ !said.n ? UNSAID : budget == 0 ? OFF : budget < 0 ? ADAPTIVE : BUDGET, budget, effort };
+        return (struct thinking){ !said.n       ? UNSAID
+                                  : budget == 0 ? OFF
+                                  : budget < 0  ? ADAPTIVE
+                                                : BUDGET,
+                                  budget, effort };
     if (!effort.n && !said.n)
         return (struct thinking){ UNSAID, 0, WEIR_NONE };
     if (!x->model.takes_thinking || weir_is(effort, "\"none\"") || (said.n && budget == 0))
@@ -347,7 +355,8 @@ static bool is_above_one(struct weir_str number)
 
 static void put_sampling(struct encoding *x, const struct thinking *t)
 {
-    struct weir_str temperature = field(x, WEIR_FIELD_TEMPERATURE), top_p = field(x, WEIR_FIELD_TOP_P), top_k = field(x, WEIR_FIELD_TOP_K);
+    struct weir_str temperature = field(x, WEIR_FIELD_TEMPERATURE), top_p = field(x, WEIR_FIELD_TOP_P),
+                    top_k = field(x, WEIR_FIELD_TOP_K);
     bool thinks = t->how == BUDGET || t->how == ADAPTIVE;
     if (x->o.is_own) {
         put_raw(x, "temperature", temperature);
@@ -377,7 +386,7 @@ static bool is_blank(struct weir_str s)
 {
     bool blank = true;
     for (size_t i = 0; blank && i < s.n; i++)
-        blank = memchr(" \t\r\n\v\f", s.p[i], 6) != NULL;
+        blank = s.p[i] == ' ' || (s.p[i] >= '\t' && s.p[i] <= '\r');
     return blank;
 }
 
@@ -457,7 +466,8 @@ static void put_output_config(struct encoding *x, const struct thinking *t)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str format = field(x, WEIR_FIELD_RESPONSE_FORMAT);
-    bool has_format = format.n && format.p[0] == '{', has_effort = t->effort.n && (x->o.is_own || x->model.takes_effort);
+    bool has_format = format.n && format.p[0] == '{',
+         has_effort = t->effort.n && (x->o.is_own || x->model.takes_effort);
     if (!has_format && !has_effort)
         return;
     j->key(x->out, "output_config");
@@ -499,9 +509,11 @@ static int refuse(struct encoding *x)
 {
     struct weir_str n = field(x, WEIR_FIELD_N), modalities = field(x, WEIR_FIELD_MODALITIES);
     if (n.n && !weir_is(n, "1"))
-        return anthropic_unsupported(&x->o, "n", "n: Anthropic gives one answer per request; ask several times, or use another model.");
+        return anthropic_unsupported(
+            &x->o, "n", "n: Anthropic gives one answer per request; ask several times, or use another model.");
     if (modalities.n && memmem(modalities.p, modalities.n, "\"audio\"", 7))
-        return anthropic_unsupported(&x->o, "modalities", "modalities: Anthropic answers in text only; leave audio out, or use another model.");
+        return anthropic_unsupported(
+            &x->o, "modalities", "modalities: Anthropic answers in text only; leave audio out, or use another model.");
     return 0;
 }
 

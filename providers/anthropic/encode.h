@@ -22,8 +22,8 @@ struct encoding {
     struct anthropic_model model;
     uint32_t noted;
     bool has_calls, has_tools; /* in the history; of its own */
-    bool must_be_json;    /* JSON mode, which is only a sentence in the prompt here */
-    bool must_call;       /* a forced call, which is only a sentence in the prompt of this model */
+    bool must_be_json; /* JSON mode, which is only a sentence in the prompt here */
+    bool must_call; /* a forced call, which is only a sentence in the prompt of this model */
     struct weir_str call; /* of this tool; "": of any */
 };
 

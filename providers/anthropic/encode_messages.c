@@ -180,7 +180,9 @@ static bool is_foreign_id(const struct weir_part *p)
 static void put_image(struct encoding *x, const struct weir_part *p)
 {
     if (is_foreign_id(p)) {
-        anthropic_unsupported(&x->o, "messages", "An image given by another provider's file id can't be sent to Anthropic; send its bytes or a URL.");
+        anthropic_unsupported(
+            &x->o, "messages",
+            "An image given by another provider's file id can't be sent to Anthropic; send its bytes or a URL.");
         return;
     }
     if (p->detail.n)
@@ -201,7 +203,9 @@ static void put_document(struct encoding *x, const struct weir_part *p)
     bool is_text = p->data.n && starts_with(p->media_type, "text/");
     bool is_image = p->data.n && starts_with(p->media_type, "image/");
     if (is_foreign_id(p) || (p->data.n && !is_text && !is_image && !weir_is(p->media_type, "application/pdf"))) {
-        anthropic_unsupported(&x->o, "messages", "Anthropic takes files as PDF, text or images, with their bytes or a URL; this one is none of them.");
+        anthropic_unsupported(
+            &x->o, "messages",
+            "Anthropic takes files as PDF, text or images, with their bytes or a URL; this one is none of them.");
         return;
     }
     if (is_image) {
@@ -279,7 +283,8 @@ static void put_opaque(struct encoding *x, const struct weir_part *p)
     if (weir_eq(p->dialect, ANTHROPIC_DIALECT))
         x->o.json->put_raw(x->out, p->raw);
     else
-        anthropic_unsupported(&x->o, "messages", "A content part that only the client's own dialect has can't be sent to Anthropic.");
+        anthropic_unsupported(&x->o, "messages",
+                              "A content part that only the client's own dialect has can't be sent to Anthropic.");
 }
 
 static void put_block(struct encoding *x, const struct weir_part *p)
@@ -297,7 +302,8 @@ static void put_block(struct encoding *x, const struct weir_part *p)
         put_document(x, p);
         break;
     case WEIR_PART_AUDIO:
-        anthropic_unsupported(&x->o, "messages", "Anthropic takes no audio; send its transcript, or use another model.");
+        anthropic_unsupported(&x->o, "messages",
+                              "Anthropic takes no audio; send its transcript, or use another model.");
         break;
     case WEIR_PART_THINKING:
         put_thinking(x, p);
@@ -358,13 +364,16 @@ static const struct weir_message *behind_system(const struct weir_conversation *
 static struct weir_str extra_sentence(struct encoding *x)
 {
     const struct weir_host *h = x->o.host;
-    struct weir_str json = x->must_be_json ? WEIR_LIT("Answer with one JSON object and nothing else: no code fence, no words around it.") : WEIR_NONE;
+    struct weir_str json =
+        x->must_be_json ? WEIR_LIT("Answer with one JSON object and nothing else: no code fence, no words around it.")
+                        : WEIR_NONE;
     struct weir_str call = WEIR_NONE;
     if (x->must_call && x->call.n)
         call = h->format(x->o.call, "Answer this turn by calling the tool %.*s.", (int)x->call.n, x->call.p);
     else if (x->must_call)
         call = WEIR_LIT("Answer this turn by calling one of the tools.");
-    return h->format(x->o.call, "%.*s%s%.*s", (int)json.n, json.p ? json.p : "", json.n && call.n ? " " : "", (int)call.n, call.p ? call.p : "");
+    return h->format(x->o.call, "%.*s%s%.*s", (int)json.n, json.p ? json.p : "", json.n && call.n ? " " : "",
+                     (int)call.n, call.p ? call.p : "");
 }
 
 struct prompt {
@@ -498,7 +507,8 @@ static void put_turn_blocks(struct encoding *x, const struct weir_message *from,
 }
 
 /* One text and nothing else needs no blocks. */
-static const struct weir_part *only_text(const struct encoding *x, const struct weir_message *m, const struct weir_message *end)
+static const struct weir_part *only_text(const struct encoding *x, const struct weir_message *m,
+                                         const struct weir_message *end)
 {
     const struct weir_part *p = m->parts;
     bool is_tagged = m->role == WEIR_ROLE_SYSTEM && !x->o.is_own;

@@ -62,11 +62,16 @@ static uint16_t class_of_type(struct weir_str type)
         const char *type;
         uint16_t error_class;
     } types[] = {
-        { "invalid_request_error", WEIR_ERROR_BAD_REQUEST },  { "authentication_error", WEIR_ERROR_AUTHENTICATION },
-        { "billing_error", WEIR_ERROR_QUOTA },                { "permission_error", WEIR_ERROR_PERMISSION },
-        { "not_found_error", WEIR_ERROR_NOT_FOUND },          { "request_too_large", WEIR_ERROR_TOO_LARGE },
-        { "rate_limit_error", WEIR_ERROR_RATE_LIMITED },      { "timeout_error", WEIR_ERROR_TIMEOUT },
-        { "overloaded_error", WEIR_ERROR_OVERLOADED },        { "api_error", WEIR_ERROR_SERVER },
+        { "invalid_request_error", WEIR_ERROR_BAD_REQUEST },
+        { "authentication_error", WEIR_ERROR_AUTHENTICATION },
+        { "billing_error", WEIR_ERROR_QUOTA },
+        { "permission_error", WEIR_ERROR_PERMISSION },
+        { "not_found_error", WEIR_ERROR_NOT_FOUND },
+        { "request_too_large", WEIR_ERROR_TOO_LARGE },
+        { "rate_limit_error", WEIR_ERROR_RATE_LIMITED },
+        { "timeout_error", WEIR_ERROR_TIMEOUT },
+        { "overloaded_error", WEIR_ERROR_OVERLOADED },
+        { "api_error", WEIR_ERROR_SERVER },
         { "conflict_error", WEIR_ERROR_BAD_REQUEST },
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
@@ -103,8 +108,8 @@ static uint16_t class_of_status(int status)
 
 static bool is_too_long(struct weir_str message)
 {
-    return contains(message, "prompt is too long") || contains(message, "exceed context limit") || contains(message, "context window") ||
-           contains(message, "maximum context length");
+    return contains(message, "prompt is too long") || contains(message, "exceed context limit") ||
+           contains(message, "context window") || contains(message, "maximum context length");
 }
 
 static bool is_about_money(struct weir_str message)
@@ -120,7 +125,8 @@ static void judge(const struct words *w, int status, struct weir_error *error)
     bool is_refusal = class == WEIR_ERROR_BAD_REQUEST || class == WEIR_ERROR_TOO_LARGE;
     if (is_refusal && is_too_long(w->message))
         class = WEIR_ERROR_CONTEXT_LENGTH;
-    else if ((class == WEIR_ERROR_BAD_REQUEST && is_about_money(w->message)) || weir_is(w->details_code, "enforced_spend_limit_reached"))
+    else if ((class == WEIR_ERROR_BAD_REQUEST && is_about_money(w->message)) ||
+             weir_is(w->details_code, "enforced_spend_limit_reached"))
         class = WEIR_ERROR_QUOTA;
     else if (class == WEIR_ERROR_BAD_REQUEST && contains(w->message, "content filtering policy"))
         class = WEIR_ERROR_CONTENT_POLICY;
@@ -206,7 +212,8 @@ static const char *type_of(const struct weir_error *error)
     }
 }
 
-int anthropic_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error, struct weir_out *out)
+int anthropic_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                           struct weir_out *out)
 {
     (void)state;
     struct anthropic o = anthropic_begin(self, call);
@@ -237,7 +244,9 @@ void anthropic_note_loss(struct anthropic *o, const char *what)
 
 int anthropic_unsupported(struct anthropic *o, const char *param, const char *message)
 {
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNSUPPORTED, .message = weir_cstr(message),
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_UNSUPPORTED,
+                            .message = weir_cstr(message),
                             .param = weir_cstr(param) };
     o->failed = true;
     o->host->fail(o->call, &e);

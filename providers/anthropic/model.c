@@ -36,7 +36,9 @@ struct anthropic_model anthropic_model_of(struct weir_str model)
     int generation = generation_of(name);
     bool is_fable = has(name, "fable") || has(name, "mythos");
     if (!generation)
-        return (struct anthropic_model){ .takes_budget = true, .takes_thinking = true, .takes_sampling = true, .takes_forced_tools = true };
+        return (struct anthropic_model){
+            .takes_budget = true, .takes_thinking = true, .takes_sampling = true, .takes_forced_tools = true
+        };
     return (struct anthropic_model){
         .takes_budget = generation <= 45,
         .takes_thinking = generation >= 37,

@@ -85,7 +85,8 @@ static bool is_hosted(struct weir_str type)
     return type.n && !weir_is(type, "\"custom\"") && !weir_is(type, "null");
 }
 
-static void read_tool_member(const struct weir_json_api *j, struct weir_json *r, struct weir_tool *t, struct weir_str key)
+static void read_tool_member(const struct weir_json_api *j, struct weir_json *r, struct weir_tool *t,
+                             struct weir_str key)
 {
     if (weir_is(key, "name"))
         j->string(r, &t->name);
@@ -141,7 +142,8 @@ static void set_tool_choice(struct reading *x, struct weir_str type, struct weir
     else if (weir_is(type, "\"auto\"") || weir_is(type, "\"none\""))
         set_field(x, WEIR_FIELD_TOOL_CHOICE, type, WEIR_NONE);
     else if (weir_is(type, "\"tool\"") && name.n)
-        set_field(x, WEIR_FIELD_TOOL_CHOICE, x->o.host->format(x->o.call, "{\"name\":%.*s}", (int)name.n, name.p), WEIR_NONE);
+        set_field(x, WEIR_FIELD_TOOL_CHOICE, x->o.host->format(x->o.call, "{\"name\":%.*s}", (int)name.n, name.p),
+                  WEIR_NONE);
     else
         x->o.json->reject(x->r, "must be {\"type\":\"auto\"}, any, none, or {\"type\":\"tool\",\"name\":…}");
 }
@@ -167,7 +169,8 @@ static void read_tool_choice(struct reading *x)
     j->close(r);
     set_tool_choice(x, type, name);
     if (weir_is(lone, "true") || weir_is(lone, "false"))
-        set_field(x, WEIR_FIELD_PARALLEL_TOOLS, weir_is(lone, "true") ? WEIR_LIT("false") : WEIR_LIT("true"), WEIR_NONE);
+        set_field(x, WEIR_FIELD_PARALLEL_TOOLS, weir_is(lone, "true") ? WEIR_LIT("false") : WEIR_LIT("true"),
+                  WEIR_NONE);
 }
 
 /* ---- settings ---- */
@@ -192,13 +195,16 @@ static void read_thinking(struct reading *x)
             j->raw(r, &display);
     }
     if (!j->close(r) || (weir_is(type, "\"enabled\"") && !budget.n)) {
-        j->reject(x->r, "must be {\"type\":\"enabled\",\"budget_tokens\":N}, {\"type\":\"adaptive\"} or {\"type\":\"disabled\"}");
+        j->reject(
+            x->r,
+            "must be {\"type\":\"enabled\",\"budget_tokens\":N}, {\"type\":\"adaptive\"} or {\"type\":\"disabled\"}");
         return;
     }
     bool is_off = weir_is(type, "\"disabled\"");
     set_field(x, WEIR_FIELD_REASONING_BUDGET, budget.n ? budget : is_off ? WEIR_LIT("0") : WEIR_LIT("-1"), WEIR_NONE);
     if (!is_off)
-        set_field(x, WEIR_FIELD_REASONING_VISIBLE, weir_is(display, "\"omitted\"") ? WEIR_LIT("false") : WEIR_LIT("true"), WEIR_NONE);
+        set_field(x, WEIR_FIELD_REASONING_VISIBLE,
+                  weir_is(display, "\"omitted\"") ? WEIR_LIT("false") : WEIR_LIT("true"), WEIR_NONE);
 }
 
 /* {"type":"json_schema","schema":{…}} */
@@ -213,7 +219,8 @@ static void take_format(struct reading *x, struct weir_str format)
     if (!j->close(r) || !schema.n || schema.p[0] != '{')
         j->reject(x->r, "a format must be {\"type\":\"json_schema\",\"schema\":{…}}");
     else
-        set_field(x, WEIR_FIELD_RESPONSE_FORMAT, x->o.host->format(x->o.call, "{\"schema\":%.*s}", (int)schema.n, schema.p), WEIR_NONE);
+        set_field(x, WEIR_FIELD_RESPONSE_FORMAT,
+                  x->o.host->format(x->o.call, "{\"schema\":%.*s}", (int)schema.n, schema.p), WEIR_NONE);
 }
 
 static void take_effort(struct reading *x, struct weir_str effort)
@@ -244,7 +251,9 @@ static void read_output_config(struct reading *x, struct weir_str whole_key)
         else if (weir_is(key, "format"))
             take_format(x, value);
         else
-            anthropic_add_ext(x, x->o.host->format(x->o.call, "%.*s.%.*s", (int)whole_key.n, whole_key.p, (int)key.n, key.p), key, value);
+            anthropic_add_ext(
+                x, x->o.host->format(x->o.call, "%.*s.%.*s", (int)whole_key.n, whole_key.p, (int)key.n, key.p), key,
+                value);
     }
     if (!j->close(r))
         j->reject(x->r, "must be an object");
@@ -320,12 +329,9 @@ static const struct plain_field {
     const char *name;
     uint8_t field, shape;
 } plain_fields[] = {
-    { "model", WEIR_FIELD_MODEL, STRING },
-    { "max_tokens", WEIR_FIELD_MAX_TOKENS, INTEGER },
-    { "stream", WEIR_FIELD_STREAM, BOOLEAN },
-    { "temperature", WEIR_FIELD_TEMPERATURE, NUMBER },
-    { "top_p", WEIR_FIELD_TOP_P, NUMBER },
-    { "top_k", WEIR_FIELD_TOP_K, INTEGER },
+    { "model", WEIR_FIELD_MODEL, STRING },    { "max_tokens", WEIR_FIELD_MAX_TOKENS, INTEGER },
+    { "stream", WEIR_FIELD_STREAM, BOOLEAN }, { "temperature", WEIR_FIELD_TEMPERATURE, NUMBER },
+    { "top_p", WEIR_FIELD_TOP_P, NUMBER },    { "top_k", WEIR_FIELD_TOP_K, INTEGER },
 };
 
 static bool read_shape(struct reading *x, enum shape shape, struct weir_str *raw)

@@ -10,7 +10,7 @@ struct reading {
     struct weir_json *r;
     struct weir_str body;
     struct weir_message *first; /* of the conversation */
-    uint32_t n_wire;            /* messages met on the wire */
+    uint32_t n_wire; /* messages met on the wire */
     bool has_model, has_limit;
 };
 

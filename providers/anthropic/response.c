@@ -81,69 +81,6 @@ static void emit_error(struct decoding *d, struct weir_error *error)
     emit(d, &e);
 }
 
-/* ---- usage ---- */
-
-static void read_count(const struct weir_json_api *j, struct weir_json *r, int64_t *to)
-{
-    struct weir_str number;
-    if (j->peek(r) != WEIR_JSON_NUMBER) {
-        j->skip(r);
-        return;
-    }
-    if (!j->number(r, &number))
-        return;
-    *to = 0;
-    for (size_t i = 0; i < number.n && i < 18 && number.p[i] >= '0' && number.p[i] <= '9'; i++)
-        *to = 10 * *to + (number.p[i] - '0');
-}
-
-static void read_counts_of(const struct weir_json_api *j, struct weir_json *r, const char *name, int64_t *to)
-{
-    struct weir_str key;
-    if (j->peek(r) != WEIR_JSON_OBJECT) {
-        j->skip(r);
-        return;
-    }
-    for (j->object(r); j->member(r, &key);)
-        if (weir_is(key, name))
-            read_count(j, r, to);
-}
-
-static int64_t known(int64_t n)
-{
-    return n > 0 ? n : 0;
-}
-
-/* On the wire input_tokens is what was neither read from the cache nor written to it; here it is all of the input. */
-void anthropic_read_usage(struct anthropic *o, struct weir_json *r, struct weir_usage *u)
-{
-    const struct weir_json_api *j = o->json;
-    struct weir_str key;
-    int64_t fresh = u->input < 0 ? -1 : u->input - known(u->cached_read) - known(u->cached_write);
-    if (j->peek(r) != WEIR_JSON_OBJECT) {
-        j->skip(r);
-        return;
-    }
-    for (j->object(r); j->member(r, &key);) {
-        if (KEY("input_tokens"))
-            read_count(j, r, &fresh);
-        else if (KEY("output_tokens"))
-            read_count(j, r, &u->output);
-        else if (KEY("cache_read_input_tokens"))
-            read_count(j, r, &u->cached_read);
-        else if (KEY("cache_creation_input_tokens"))
-            read_count(j, r, &u->cached_write);
-        else if (KEY("cache_creation"))
-            read_counts_of(j, r, "ephemeral_1h_input_tokens", &u->cached_write_1h);
-        else if (KEY("output_tokens_details"))
-            read_counts_of(j, r, "thinking_tokens", &u->reasoning);
-        else
-            j->skip(r);
-    }
-    if (fresh >= 0 || u->cached_read >= 0 || u->cached_write >= 0)
-        u->input = known(fresh) + known(u->cached_read) + known(u->cached_write);
-}
-
 /* ---- blocks ---- */
 
 /* A content block, as it begins in a stream or stands in a document. */
@@ -271,7 +208,8 @@ struct ending {
     struct weir_text sequence;
 };
 
-static void read_ending_member(const struct weir_json_api *j, struct weir_json *r, struct weir_str key, struct ending *to)
+static void read_ending_member(const struct weir_json_api *j, struct weir_json *r, struct weir_str key,
+                               struct ending *to)
 {
     if (KEY("stop_reason")) {
         read_string(j, r, &to->reason);
@@ -353,10 +291,14 @@ static enum sse sse_of(struct weir_str name)
         const char *name;
         enum sse sse;
     } names[] = {
-        { "content_block_delta", SSE_BLOCK_DELTA }, { "content_block_start", SSE_BLOCK_START },
-        { "content_block_stop", SSE_BLOCK_STOP },   { "message_start", SSE_MESSAGE_START },
-        { "message_delta", SSE_MESSAGE_DELTA },     { "message_stop", SSE_MESSAGE_STOP },
-        { "ping", SSE_PING },                       { "error", SSE_ERROR },
+        { "content_block_delta", SSE_BLOCK_DELTA },
+        { "content_block_start", SSE_BLOCK_START },
+        { "content_block_stop", SSE_BLOCK_STOP },
+        { "message_start", SSE_MESSAGE_START },
+        { "message_delta", SSE_MESSAGE_DELTA },
+        { "message_stop", SSE_MESSAGE_STOP },
+        { "ping", SSE_PING },
+        { "error", SSE_ERROR },
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (weir_is(name, names[i].name))
@@ -380,9 +322,9 @@ static void read_delta(struct decoding *d, struct weir_json *r, uint32_t block)
     struct weir_text text = { 0 };
     for (j->object(r); j->member(r, &key);) {
         enum weir_delta_kind kind = KEY("text") || KEY("thinking") ? WEIR_DELTA_TEXT
-                                    : KEY("partial_json")           ? WEIR_DELTA_ARGUMENTS
-                                    : KEY("signature")              ? WEIR_DELTA_SIGNATURE
-                                                                    : (enum weir_delta_kind)0;
+                                    : KEY("partial_json")          ? WEIR_DELTA_ARGUMENTS
+                                    : KEY("signature")             ? WEIR_DELTA_SIGNATURE
+                                                                   : (enum weir_delta_kind)0;
         if (kind && j->peek(r) == WEIR_JSON_STRING && j->text(r, &text))
             emit_delta(d, block, kind, text);
         else if (KEY("citation") && j->raw(r, &raw))
@@ -399,7 +341,8 @@ static void read_event_member(struct decoding *d, struct weir_json *r, struct we
             e->sse = sse_of(type);
     } else if (KEY("index")) {
         j->integer(r, &e->index);
-    } else if (KEY("delta") && e->sse == SSE_BLOCK_DELTA && e->index >= 0 && !is_opaque(d->attempt, (uint32_t)e->index)) {
+    } else if (KEY("delta") && e->sse == SSE_BLOCK_DELTA && e->index >= 0 &&
+               !is_opaque(d->attempt, (uint32_t)e->index)) {
         e->was_told = true;
         read_delta(d, r, (uint32_t)e->index);
     } else if (KEY("delta")) {
@@ -602,7 +545,8 @@ int anthropic_decode_frame(void *self, struct weir_call *call, void *state, stru
         return decode_document(&d);
     if (frame->data.n)
         return decode_event(&d);
-    if (memchr(frame->bytes.p, ':', frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
+    if (memchr(frame->bytes.p, ':',
+               frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
         emit_simple(&d, WEIR_EVENT_PING, 0);
     return d.o.failed ? -1 : 0;
 }

@@ -31,19 +31,24 @@ static const char *key_of(enum weir_field f)
     }
 }
 
-static int put_effort(struct anthropic *o, const struct anthropic_client *s, struct weir_str body, struct weir_str effort)
+static int put_effort(struct anthropic *o, const struct anthropic_client *s, struct weir_str body,
+                      struct weir_str effort)
 {
     if (s->output_config.n) /* it has none, or decode_request would have found it */
         return -1;
-    return insert_first(o, body, o->host->format(o->call, "\"output_config\":{\"effort\":%.*s},", (int)effort.n, effort.p));
+    return insert_first(o, body,
+                        o->host->format(o->call, "\"output_config\":{\"effort\":%.*s},", (int)effort.n, effort.p));
 }
 
-static int put_budget(struct anthropic *o, const struct anthropic_client *s, struct weir_str body, struct weir_str budget)
+static int put_budget(struct anthropic *o, const struct anthropic_client *s, struct weir_str body,
+                      struct weir_str budget)
 {
     const struct weir_host *h = o->host;
-    struct weir_str value = weir_is(budget, "0")    ? WEIR_LIT("{\"type\":\"disabled\"}")
-                            : weir_is(budget, "-1") ? WEIR_LIT("{\"type\":\"adaptive\"}")
-                                                    : h->format(o->call, "{\"type\":\"enabled\",\"budget_tokens\":%.*s}", (int)budget.n, budget.p);
+    struct weir_str value =
+        weir_is(budget, "0") ? WEIR_LIT("{\"type\":\"disabled\"}")
+        : weir_is(budget, "-1")
+            ? WEIR_LIT("{\"type\":\"adaptive\"}")
+            : h->format(o->call, "{\"type\":\"enabled\",\"budget_tokens\":%.*s}", (int)budget.n, budget.p);
     if (s->thinking.n)
         return h->splice(o->call, s->thinking.at, s->thinking.n, value);
     return insert_first(o, body, h->format(o->call, "\"thinking\":%.*s,", (int)value.n, value.p));
@@ -56,7 +61,8 @@ static int put_user(struct anthropic *o, const struct anthropic_client *s, struc
     return insert_first(o, body, o->host->format(o->call, "\"metadata\":{\"user_id\":%.*s},", (int)user.n, user.p));
 }
 
-static int splice_field(struct anthropic *o, const struct anthropic_client *s, struct weir_str body, const struct weir_edit *edit)
+static int splice_field(struct anthropic *o, const struct anthropic_client *s, struct weir_str body,
+                        const struct weir_edit *edit)
 {
     enum weir_field f = (enum weir_field)edit->field;
     const char *key = key_of(f);
@@ -90,7 +96,7 @@ static struct weir_str escaped(struct anthropic *o, struct weir_str plain)
 static bool is_empty_array(struct weir_str body, uint32_t at)
 {
     size_t i = at + 1;
-    while (i < body.n && memchr(" \t\r\n", body.p[i], 4))
+    while (i < body.n && (body.p[i] == ' ' || body.p[i] == '\t' || body.p[i] == '\r' || body.p[i] == '\n'))
         i++;
     return i < body.n && body.p[i] == ']';
 }
@@ -111,7 +117,8 @@ static int prepend_system(struct anthropic *o, struct anthropic_client *s, struc
         return h->splice(o->call, at + 1, 0, h->format(o->call, "%.*s\\n\\n", n, text.p));
     case '[':
         return h->splice(o->call, at + 1, 0,
-                         h->format(o->call, "{\"type\":\"text\",\"text\":\"%.*s\"}%s", n, text.p, is_empty_array(body, at) ? "" : ","));
+                         h->format(o->call, "{\"type\":\"text\",\"text\":\"%.*s\"}%s", n, text.p,
+                                   is_empty_array(body, at) ? "" : ","));
     case 'n':
         return h->splice(o->call, at, 4, h->format(o->call, "\"%.*s\"", n, text.p));
     default:

@@ -19,7 +19,9 @@ void openai_emit(struct decoding *d, const struct weir_event *e)
 
 struct weir_event openai_event_of(enum weir_event_kind kind, uint32_t choice, uint32_t block)
 {
-    return (struct weir_event){ .size = sizeof(struct weir_event), .kind = (uint16_t)kind, .choice = choice, .block = block };
+    return (struct weir_event){
+        .size = sizeof(struct weir_event), .kind = (uint16_t)kind, .choice = choice, .block = block
+    };
 }
 
 static void emit_stop(struct decoding *d, uint32_t choice, uint32_t block)
@@ -49,7 +51,8 @@ static void open_block(struct decoding *d, struct openai_choice *c, uint32_t cho
     openai_emit(d, &e);
 }
 
-static void emit_delta(struct decoding *d, uint32_t choice, uint32_t block, enum weir_delta_kind kind, struct weir_text text)
+static void emit_delta(struct decoding *d, uint32_t choice, uint32_t block, enum weir_delta_kind kind,
+                       struct weir_text text)
 {
     struct weir_event e = openai_event_of(WEIR_EVENT_DELTA, choice, block);
     e.delta_kind = (uint16_t)kind;
@@ -59,7 +62,8 @@ static void emit_delta(struct decoding *d, uint32_t choice, uint32_t block, enum
     openai_emit(d, &e);
 }
 
-static void say(struct decoding *d, struct openai_choice *c, uint32_t choice, enum weir_block_kind kind, struct weir_text text)
+static void say(struct decoding *d, struct openai_choice *c, uint32_t choice, enum weir_block_kind kind,
+                struct weir_text text)
 {
     if (!text.n || c->has_finish)
         return;
@@ -74,7 +78,8 @@ struct openai_choice *openai_choice_at(struct decoding *d, uint32_t i)
     struct openai_attempt *a = d->attempt;
     struct openai_choice *c = &a->first;
     if (i > 0 && i > a->n_more) {
-        struct openai_choice *more = i < 128 ? d->o.host->alloc(d->o.call, WEIR_FOR_ATTEMPT, 2 * i * sizeof(*more)) : NULL;
+        struct openai_choice *more =
+            i < 128 ? d->o.host->alloc(d->o.call, WEIR_FOR_ATTEMPT, 2 * i * sizeof(*more)) : NULL;
         if (!more)
             return NULL;
         if (a->n_more)
@@ -163,7 +168,8 @@ static struct openai_tool *begin_call(struct decoding *d, struct openai_choice *
         return NULL;
     if (!call->id.n)
         call->id = d->o.host->new_id(d->o.call, "call_");
-    *t = (struct openai_tool){ call->index < 0 ? c->n_tools - 1 : (uint32_t)call->index, c->n_blocks++, hash_of(call->id), true };
+    *t = (struct openai_tool){ call->index < 0 ? c->n_tools - 1 : (uint32_t)call->index, c->n_blocks++,
+                               hash_of(call->id), true };
     c->has_tools = true;
     struct weir_event e = openai_event_of(WEIR_EVENT_BLOCK_START, choice, t->block);
     e.block_kind = WEIR_BLOCK_TOOL_CALL;
@@ -267,7 +273,8 @@ static void read_function_call(struct decoding *d, struct weir_str raw, struct o
 /* ---- deltas ---- */
 
 /* [{"type":"thinking","thinking":[{"type":"text","text":…}]},{"type":"text","text":…}] (Mistral) */
-static void say_parts(struct decoding *d, struct weir_json *r, struct openai_choice *c, uint32_t choice, enum weir_block_kind kind)
+static void say_parts(struct decoding *d, struct weir_json *r, struct openai_choice *c, uint32_t choice,
+                      enum weir_block_kind kind)
 {
     const struct weir_json_api *j = d->o.json;
     struct weir_str key;
@@ -322,7 +329,8 @@ static void take_each(struct decoding *d, struct weir_json *r, const struct open
             emit_delta(d, choice, c->open_block, kind, weir_plain(raw));
 }
 
-static void read_text_or_raw(const struct weir_json_api *j, struct weir_json *r, struct weir_text *text, struct weir_str *raw)
+static void read_text_or_raw(const struct weir_json_api *j, struct weir_json *r, struct weir_text *text,
+                             struct weir_str *raw)
 {
     if (j->peek(r) == WEIR_JSON_STRING)
         j->text(r, text);
@@ -402,6 +410,7 @@ void openai_read_logprobs(struct decoding *d, struct weir_str raw, const struct 
     struct weir_str key;
     struct weir_json *r = j->open(d->o.call, raw);
     for (j->object(r); j->member(r, &key);)
-        if ((KEY("content") && c->open_kind == WEIR_BLOCK_TEXT) || (KEY("refusal") && c->open_kind == WEIR_BLOCK_REFUSAL))
+        if ((KEY("content") && c->open_kind == WEIR_BLOCK_TEXT) ||
+            (KEY("refusal") && c->open_kind == WEIR_BLOCK_REFUSAL))
             take_each(d, r, c, choice, WEIR_DELTA_LOGPROBS);
 }

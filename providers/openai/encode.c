@@ -17,7 +17,9 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
         if (weir_eq(t->dialect, OPENAI_DIALECT))
             j->put_raw(x->out, t->raw);
         else
-            openai_unsupported(&x->o, "tools", "A tool that the client's own provider runs can't be sent to a provider of the openai dialect.");
+            openai_unsupported(
+                &x->o, "tools",
+                "A tool that the client's own provider runs can't be sent to a provider of the openai dialect.");
         return;
     }
     j->object_begin(x->out);
@@ -114,7 +116,10 @@ static void put_reasoning_settings(struct encoding *x)
     struct weir_str budget = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
     if (!effort.n && budget.n) {
         int64_t n = number_of(budget); /* the convention for budgets; -1: the model decides, which it does unasked */
-        effort = n < 0 ? WEIR_NONE : n < 4096 ? WEIR_LIT("\"low\"") : n < 16384 ? WEIR_LIT("\"medium\"") : WEIR_LIT("\"high\"");
+        effort = n < 0       ? WEIR_NONE
+                 : n < 4096  ? WEIR_LIT("\"low\"")
+                 : n < 16384 ? WEIR_LIT("\"medium\"")
+                             : WEIR_LIT("\"high\"");
         openai_note_loss(&x->o, "emulated:reasoning.budget");
     }
     if (weir_is(effort, "\"none\"") && !x->o.is_own && !knows_no_effort(weir_field(x->c, WEIR_FIELD_MODEL))) {
@@ -142,9 +147,21 @@ static void put_stream(struct encoding *x)
 static void put_settings(struct encoding *x)
 {
     static const enum weir_field plain[] = {
-        WEIR_FIELD_MAX_TOKENS, WEIR_FIELD_TEMPERATURE, WEIR_FIELD_TOP_P, WEIR_FIELD_STOP, WEIR_FIELD_N, WEIR_FIELD_SEED,
-        WEIR_FIELD_FREQUENCY_PENALTY, WEIR_FIELD_PRESENCE_PENALTY, WEIR_FIELD_LOGIT_BIAS, WEIR_FIELD_LOGPROBS,
-        WEIR_FIELD_TOP_LOGPROBS, WEIR_FIELD_USER, WEIR_FIELD_RESPONSE_FORMAT, WEIR_FIELD_VERBOSITY, WEIR_FIELD_MODALITIES,
+        WEIR_FIELD_MAX_TOKENS,
+        WEIR_FIELD_TEMPERATURE,
+        WEIR_FIELD_TOP_P,
+        WEIR_FIELD_STOP,
+        WEIR_FIELD_N,
+        WEIR_FIELD_SEED,
+        WEIR_FIELD_FREQUENCY_PENALTY,
+        WEIR_FIELD_PRESENCE_PENALTY,
+        WEIR_FIELD_LOGIT_BIAS,
+        WEIR_FIELD_LOGPROBS,
+        WEIR_FIELD_TOP_LOGPROBS,
+        WEIR_FIELD_USER,
+        WEIR_FIELD_RESPONSE_FORMAT,
+        WEIR_FIELD_VERBOSITY,
+        WEIR_FIELD_MODALITIES,
     };
     for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
         put_field(x, plain[i], weir_field(x->c, plain[i]));

@@ -95,7 +95,8 @@ static void put_text_part(struct encoding *x, const struct weir_part *p)
 static void put_data_url(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_text head = weir_plain(x->o.host->format(x->o.call, "data:%.*s;base64,", (int)p->media_type.n, p->media_type.p));
+    struct weir_text head =
+        weir_plain(x->o.host->format(x->o.call, "data:%.*s;base64,", (int)p->media_type.n, p->media_type.p));
     j->string_begin(x->out);
     j->string_part(x->out, &head);
     j->string_part(x->out, &p->data);
@@ -106,7 +107,8 @@ static void put_image(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
     if (!p->url.n && !p->data.n) {
-        openai_unsupported(&x->o, "messages", "An image given by file id can't be sent to another dialect; send its bytes or a URL.");
+        openai_unsupported(&x->o, "messages",
+                           "An image given by file id can't be sent to another dialect; send its bytes or a URL.");
         return;
     }
     j->object_begin(x->out);
@@ -167,7 +169,8 @@ static void put_file(struct encoding *x, const struct weir_part *p)
     const struct weir_json_api *j = x->o.json;
     bool is_own_id = p->file_id.n && weir_eq(p->dialect, OPENAI_DIALECT);
     if (!p->data.n && !is_own_id) {
-        openai_unsupported(&x->o, "messages", "A file can only be sent with its bytes to a provider of the openai dialect; inline it.");
+        openai_unsupported(&x->o, "messages",
+                           "A file can only be sent with its bytes to a provider of the openai dialect; inline it.");
         return;
     }
     j->object_begin(x->out);
@@ -201,7 +204,9 @@ static void put_part(struct encoding *x, const struct weir_part *p)
         if (weir_eq(p->dialect, OPENAI_DIALECT) && p->raw.n)
             x->o.json->put_raw(x->out, p->raw);
         else
-            openai_unsupported(&x->o, "messages", "A content block that only the client's own dialect has can't be sent to a provider of the openai dialect.");
+            openai_unsupported(&x->o, "messages",
+                               "A content block that only the client's own dialect has can't be sent to a provider of "
+                               "the openai dialect.");
         break;
     default:
         break;
@@ -438,7 +443,8 @@ static const struct weir_part *texts_of(struct encoding *x, const struct weir_pa
 {
     struct weir_part *first = NULL, **end = &first;
     for (; from; from = from->next) {
-        struct weir_part *copy = from->kind == WEIR_PART_TEXT ? x->o.host->alloc(x->o.call, WEIR_FOR_CALL, sizeof(*copy)) : NULL;
+        struct weir_part *copy =
+            from->kind == WEIR_PART_TEXT ? x->o.host->alloc(x->o.call, WEIR_FOR_CALL, sizeof(*copy)) : NULL;
         if (!copy)
             continue;
         *copy = *from;

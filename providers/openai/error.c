@@ -217,9 +217,10 @@ void openai_classify(struct weir_error *error, int status, struct weir_str type)
     if (status == 0 && said)
         status = said;
     uint16_t by_status = class_of_status(status), by_message = class_of_message(error->message);
-    bool is_refusal = status == 0 || status == 400 || status == 402 || status == 403 || status == 413 || status == 422 || status == 429;
-    if (by_message != WEIR_ERROR_NONE && is_refusal && (class == WEIR_ERROR_NONE || class == WEIR_ERROR_BAD_REQUEST ||
-                                                         class == WEIR_ERROR_RATE_LIMITED))
+    bool is_refusal = status == 0 || status == 400 || status == 402 || status == 403 || status == 413 ||
+                      status == 422 || status == 429;
+    if (by_message != WEIR_ERROR_NONE && is_refusal &&
+        (class == WEIR_ERROR_NONE || class == WEIR_ERROR_BAD_REQUEST || class == WEIR_ERROR_RATE_LIMITED))
         class = by_message;
     /* The status knows better than a vague "invalid_request_error", which comes with 401 and 404 too. */
     if ((class == WEIR_ERROR_NONE || class == WEIR_ERROR_BAD_REQUEST) && by_status != WEIR_ERROR_NONE)
@@ -339,7 +340,8 @@ void openai_put_error(struct openai *o, struct weir_out *out, const struct weir_
     j->object_end(out);
 }
 
-int openai_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error, struct weir_out *out)
+int openai_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                        struct weir_out *out)
 {
     (void)state;
     struct openai o = openai_begin(self, call);

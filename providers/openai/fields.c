@@ -16,8 +16,8 @@ static bool is_openai_model(struct weir_str model)
     if (starts_with(model, "ft:"))
         model.p += 3, model.n -= 3;
     bool has_digit = model.n > 4 && model.p[4] >= '0' && model.p[4] <= '9';
-    return (starts_with(model, "gpt-") && has_digit) || starts_with(model, "chatgpt-") || starts_with(model, "codex-") ||
-           (model.n > 1 && model.p[0] == 'o' && model.p[1] >= '1' && model.p[1] <= '9');
+    return (starts_with(model, "gpt-") && has_digit) || starts_with(model, "chatgpt-") ||
+           starts_with(model, "codex-") || (model.n > 1 && model.p[0] == 'o' && model.p[1] >= '1' && model.p[1] <= '9');
 }
 
 static const char *limit_key(struct weir_str model, const struct openai_entry *entry)
@@ -135,7 +135,9 @@ void openai_note_loss(struct openai *o, const char *what)
 
 int openai_unsupported(struct openai *o, const char *param, const char *message)
 {
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNSUPPORTED, .message = weir_cstr(message),
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_UNSUPPORTED,
+                            .message = weir_cstr(message),
                             .param = weir_cstr(param) };
     o->failed = true;
     o->host->fail(o->call, &e);

@@ -6,7 +6,8 @@ static void read_message_ext(struct reading *x, struct weir_str key)
 {
     struct weir_str raw;
     if (x->o.json->raw(x->r, &raw))
-        openai_add_ext(x, x->o.host->format(x->o.call, "messages[%u].%.*s", x->n_messages, (int)key.n, key.p), key, raw);
+        openai_add_ext(x, x->o.host->format(x->o.call, "messages[%u].%.*s", x->n_messages, (int)key.n, key.p), key,
+                       raw);
 }
 
 /* ---- content parts ---- */
@@ -79,8 +80,9 @@ static void read_audio(struct reading *x, struct weir_json *r, struct weir_part 
         if (weir_is(key, "data"))
             j->text(r, &p->data);
         else if (weir_is(key, "format") && j->string(r, &format))
-            p->media_type = weir_is(format, "mp3") ? WEIR_LIT("audio/mpeg")
-                                                   : x->o.host->format(x->o.call, "audio/%.*s", (int)format.n, format.p);
+            p->media_type = weir_is(format, "mp3")
+                                ? WEIR_LIT("audio/mpeg")
+                                : x->o.host->format(x->o.call, "audio/%.*s", (int)format.n, format.p);
     }
 }
 
@@ -110,8 +112,9 @@ static enum weir_part_kind kind_of(struct weir_str type)
         const char *name;
         enum weir_part_kind kind;
     } kinds[] = {
-        { "\"text\"", WEIR_PART_TEXT },         { "\"image_url\"", WEIR_PART_IMAGE }, { "\"input_audio\"", WEIR_PART_AUDIO },
-        { "\"refusal\"", WEIR_PART_REFUSAL },   { "\"file\"", WEIR_PART_FILE },
+        { "\"text\"", WEIR_PART_TEXT },         { "\"image_url\"", WEIR_PART_IMAGE },
+        { "\"input_audio\"", WEIR_PART_AUDIO }, { "\"refusal\"", WEIR_PART_REFUSAL },
+        { "\"file\"", WEIR_PART_FILE },
     };
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
         if (weir_is(type, kinds[i].name))
@@ -329,7 +332,8 @@ static void read_own_part(struct reading *x, struct weir_message *m, struct weir
     p->dialect = OPENAI_DIALECT;
 }
 
-static void read_message_member(struct reading *x, struct weir_message *m, struct message_read *seen, struct weir_str key)
+static void read_message_member(struct reading *x, struct weir_message *m, struct message_read *seen,
+                                struct weir_str key)
 {
     const struct weir_json_api *j = x->o.json;
     if (weir_is(key, "role")) {
@@ -396,11 +400,14 @@ static void check_message(struct reading *x, struct weir_message *m, const struc
         return;
     uint32_t i = x->n_messages;
     if (!seen->has_role)
-        openai_fail_at(x, h->format(x->o.call, "messages[%u].role", i), "is missing; say system, user, assistant or tool");
+        openai_fail_at(x, h->format(x->o.call, "messages[%u].role", i),
+                       "is missing; say system, user, assistant or tool");
     else if (seen->is_tool && !seen->is_function && !seen->tool_call_id.n)
-        openai_fail_at(x, h->format(x->o.call, "messages[%u].tool_call_id", i), "is missing; name the call that this is the result of");
+        openai_fail_at(x, h->format(x->o.call, "messages[%u].tool_call_id", i),
+                       "is missing; name the call that this is the result of");
     else if (!seen->has_content && m->role != WEIR_ROLE_ASSISTANT && !seen->is_tool)
-        openai_fail_at(x, h->format(x->o.call, "messages[%u].content", i), "is missing; send a string or an array of parts");
+        openai_fail_at(x, h->format(x->o.call, "messages[%u].content", i),
+                       "is missing; send a string or an array of parts");
 }
 
 static void read_message(struct reading *x)

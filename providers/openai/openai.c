@@ -29,7 +29,8 @@ static const struct weir_credential_place credentials[] = {
     { NULL, NULL, NULL },
 };
 
-static const char *const request_headers[] = { "openai-*", "idempotency-key", "x-client-request-id", "http-referer", "x-title", NULL };
+static const char *const request_headers[] = { "openai-*",     "idempotency-key", "x-client-request-id",
+                                               "http-referer", "x-title",         NULL };
 static const char *const response_headers[] = { "openai-processing-ms", "openai-version", "x-generation-id", NULL };
 
 static const struct weir_option options[] = {
@@ -48,9 +49,9 @@ static const struct weir_option options[] = {
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
-    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN |
-                    WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING | WEIR_CAN_CHOICES |
-                    WEIR_CAN_LOGPROBS | WEIR_CAN_STREAM | WEIR_CAN_AUDIO_OUT,
+    .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE |
+                    WEIR_CAN_AUDIO_IN | WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA |
+                    WEIR_CAN_THINKING | WEIR_CAN_CHOICES | WEIR_CAN_LOGPROBS | WEIR_CAN_STREAM | WEIR_CAN_AUDIO_OUT,
     .claims = claims,
     .credentials = credentials,
     .stream_type = "text/event-stream",

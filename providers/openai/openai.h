@@ -3,7 +3,9 @@
  *   request.c  ingress: the client's request -> conversation        splice.c  ingress: edits -> the client's bytes
  *   encode.c   egress: conversation -> the provider's request       fields.c  one setting <-> its member on the wire
  *   response.c egress: the provider's answer -> events              answer.c  ingress: events -> the client's answer
- *   error.c    errors, both ways                                    openai.c  the descriptor
+ *   document.c ingress: the same as one document, lists of models   error.c   errors, both ways
+ *   openai.c   the descriptor
+ * messages.c, encode_messages.c and delta.c are the larger halves of request.c, encode.c and response.c.
  */
 #ifndef OPENAI_H
 #define OPENAI_H
@@ -15,7 +17,7 @@
 /* The options of a provider entry with `dialect: openai`. */
 struct openai_entry {
     int32_t max_tokens_field; /* enum openai_max_tokens */
-    int32_t text_content;     /* enum openai_text_content */
+    int32_t text_content; /* enum openai_text_content */
     bool can_stream_usage;
     bool replays_reasoning;
 };
@@ -35,6 +37,12 @@ static inline struct openai openai_begin(void *self, struct weir_call *call)
 {
     const struct weir_host *host = self;
     return (struct openai){ host, host->json, call, false, false };
+}
+
+/* White space between JSON's tokens. */
+static inline bool openai_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 /* ---- ingress ---- */
@@ -80,6 +88,9 @@ int openai_encode_error(void *self, struct weir_call *call, void *state, const s
                         struct weir_out *out);
 int openai_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
 
+const char *openai_finish_word(uint32_t finish, bool has_calls);
+void openai_put_usage(struct openai *o, struct weir_out *out, const struct weir_usage *u);
+
 /* ---- egress ---- */
 
 /* A tool name that the provider would not take, and what it is called there. */
@@ -90,15 +101,15 @@ struct openai_alias {
 
 struct openai_tool {
     uint32_t index, block; /* index: as the provider numbers it */
-    uint32_t id_hash;      /* servers exist that give every call index 0: then the id tells them apart */
+    uint32_t id_hash; /* servers exist that give every call index 0: then the id tells them apart */
     bool is_open;
 };
 
 /* A choice of the provider's answer. */
 struct openai_choice {
-    uint32_t n_blocks;   /* begun so far */
+    uint32_t n_blocks; /* begun so far */
     uint32_t open_block; /* of open_kind */
-    uint16_t open_kind;  /* text, thinking, refusal or audio that is open; 0: none */
+    uint16_t open_kind; /* text, thinking, refusal or audio that is open; 0: none */
     bool is_seen, has_finish, has_tools;
     struct openai_tool *tools;
     uint32_t n_tools, cap_tools;
@@ -108,8 +119,8 @@ struct openai_choice {
 struct openai_attempt {
     const struct openai_entry *entry; /* NULL: the defaults */
     struct openai_alias *aliases;
-    struct openai_choice first;       /* choice 0 … */
-    struct openai_choice *more;       /* … and the others */
+    struct openai_choice first; /* choice 0 … */
+    struct openai_choice *more; /* … and the others */
     uint32_t n_more;
     bool is_begun; /* the flags below are known */
     bool has_many, hides_usage;

@@ -159,9 +159,11 @@ static void read_tool_choice(struct reading *x)
                 if (weir_is(key, "name"))
                     j->raw(r, &name);
     if (!j->close(r))
-        j->reject(x->r, "must be \"auto\", \"none\", \"required\" or {\"type\":\"function\",\"function\":{\"name\":…}}");
+        j->reject(x->r,
+                  "must be \"auto\", \"none\", \"required\" or {\"type\":\"function\",\"function\":{\"name\":…}}");
     else if (name.n && name.p[0] == '"')
-        set_field(x, WEIR_FIELD_TOOL_CHOICE, x->o.host->format(x->o.call, "{\"name\":%.*s}", (int)name.n, name.p), WEIR_NONE);
+        set_field(x, WEIR_FIELD_TOOL_CHOICE, x->o.host->format(x->o.call, "{\"name\":%.*s}", (int)name.n, name.p),
+                  WEIR_NONE);
     else
         mark_own(x, WEIR_LIT("tool_choice"), raw);
 }
@@ -185,7 +187,8 @@ static void read_response_format(struct reading *x)
             j->raw(r, &schema);
     }
     if (!j->close(r) || !type.n)
-        j->reject(x->r, "must be {\"type\":\"text\"}, {\"type\":\"json_object\"} or {\"type\":\"json_schema\",\"json_schema\":{…}}");
+        j->reject(x->r, "must be {\"type\":\"text\"}, {\"type\":\"json_object\"} or "
+                        "{\"type\":\"json_schema\",\"json_schema\":{…}}");
     else if (weir_is(type, "\"text\"") || weir_is(type, "\"json_object\""))
         set_field(x, WEIR_FIELD_RESPONSE_FORMAT, type, WEIR_NONE);
     else if (weir_is(type, "\"json_schema\"") && schema.n && schema.p[0] == '{')
@@ -277,9 +280,12 @@ static bool read_shape(struct reading *x, enum shape shape, struct weir_str *raw
         enum weir_json_type type;
         const char *message;
     } wanted[] = {
-        [STRING] = { WEIR_JSON_STRING, "must be a string" },      [BOOLEAN] = { WEIR_JSON_BOOL, "must be true or false" },
-        [INTEGER] = { WEIR_JSON_NUMBER, "must be an integer" },   [COUNT] = { WEIR_JSON_NUMBER, "must be an integer of at least 1" },
-        [NUMBER] = { WEIR_JSON_NUMBER, "must be a number" },      [OBJECT] = { WEIR_JSON_OBJECT, "must be an object" },
+        [STRING] = { WEIR_JSON_STRING, "must be a string" },
+        [BOOLEAN] = { WEIR_JSON_BOOL, "must be true or false" },
+        [INTEGER] = { WEIR_JSON_NUMBER, "must be an integer" },
+        [COUNT] = { WEIR_JSON_NUMBER, "must be an integer of at least 1" },
+        [NUMBER] = { WEIR_JSON_NUMBER, "must be a number" },
+        [OBJECT] = { WEIR_JSON_OBJECT, "must be an object" },
         [ARRAY] = { WEIR_JSON_ARRAY, "must be an array" },
     };
     const struct weir_json_api *j = x->o.json;

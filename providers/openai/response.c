@@ -122,7 +122,8 @@ static void fail_choice(struct decoding *d, struct weir_str word)
         return;
     d->has_error = true;
     bool is_busy = !weir_is(word, "error");
-    d->error = (struct weir_error){ .size = sizeof(d->error), .native = word,
+    d->error = (struct weir_error){ .size = sizeof(d->error),
+                                    .native = word,
                                     .error_class = is_busy ? WEIR_ERROR_OVERLOADED : WEIR_ERROR_SERVER };
     d->error.message = is_busy ? WEIR_LIT("The provider ran out of resources in the middle of its answer.")
                                : WEIR_LIT("The provider failed in the middle of its answer and did not say why.");
@@ -276,12 +277,12 @@ static void cut_usage(struct decoding *d, struct weir_str key, struct weir_str n
     if (!d->attempt->hides_usage || key.p <= bytes.p || null.p + null.n >= bytes.p + bytes.n)
         return;
     const char *from = key.p - 1, *to = null.p + null.n, *left = from;
-    while (left > bytes.p && memchr(" \t\r\n", left[-1], 4))
+    while (left > bytes.p && openai_is_space(left[-1]))
         left--;
     if (left > bytes.p && left[-1] == ',')
         from = left - 1;
     else /* it stands first: the comma behind it goes */
-        while (to < bytes.p + bytes.n && memchr(" \t\r\n,", *to, 5) && to[-1] != ',')
+        while (to < bytes.p + bytes.n && (openai_is_space(*to) || *to == ',') && to[-1] != ',')
             to++;
     d->frame->cut_offset = (uint32_t)(from - bytes.p);
     d->frame->cut_n = (uint32_t)(to - from);
@@ -399,7 +400,7 @@ static int decode_done(struct decoding *d)
 
 static bool is_done(struct weir_str data)
 {
-    while (data.n && memchr(" \t\r\n", data.p[data.n - 1], 4))
+    while (data.n && openai_is_space(data.p[data.n - 1]))
         data.n--;
     return weir_is(data, "[DONE]");
 }
@@ -409,13 +410,15 @@ int openai_decode_frame(void *self, struct weir_call *call, void *state, struct 
     struct openai_attempt *a = state;
     if (a->has_ended)
         return 0;
-    struct decoding d = { .o = openai_begin(self, call), .attempt = a, .frame = frame,
-                          .is_whole = frame->framing == WEIR_FRAMING_JSON };
+    struct decoding d = {
+        .o = openai_begin(self, call), .attempt = a, .frame = frame, .is_whole = frame->framing == WEIR_FRAMING_JSON
+    };
     if (!a->is_begun)
         begin(&d);
     if (!d.is_whole && !frame->data.n) {
         struct weir_event ping = openai_event_of(WEIR_EVENT_PING, 0, 0);
-        if (memchr(frame->bytes.p, ':', frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
+        if (memchr(frame->bytes.p, ':',
+                   frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
             openai_emit(&d, &ping);
         return d.o.failed ? -1 : 0;
     }

@@ -32,7 +32,9 @@ struct openai_choice *openai_choice_at(struct decoding *d, uint32_t i);
 /* r stands before a choice's delta or message. */
 void openai_read_delta(struct decoding *d, struct weir_json *r, struct openai_choice *c, uint32_t choice);
 void openai_read_logprobs(struct decoding *d, struct weir_str raw, const struct openai_choice *c, uint32_t choice);
-void openai_read_string(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to); /* anything else is skipped */
-void openai_read_object(const struct weir_json_api *j, struct weir_json *r, struct weir_str *raw); /* or array; else skipped */
+void openai_read_string(const struct weir_json_api *j, struct weir_json *r,
+                        struct weir_str *to); /* anything else is skipped */
+void openai_read_object(const struct weir_json_api *j, struct weir_json *r,
+                        struct weir_str *raw); /* or array; else skipped */
 
 #endif

@@ -31,7 +31,8 @@ static int splice_field(struct openai *o, struct openai_client *s, const struct 
     return insert_first(o, c->body, h->format(o->call, "\"%s\":%.*s,", key, (int)value.n, value.p));
 }
 
-static int ask_usage(struct openai *o, struct openai_client *s, const struct weir_conversation *c, struct weir_str value)
+static int ask_usage(struct openai *o, struct openai_client *s, const struct weir_conversation *c,
+                     struct weir_str value)
 {
     const struct weir_host *h = o->host;
     struct openai_span asked = s->fields[WEIR_FIELD_STREAM_USAGE], options = s->stream_options;
@@ -42,7 +43,7 @@ static int ask_usage(struct openai *o, struct openai_client *s, const struct wei
         return insert_first(o, c->body, h->format(o->call, "\"stream_options\":{%.*s},", (int)member.n, member.p));
     struct weir_str now = { c->body.p + options.at, options.n };
     size_t inside = 1;
-    while (now.p[0] == '{' && inside < now.n && memchr(" \t\r\n", now.p[inside], 4))
+    while (now.p[0] == '{' && inside < now.n && openai_is_space(now.p[inside]))
         inside++;
     if (now.p[0] != '{' || now.p[inside] == '}') /* null or {} */
         return h->splice(o->call, options.at, options.n, h->format(o->call, "{%.*s}", (int)member.n, member.p));

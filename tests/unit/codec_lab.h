@@ -34,9 +34,9 @@ struct lab {
     struct collector *collector;
     bool has_ended, has_error;
     struct weir_error answer_error; /* of an ERROR event */
-    struct weir_out log;   /* one line per event */
+    struct weir_out log; /* one line per event */
     struct weir_out notes; /* "key=value\n" */
-    struct weir_out head;  /* method, path and headers */
+    struct weir_out head; /* method, path and headers */
     struct splices splices;
     const char *response_headers[16]; /* name, value, …, NULL */
     const char *request_headers[16];
@@ -118,9 +118,9 @@ static int lab_emit(struct weir_call *c, const struct weir_event *from)
     if (why && !l->grammar_error)
         l->grammar_error = why;
     struct weir_str text = text_decode(l->arena, &e.text);
-    lab_log(l, "%s %u/%u k%u d%u f%u id=%.*s name=%.*s text=%.*s\n", event_kind_name(e.kind), e.choice, e.block, e.block_kind,
-            e.delta_kind, e.finish, (int)e.id.n, e.id.p ? e.id.p : "", (int)e.name.n, e.name.p ? e.name.p : "", (int)text.n,
-            text.p ? text.p : "");
+    lab_log(l, "%s %u/%u k%u d%u f%u id=%.*s name=%.*s text=%.*s\n", event_kind_name(e.kind), e.choice, e.block,
+            e.block_kind, e.delta_kind, e.finish, (int)e.id.n, e.id.p ? e.id.p : "", (int)e.name.n,
+            e.name.p ? e.name.p : "", (int)text.n, text.p ? text.p : "");
     collector_add(l->collector, &e);
     l->has_ended = l->has_ended || e.kind == WEIR_EVENT_END;
     if (e.kind == WEIR_EVENT_ERROR && e.error) {
@@ -256,13 +256,38 @@ static const struct weir_host *lab_host(void)
 {
     static struct weir_host host;
     host = (struct weir_host){
-        .size = sizeof(host), .abi_major = WEIR_ABI_MAJOR, .abi_minor = WEIR_ABI_MINOR_NEWEST, .json = &json_api,
-        .alloc = lab_alloc, .keep = lab_keep, .format = lab_format, .text = lab_text, .fail = lab_fail, .fail_json = lab_fail_json,
-        .emit = lab_emit, .request = lab_request, .header = lab_header, .conversation = lab_conversation,
-        .set_field = lab_set_field, .message_add = lab_message_add, .part_add = lab_part_add, .part_add_to = lab_part_add_to,
-        .tool_add = lab_tool_add, .ext_add = lab_ext_add, .note = lab_note, .http_request = lab_http_request,
-        .http_header = lab_http_header, .splice = lab_splice, .response_header = lab_response_header, .write = out_write,
-        .out = lab_out, .out_bytes = out_bytes, .now_ms = lab_now, .new_id = lab_new_id, .base64 = lab_base64, .sha256 = lab_sha256,
+        .size = sizeof(host),
+        .abi_major = WEIR_ABI_MAJOR,
+        .abi_minor = WEIR_ABI_MINOR_NEWEST,
+        .json = &json_api,
+        .alloc = lab_alloc,
+        .keep = lab_keep,
+        .format = lab_format,
+        .text = lab_text,
+        .fail = lab_fail,
+        .fail_json = lab_fail_json,
+        .emit = lab_emit,
+        .request = lab_request,
+        .header = lab_header,
+        .conversation = lab_conversation,
+        .set_field = lab_set_field,
+        .message_add = lab_message_add,
+        .part_add = lab_part_add,
+        .part_add_to = lab_part_add_to,
+        .tool_add = lab_tool_add,
+        .ext_add = lab_ext_add,
+        .note = lab_note,
+        .http_request = lab_http_request,
+        .http_header = lab_http_header,
+        .splice = lab_splice,
+        .response_header = lab_response_header,
+        .write = out_write,
+        .out = lab_out,
+        .out_bytes = out_bytes,
+        .now_ms = lab_now,
+        .new_id = lab_new_id,
+        .base64 = lab_base64,
+        .sha256 = lab_sha256,
     };
     return &host;
 }
@@ -293,7 +318,9 @@ static struct lab *lab_begin(const struct weir_plugin *plugin, char side, struct
     l->collector = collector_new(l->arena);
     l->state = arena_zalloc(l->arena, (side == 'i' ? l->codec->ingress_size : l->codec->egress_size) + 16);
     l->splices.arena = l->arena;
-    l->view = (struct weir_request_view){ .id = WEIR_LIT("req-1"), .dialect = weir_cstr(plugin->name), .operation = WEIR_OP_CHAT };
+    l->view = (struct weir_request_view){ .id = WEIR_LIT("req-1"),
+                                          .dialect = weir_cstr(plugin->name),
+                                          .operation = WEIR_OP_CHAT };
     l->codec->create(lab_host(), NULL, &l->self);
     return l;
 }
@@ -334,8 +361,8 @@ static int lab_decode_frame(struct lab *l, struct weir_frame *frame)
 }
 
 /* The whole answer; piece: bytes of each read, 0: all at once. 0 if it ended well or with an ERROR event, -1 if it broke. */
-__attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_framing framing, struct weir_str bytes, size_t piece,
-                                                     bool clean)
+__attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_framing framing, struct weir_str bytes,
+                                                     size_t piece, bool clean)
 {
     struct framer f;
     struct weir_frame frame;
@@ -467,8 +494,8 @@ __attribute__((unused)) static const char *dump_answer(struct lab *l)
     for (uint32_t i = 0; i < a->n_choices; i++)
         dump(&o, "finish %u=%u\n", i, a->choices[i].finish);
     const struct weir_usage *u = &a->usage;
-    dump(&o, "usage %lld %lld cached %lld %lld reasoning %lld\n", (long long)u->input, (long long)u->output, (long long)u->cached_read,
-         (long long)u->cached_write, (long long)u->reasoning);
+    dump(&o, "usage %lld %lld cached %lld %lld reasoning %lld\n", (long long)u->input, (long long)u->output,
+         (long long)u->cached_read, (long long)u->cached_write, (long long)u->reasoning);
     const char *text = lab_cstr(l, out_bytes(&o));
     out_free(&o);
     return text;

@@ -44,9 +44,11 @@ static const char *gist_answer(struct lab *l)
     dump(&o, "words ");
     gist_blocks(l, &o, WEIR_BLOCK_TEXT, WEIR_BLOCK_REFUSAL);
     gist_blocks(l, &o, WEIR_BLOCK_TOOL_CALL, WEIR_BLOCK_TOOL_CALL);
-    static const char *const finishes[] = { "?", "stop", "stop", "length", "calls", "filter", "filter", "stop", "length", "stop" };
+    static const char *const finishes[] = { "?",      "stop",   "stop", "length", "calls",
+                                            "filter", "filter", "stop", "length", "stop" };
     dump(&o, "finish %s\n", a->n_choices ? finishes[a->choices[0].finish] : "stop");
-    dump(&o, "usage %lld %lld\n", (long long)(a->usage.input > 0 ? a->usage.input : 0), (long long)(a->usage.output > 0 ? a->usage.output : 0));
+    dump(&o, "usage %lld %lld\n", (long long)(a->usage.input > 0 ? a->usage.input : 0),
+         (long long)(a->usage.output > 0 ? a->usage.output : 0));
     const char *text = lab_cstr(l, out_bytes(&o));
     out_free(&o);
     return text;
@@ -54,7 +56,8 @@ static const char *gist_answer(struct lab *l)
 
 static struct conversation *asked(struct lab *client)
 {
-    struct conversation *c = conversation_new(client->arena, weir_cstr(client->plugin->name), WEIR_OP_CHAT, WEIR_LIT("{}"));
+    struct conversation *c =
+        conversation_new(client->arena, weir_cstr(client->plugin->name), WEIR_OP_CHAT, WEIR_LIT("{}"));
     conversation_set_field(c, WEIR_FIELD_STREAM_USAGE, WEIR_LIT("true"), WEIR_NONE);
     return c;
 }
@@ -67,17 +70,21 @@ static void check_answer(struct cross *x, const struct recording *r, const char 
     struct lab *up = lab_begin(x->from, 'e', client->conversation);
     up->encoder = client;
     enum weir_framing framing = is_stream(r->response) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON;
-    struct lab *streamed = lab_begin(x->to, 'e', client->conversation), *whole = lab_begin(x->to, 'e', client->conversation);
+    struct lab *streamed = lab_begin(x->to, 'e', client->conversation),
+               *whole = lab_begin(x->to, 'e', client->conversation);
     if (lab_decode_answer(up, framing, r->response, 0, true) == 0 && !up->has_error) {
         const char *want = gist_answer(up);
         x->answers++;
-        if (lab_decode_answer(streamed, WEIR_FRAMING_SSE, out_bytes(&client->told), 0, true) < 0 || strcmp(gist_answer(streamed), want) != 0)
+        if (lab_decode_answer(streamed, WEIR_FRAMING_SSE, out_bytes(&client->told), 0, true) < 0 ||
+            strcmp(gist_answer(streamed), want) != 0)
             complain(x, path, "streamed, it says something else", gist_answer(streamed), want);
         struct weir_out document = { 0 };
         struct scratch before = scratch_enter();
-        x->to->codec->encode_answer(client->self, &client->call, client->state, collector_answer(up->collector), &document);
+        x->to->codec->encode_answer(client->self, &client->call, client->state, collector_answer(up->collector),
+                                    &document);
         scratch_leave(before);
-        if (lab_decode_answer(whole, WEIR_FRAMING_JSON, out_bytes(&document), 0, true) < 0 || strcmp(gist_answer(whole), want) != 0)
+        if (lab_decode_answer(whole, WEIR_FRAMING_JSON, out_bytes(&document), 0, true) < 0 ||
+            strcmp(gist_answer(whole), want) != 0)
             complain(x, path, "whole, it says something else", gist_answer(whole), want);
         out_free(&document);
     }
@@ -185,8 +192,8 @@ static void check_request(struct cross *x, const struct recording *r, const char
     scratch_leave(before);
     const char *want = gist_request(client);
     /* What is emulated is looked at elsewhere. */
-    bool is_plain = !strstr(lab_cstr(up, out_bytes(&up->notes)), "emulated") && !has_result_media(&client->conversation->view) &&
-                    !has_late_prompt(&client->conversation->view);
+    bool is_plain = !strstr(lab_cstr(up, out_bytes(&up->notes)), "emulated") &&
+                    !has_result_media(&client->conversation->view) && !has_late_prompt(&client->conversation->view);
     if (rc < 0 && up->error.error_class == WEIR_ERROR_UNSUPPORTED)
         x->refused++;
     else if (rc < 0 || !out_complete(&body))
@@ -217,7 +224,8 @@ static void run(const char *from, const char *to)
         SKIP("a codec is not built");
     if (recordings_each(from, check_recording, &x) == 0)
         SKIP("no recordings in ../shared (or $WEIR_SHARED)");
-    printf("  %s -> %s: %d answers, %d requests (%d more need what the other can't say)\n", from, to, x.answers, x.requests, x.refused);
+    printf("  %s -> %s: %d answers, %d requests (%d more need what the other can't say)\n", from, to, x.answers,
+           x.requests, x.refused);
     CHECK_INT(x.failed, 0);
 }
 

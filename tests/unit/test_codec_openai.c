@@ -48,20 +48,26 @@ TEST(bad_requests_name_the_field)
     check_refused("{\"model\":\"m\",\"messages\":[]}", "messages", "is missing or empty");
     check_refused("{\"model\":1,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", "model", "must be a string");
     check_refused("{\"model\":\"m\",\"messages\":[{\"content\":\"x\"}]}", "messages[0].role", "is missing");
-    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role", "must be one of");
+    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"king\",\"content\":\"x\"}]}", "messages[0].role",
+                  "must be one of");
     check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"user\"}]}", "messages[0].content", "is missing");
-    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content", "must be a string or an array");
-    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}", "messages[0].content[0]", "lacks");
+    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":5}]}", "messages[0].content",
+                  "must be a string or an array");
+    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\"}]}]}",
+                  "messages[0].content[0]", "lacks");
     check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":7}]}]}",
                   "messages[0].content[0].text", "must be a string");
-    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].tool_call_id", "is missing");
+    check_refused("{\"model\":\"m\",\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].tool_call_id",
+                  "is missing");
     check_refused("{\"model\":\"m\",\"temperature\":\"hot\",\"messages\":[]}", "temperature", "must be a number");
     check_refused("{\"model\":\"m\",\"max_tokens\":0,\"messages\":[]}", "max_tokens", "at least 1");
     check_refused("{\"model\":\"m\",\"max_tokens\":1.5,\"messages\":[]}", "max_tokens", "integer");
     check_refused("{\"model\":\"m\",\"stop\":[1],\"messages\":[]}", "stop", "array of strings");
     check_refused("{\"model\":\"m\",\"stream\":1,\"messages\":[]}", "stream", "true or false");
-    check_refused("{\"model\":\"m\",\"tools\":[{\"type\":\"function\",\"function\":{}}],\"messages\":[]}", "tools[0].function", "has no name");
-    check_refused("{\"model\":\"m\",\"response_format\":{\"type\":\"json_schema\"},\"messages\":[]}", "response_format", "json_schema");
+    check_refused("{\"model\":\"m\",\"tools\":[{\"type\":\"function\",\"function\":{}}],\"messages\":[]}",
+                  "tools[0].function", "has no name");
+    check_refused("{\"model\":\"m\",\"response_format\":{\"type\":\"json_schema\"},\"messages\":[]}", "response_format",
+                  "json_schema");
     check_refused("{\"model\":\"m\",\"model\":\"n\",\"messages\":[]}", "model", "twice");
     check_refused("{\"model\":\"m\"", "model", "not valid JSON");
 }
@@ -77,13 +83,15 @@ TEST(keys_may_come_in_any_order)
 {
     NEED_PLUGIN;
     struct lab *l = lab_begin(plugin, 'i', NULL);
-    const char *text = decoded(l, "{\"messages\":[{\"content\":[{\"text\":\"a\",\"type\":\"text\"},"
-                                  "{\"image_url\":{\"url\":\"data:image\\/png;base64,QUJD\"},\"type\":\"image_url\"}],\"role\":\"user\"},"
-                                  "{\"tool_calls\":[{\"function\":{\"arguments\":\"{}\",\"name\":\"f\"},\"id\":\"c1\",\"type\":\"function\"}],"
-                                  "\"content\":\"hm\",\"role\":\"assistant\"},"
-                                  "{\"content\":\"42\",\"tool_call_id\":\"c1\",\"role\":\"tool\"}],\"model\":\"m\"}");
+    const char *text = decoded(
+        l, "{\"messages\":[{\"content\":[{\"text\":\"a\",\"type\":\"text\"},"
+           "{\"image_url\":{\"url\":\"data:image\\/png;base64,QUJD\"},\"type\":\"image_url\"}],\"role\":\"user\"},"
+           "{\"tool_calls\":[{\"function\":{\"arguments\":\"{}\",\"name\":\"f\"},\"id\":\"c1\",\"type\":\"function\"}],"
+           "\"content\":\"hm\",\"role\":\"assistant\"},"
+           "{\"content\":\"42\",\"tool_call_id\":\"c1\",\"role\":\"tool\"}],\"model\":\"m\"}");
     CHECK_STR(text, "field 0=\"m\"\nuser\n   part 1 text=<a>\n   part 2 data=<QUJD> type=<image/png>\n"
-                    "assistant\n   part 1 text=<hm>\n   part 5 text=<{}> id=<c1> name=<f>\ntool\n   part 6 id=<c1>\n     part 1 text=<42>\n");
+                    "assistant\n   part 1 text=<hm>\n   part 5 text=<{}> id=<c1> name=<f>\ntool\n   part 6 id=<c1>\n   "
+                    "  part 1 text=<42>\n");
     lab_end(l);
 }
 
@@ -91,9 +99,11 @@ TEST(settings_have_their_canonical_forms)
 {
     NEED_PLUGIN;
     struct lab *l = lab_begin(plugin, 'i', NULL);
-    const char *text = decoded(l, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"stop\":\"END\",\"max_tokens\":5,"
-                                  "\"max_completion_tokens\":7,\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
-                                  "\"response_format\":{\"type\":\"json_object\"},\"safety_identifier\":\"u1\",\"top_p\":null,\"store\":true}");
+    const char *text = decoded(
+        l,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"stop\":\"END\",\"max_tokens\":5,"
+        "\"max_completion_tokens\":7,\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}},"
+        "\"response_format\":{\"type\":\"json_object\"},\"safety_identifier\":\"u1\",\"top_p\":null,\"store\":true}");
     CHECK(contains(text, "field 3=7\n"));
     CHECK(contains(text, "field 7=[\"END\"]\n"));
     CHECK(contains(text, "field 15=\"u1\"\n"));
@@ -108,8 +118,10 @@ TEST(what_only_this_dialect_has_needs_it)
 {
     NEED_PLUGIN;
     static const char *const bodies[] = {
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"sql\"}}]}",
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":{\"type\":\"allowed_tools\",\"allowed_tools\":{}}}",
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":\"custom\","
+        "\"custom\":{\"name\":\"sql\"}}]}",
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tool_choice\":{\"type\":\"allowed_"
+        "tools\",\"allowed_tools\":{}}}",
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"functions\":[{\"name\":\"f\"}]}",
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"video_url\",\"video_url\":{}}]}]}",
     };
@@ -144,7 +156,8 @@ static const char *spliced(struct lab *l, const char *body, const struct weir_ed
 
 static struct weir_edit field_edit(enum weir_field f, const char *json)
 {
-    return (struct weir_edit){ .size = sizeof(struct weir_edit), .kind = WEIR_EDIT_FIELD, .field = f, .value = str(json) };
+    return (
+        struct weir_edit){ .size = sizeof(struct weir_edit), .kind = WEIR_EDIT_FIELD, .field = f, .value = str(json) };
 }
 
 static void check_splice(const char *body, struct weir_edit edit, const char *want)
@@ -160,22 +173,35 @@ TEST(edits_are_put_into_the_bytes)
 {
     NEED_PLUGIN;
     struct weir_edit usage = { .size = sizeof(usage), .kind = WEIR_EDIT_ASK_USAGE };
-    struct weir_edit system = { .size = sizeof(system), .kind = WEIR_EDIT_PREPEND_SYSTEM, .value = WEIR_LIT("be \"kind\"") };
-    check_splice(" {\"model\":\"m\", " HI "}", field_edit(WEIR_FIELD_TEMPERATURE, "0.5"), " {\"temperature\":0.5,\"model\":\"m\", " HI "}");
-    check_splice("{\"model\":\"m\",\"temperature\":null," HI "}", field_edit(WEIR_FIELD_TEMPERATURE, "1"), "{\"model\":\"m\",\"temperature\":1," HI "}");
-    check_splice("{\"model\":\"m\",\"stop\":\"a\"," HI "}", field_edit(WEIR_FIELD_STOP, "[\"b\"]"), "{\"model\":\"m\",\"stop\":[\"b\"]," HI "}");
-    check_splice("{\"model\":\"o3\"," HI "}", field_edit(WEIR_FIELD_MAX_TOKENS, "9"), "{\"max_completion_tokens\":9,\"model\":\"o3\"," HI "}");
-    check_splice("{\"model\":\"llama3\"," HI "}", field_edit(WEIR_FIELD_MAX_TOKENS, "9"), "{\"max_tokens\":9,\"model\":\"llama3\"," HI "}");
-    check_splice("{\"model\":\"m\",\"tool_choice\":\"auto\"," HI "}", field_edit(WEIR_FIELD_TOOL_CHOICE, "{\"name\":\"f\"}"),
+    struct weir_edit system = { .size = sizeof(system),
+                                .kind = WEIR_EDIT_PREPEND_SYSTEM,
+                                .value = WEIR_LIT("be \"kind\"") };
+    check_splice(" {\"model\":\"m\", " HI "}", field_edit(WEIR_FIELD_TEMPERATURE, "0.5"),
+                 " {\"temperature\":0.5,\"model\":\"m\", " HI "}");
+    check_splice("{\"model\":\"m\",\"temperature\":null," HI "}", field_edit(WEIR_FIELD_TEMPERATURE, "1"),
+                 "{\"model\":\"m\",\"temperature\":1," HI "}");
+    check_splice("{\"model\":\"m\",\"stop\":\"a\"," HI "}", field_edit(WEIR_FIELD_STOP, "[\"b\"]"),
+                 "{\"model\":\"m\",\"stop\":[\"b\"]," HI "}");
+    check_splice("{\"model\":\"o3\"," HI "}", field_edit(WEIR_FIELD_MAX_TOKENS, "9"),
+                 "{\"max_completion_tokens\":9,\"model\":\"o3\"," HI "}");
+    check_splice("{\"model\":\"llama3\"," HI "}", field_edit(WEIR_FIELD_MAX_TOKENS, "9"),
+                 "{\"max_tokens\":9,\"model\":\"llama3\"," HI "}");
+    check_splice("{\"model\":\"m\",\"tool_choice\":\"auto\"," HI "}",
+                 field_edit(WEIR_FIELD_TOOL_CHOICE, "{\"name\":\"f\"}"),
                  "{\"model\":\"m\",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}," HI "}");
-    check_splice("{\"model\":\"m\"," HI "}", usage, "{\"stream_options\":{\"include_usage\":true},\"model\":\"m\"," HI "}");
-    check_splice("{\"model\":\"m\",\"stream_options\":{ }," HI "}", usage, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true}," HI "}");
-    check_splice("{\"model\":\"m\",\"stream_options\":null," HI "}", usage, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true}," HI "}");
+    check_splice("{\"model\":\"m\"," HI "}", usage,
+                 "{\"stream_options\":{\"include_usage\":true},\"model\":\"m\"," HI "}");
+    check_splice("{\"model\":\"m\",\"stream_options\":{ }," HI "}", usage,
+                 "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true}," HI "}");
+    check_splice("{\"model\":\"m\",\"stream_options\":null," HI "}", usage,
+                 "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true}," HI "}");
     check_splice("{\"model\":\"m\",\"stream_options\":{\"include_usage\":false,\"x\":1}," HI "}", usage,
                  "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true,\"x\":1}," HI "}");
-    check_splice("{\"model\":\"m\",\"stream_options\":{\"x\":1}," HI "}", usage, "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true,\"x\":1}," HI "}");
+    check_splice("{\"model\":\"m\",\"stream_options\":{\"x\":1}," HI "}", usage,
+                 "{\"model\":\"m\",\"stream_options\":{\"include_usage\":true,\"x\":1}," HI "}");
     check_splice("{\"model\":\"m\",\"messages\" : [ {\"role\":\"user\",\"content\":\"hi\"}]}", system,
-                 "{\"model\":\"m\",\"messages\" : [{\"role\":\"system\",\"content\":\"be \\\"kind\\\"\"}, {\"role\":\"user\",\"content\":\"hi\"}]}");
+                 "{\"model\":\"m\",\"messages\" : [{\"role\":\"system\",\"content\":\"be \\\"kind\\\"\"}, "
+                 "{\"role\":\"user\",\"content\":\"hi\"}]}");
 }
 
 /* ---- answers ---- */
@@ -209,24 +235,33 @@ static struct lab *stream(const char *n, const char *bytes, int want)
 TEST(parallel_calls_interleave)
 {
     NEED_PLUGIN;
-    struct lab *l = stream("1",
-                           CHUNK("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]}}")
-                           CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"b\",\"function\":{\"name\":\"g\",\"arguments\":\"{\\\"y\\\"\"}}]}}")
-                           CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]}}")
-                           CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\":1}\"}}]}}")
-                           CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}") "data: [DONE]\n\n", 0);
-    CHECK_STR(dump_answer(l), "id=c model=m\nblock 0/0 kind 4 id=<a> name=<f> text=<{}>\nblock 0/1 kind 4 id=<b> name=<g> text=<{\"y\":1}>\n"
-                              "finish 0=4\nusage -1 -1 cached -1 -1 reasoning -1\n");
+    struct lab *l = stream(
+        "1",
+        CHUNK("{\"index\":0,\"delta\":{\"role\":\"assistant\",\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{"
+              "\"name\":\"f\",\"arguments\":\"\"}}]}}")
+            CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"b\",\"function\":{\"name\":\"g\","
+                  "\"arguments\":\"{\\\"y\\\"\"}}]}}") CHUNK(
+                "{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{}\"}}]}}")
+                CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\":1}\"}}]}}")
+                    CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}") "data: [DONE]\n\n",
+        0);
+    CHECK_STR(
+        dump_answer(l),
+        "id=c model=m\nblock 0/0 kind 4 id=<a> name=<f> text=<{}>\nblock 0/1 kind 4 id=<b> name=<g> text=<{\"y\":1}>\n"
+        "finish 0=4\nusage -1 -1 cached -1 -1 reasoning -1\n");
     lab_end(l);
 }
 
 TEST(calls_that_all_have_index_0_are_told_apart)
 {
     NEED_PLUGIN;
-    struct lab *l = stream("1",
-                           CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}}")
-                           CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"b\",\"function\":{\"name\":\"f\",\"arguments\":{\"z\":2}}}]}}")
-                           CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}") "data: [DONE]\n\n", 0);
+    struct lab *l = stream(
+        "1",
+        CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\","
+              "\"arguments\":\"{}\"}}]}}") CHUNK("{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"b\","
+                                                 "\"function\":{\"name\":\"f\",\"arguments\":{\"z\":2}}}]}}")
+            CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}") "data: [DONE]\n\n",
+        0);
     CHECK(contains(dump_answer(l), "id=<a> name=<f> text=<{}>\nblock 0/1 kind 4 id=<b> name=<f> text=<{\"z\":2}>"));
     lab_end(l);
 }
@@ -234,11 +269,15 @@ TEST(calls_that_all_have_index_0_are_told_apart)
 TEST(several_choices_with_the_index_behind_the_delta)
 {
     NEED_PLUGIN;
-    struct lab *l = stream("2", CHUNK("{\"delta\":{\"content\":\"one\"},\"index\":1}") CHUNK("{\"delta\":{\"content\":\"zero\"},\"index\":0}")
-                           CHUNK("{\"delta\":{},\"index\":0,\"finish_reason\":\"stop\"}") CHUNK("{\"delta\":{},\"index\":1,\"finish_reason\":\"length\"}")
-                           "data: [DONE]\n\n", 0);
-    CHECK_STR(dump_answer(l), "id=c model=m\nblock 1/0 kind 1 text=<one>\nblock 0/0 kind 1 text=<zero>\nfinish 0=1\nfinish 1=3\n"
-                              "usage -1 -1 cached -1 -1 reasoning -1\n");
+    struct lab *l = stream(
+        "2",
+        CHUNK("{\"delta\":{\"content\":\"one\"},\"index\":1}") CHUNK("{\"delta\":{\"content\":\"zero\"},\"index\":0}")
+            CHUNK("{\"delta\":{},\"index\":0,\"finish_reason\":\"stop\"}")
+                CHUNK("{\"delta\":{},\"index\":1,\"finish_reason\":\"length\"}") "data: [DONE]\n\n",
+        0);
+    CHECK_STR(dump_answer(l),
+              "id=c model=m\nblock 1/0 kind 1 text=<one>\nblock 0/0 kind 1 text=<zero>\nfinish 0=1\nfinish 1=3\n"
+              "usage -1 -1 cached -1 -1 reasoning -1\n");
     lab_end(l);
 }
 
@@ -272,21 +311,32 @@ TEST(errors_inside_a_stream)
 {
     NEED_PLUGIN;
     check_stream_error("data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\n", WEIR_ERROR_OVERLOADED, "busy");
-    check_stream_error(CHUNK("{\"index\":0,\"delta\":{\"content\":\"x\"}}") "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: [DONE]\n\n",
-                       WEIR_ERROR_SERVER, "boom");
-    check_stream_error("data: {\"id\":\"g\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}],"
-                       "\"error\":{\"code\":429,\"message\":\"slow\"}}\n\n", WEIR_ERROR_RATE_LIMITED, "slow");
+    check_stream_error(
+        CHUNK("{\"index\":0,\"delta\":{\"content\":\"x\"}}") "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: "
+                                                             "[DONE]\n\n",
+        WEIR_ERROR_SERVER, "boom");
+    check_stream_error(
+        "data: {\"id\":\"g\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"error\"}],"
+        "\"error\":{\"code\":429,\"message\":\"slow\"}}\n\n",
+        WEIR_ERROR_RATE_LIMITED, "slow");
     check_stream_error("data: {\"code\":\"x\",\"error\":\"Some text\"}\n\n", WEIR_ERROR_SERVER, "Some text");
-    check_stream_error("event: error\ndata: {\"error\":{\"message\":\"no\",\"type\":\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}\n\n",
-                       WEIR_ERROR_CONTEXT_LENGTH, "no");
-    check_stream_error(CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"insufficient_system_resource\"}"), WEIR_ERROR_OVERLOADED, "resources");
+    check_stream_error(
+        "event: error\ndata: "
+        "{\"error\":{\"message\":\"no\",\"type\":\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}\n\n",
+        WEIR_ERROR_CONTEXT_LENGTH, "no");
+    check_stream_error(CHUNK("{\"index\":0,\"delta\":{},\"finish_reason\":\"insufficient_system_resource\"}"),
+                       WEIR_ERROR_OVERLOADED, "resources");
 }
 
 static void check_usage(const char *usage, const char *want)
 {
     struct lab *l = answer_lab("1");
     char body[1024];
-    snprintf(body, sizeof(body), "  \n{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}],%s}", usage);
+    snprintf(body, sizeof(body),
+             "  "
+             "\n{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"stop\"}"
+             "],%s}",
+             usage);
     CHECK_INT(lab_decode_answer(l, WEIR_FRAMING_JSON, str(body), 0, true), 0);
     CHECK(contains(dump_answer(l), want));
     lab_end(l);
@@ -295,10 +345,14 @@ static void check_usage(const char *usage, const char *want)
 TEST(usage_in_its_dialects)
 {
     NEED_PLUGIN;
-    check_usage("\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4}}", "usage 10 5 cached 4 -1");
-    check_usage("\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":22,\"completion_tokens_details\":{\"reasoning_tokens\":7}}",
+    check_usage(
+        "\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":4}}",
+        "usage 10 5 cached 4 -1");
+    check_usage("\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"total_tokens\":22,\"completion_tokens_"
+                "details\":{\"reasoning_tokens\":7}}",
                 "usage 10 12 cached -1 -1 reasoning 7");
-    check_usage("\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":20}", "usage 10 5 cached 10");
+    check_usage("\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,\"prompt_cache_hit_tokens\":20}",
+                "usage 10 5 cached 10");
     check_usage("\"x_groq\":{\"id\":\"r\",\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}", "usage 1 2");
     check_usage("\"usage\":null", "usage -1 -1");
 }
@@ -310,12 +364,14 @@ TEST(thinking_by_all_its_names)
         "{\"content\":\"w\",\"reasoning_content\":\"t\"}",
         "{\"reasoning\":\"t\",\"content\":\"w\"}",
         "{\"reasoning\":\"t\",\"reasoning_content\":\"t\",\"content\":\"w\"}",
-        "{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"t\"}]},{\"type\":\"text\",\"text\":\"w\"}]}",
+        "{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"t\"}]},{\"type\":\"text\","
+        "\"text\":\"w\"}]}",
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(*messages); i++) {
         struct lab *l = answer_lab("1");
         char body[512];
-        snprintf(body, sizeof(body), "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":%s}]}", messages[i]);
+        snprintf(body, sizeof(body), "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":%s}]}",
+                 messages[i]);
         CHECK_INT(lab_decode_answer(l, WEIR_FRAMING_JSON, str(body), 0, true), 0);
         CHECK(contains(dump_answer(l), "block 0/0 kind 2 text=<t>\nblock 0/1 kind 1 text=<w>\nfinish 0=1"));
         lab_end(l);
@@ -328,7 +384,9 @@ static void check_relay(const char *bytes, bool asked_for, uint32_t flags, const
 {
     struct lab *l = lab_begin(plugin, 'e', NULL);
     l->conversation = asked(l, "openai", "1", asked_for);
-    struct weir_frame f = { .size = sizeof(f), .framing = WEIR_FRAMING_SSE, .bytes = str(bytes), .data = { bytes + 6, strlen(bytes) - 8 } };
+    struct weir_frame f = {
+        .size = sizeof(f), .framing = WEIR_FRAMING_SSE, .bytes = str(bytes), .data = { bytes + 6, strlen(bytes) - 8 }
+    };
     char out[512];
     CHECK_INT(plugin->codec->decode_frame(l->self, &l->call, l->state, &f), 0);
     CHECK_INT(f.flags, flags);
@@ -342,11 +400,14 @@ static void check_relay(const char *bytes, bool asked_for, uint32_t flags, const
 TEST(unasked_usage_is_taken_out)
 {
     NEED_PLUGIN;
-    const char *with = "data: {\"id\":\"c\"," WORDS ",\"usage\":null}\n\n", *without = "data: {\"id\":\"c\"," WORDS "}\n\n";
+    const char *with = "data: {\"id\":\"c\"," WORDS ",\"usage\":null}\n\n",
+               *without = "data: {\"id\":\"c\"," WORDS "}\n\n";
     check_relay(with, false, 0, without);
     check_relay(with, true, 0, with);
-    check_relay("data: {\"usage\" : null , \"id\":\"c\"," WORDS "}\n\n", false, 0, "data: { \"id\":\"c\"," WORDS "}\n\n");
-    const char *last = "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    check_relay("data: {\"usage\" : null , \"id\":\"c\"," WORDS "}\n\n", false, 0,
+                "data: { \"id\":\"c\"," WORDS "}\n\n");
+    const char *last =
+        "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
     check_relay(last, false, WEIR_FRAME_DROP, last);
     check_relay(last, true, 0, last);
     const char *azure = "data: {\"id\":\"\",\"choices\":[],\"prompt_filter_results\":[]}\n\n";
@@ -374,24 +435,40 @@ static void check_error(int status, const char *body, uint16_t error_class, cons
 TEST(errors_by_class)
 {
     NEED_PLUGIN;
-    check_error(429, "{\"error\":{\"message\":\"m\",\"type\":\"tokens\",\"param\":null,\"code\":\"rate_limit_exceeded\"}}", WEIR_ERROR_RATE_LIMITED, "rate_limit_exceeded");
-    check_error(429, "{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}}", WEIR_ERROR_QUOTA, "insufficient_quota");
+    check_error(429,
+                "{\"error\":{\"message\":\"m\",\"type\":\"tokens\",\"param\":null,\"code\":\"rate_limit_exceeded\"}}",
+                WEIR_ERROR_RATE_LIMITED, "rate_limit_exceeded");
+    check_error(429, "{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\",\"code\":\"insufficient_quota\"}}",
+                WEIR_ERROR_QUOTA, "insufficient_quota");
     check_error(502, "<html>502: Bad gateway</html>", WEIR_ERROR_SERVER, "");
-    check_error(502, "{\"error\":{\"code\":502,\"message\":\"Bad gateway.\",\"type\":\"cf_bad_gateway\"}}", WEIR_ERROR_SERVER, "502");
-    check_error(400, "{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens.\",\"type\":\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}",
+    check_error(502, "{\"error\":{\"code\":502,\"message\":\"Bad gateway.\",\"type\":\"cf_bad_gateway\"}}",
+                WEIR_ERROR_SERVER, "502");
+    check_error(400,
+                "{\"error\":{\"message\":\"This model's maximum context length is 8192 "
+                "tokens.\",\"type\":\"invalid_request_error\",\"code\":\"context_length_exceeded\"}}",
                 WEIR_ERROR_CONTEXT_LENGTH, "context_length_exceeded");
-    check_error(400, "{\"object\":\"error\",\"message\":\"maximum context length is 4096\",\"code\":400}", WEIR_ERROR_CONTEXT_LENGTH, "400");
-    check_error(400, "{\"error\":{\"message\":\"filtered\",\"code\":\"content_filter\",\"innererror\":{}}}", WEIR_ERROR_CONTENT_POLICY, "content_filter");
+    check_error(400, "{\"object\":\"error\",\"message\":\"maximum context length is 4096\",\"code\":400}",
+                WEIR_ERROR_CONTEXT_LENGTH, "400");
+    check_error(400, "{\"error\":{\"message\":\"filtered\",\"code\":\"content_filter\",\"innererror\":{}}}",
+                WEIR_ERROR_CONTENT_POLICY, "content_filter");
     check_error(401, "{\"detail\":\"Unauthorized\"}", WEIR_ERROR_AUTHENTICATION, "");
     check_error(401, "{\"error\":{\"code\":\"401\",\"message\":\"Access denied\"}}", WEIR_ERROR_AUTHENTICATION, "401");
-    check_error(401, "{\"error\":{\"message\":\"bad\",\"type\":\"invalid_request_error\",\"code\":\"invalid_api_key\"}}", WEIR_ERROR_AUTHENTICATION, "invalid_api_key");
-    check_error(422, "{\"detail\":[{\"loc\":[\"body\",\"x\"],\"msg\":\"extra\",\"type\":\"t\"}]}", WEIR_ERROR_BAD_REQUEST, "");
+    check_error(401,
+                "{\"error\":{\"message\":\"bad\",\"type\":\"invalid_request_error\",\"code\":\"invalid_api_key\"}}",
+                WEIR_ERROR_AUTHENTICATION, "invalid_api_key");
+    check_error(422, "{\"detail\":[{\"loc\":[\"body\",\"x\"],\"msg\":\"extra\",\"type\":\"t\"}]}",
+                WEIR_ERROR_BAD_REQUEST, "");
     check_error(404, "{\"error\":\"model 'x' not found\"}", WEIR_ERROR_NOT_FOUND, "");
-    check_error(402, "{\"error\":{\"message\":\"Insufficient Balance\",\"type\":\"unknown_error\",\"code\":\"invalid_request_error\"}}", WEIR_ERROR_QUOTA, "invalid_request_error");
+    check_error(402,
+                "{\"error\":{\"message\":\"Insufficient "
+                "Balance\",\"type\":\"unknown_error\",\"code\":\"invalid_request_error\"}}",
+                WEIR_ERROR_QUOTA, "invalid_request_error");
     check_error(498, "{\"error\":{\"message\":\"flex\"}}", WEIR_ERROR_OVERLOADED, "");
     check_error(429, "{\"message\":\"Requests rate limit exceeded\"}", WEIR_ERROR_RATE_LIMITED, "");
-    check_error(503, "{\"error\":{\"code\":503,\"message\":\"Loading model\",\"type\":\"unavailable_error\"}}", WEIR_ERROR_OVERLOADED, "503");
-    check_error(403, "{\"error\":{\"code\":403,\"message\":\"flagged\",\"metadata\":{\"flagged_input\":\"x\"}}}", WEIR_ERROR_CONTENT_POLICY, "403");
+    check_error(503, "{\"error\":{\"code\":503,\"message\":\"Loading model\",\"type\":\"unavailable_error\"}}",
+                WEIR_ERROR_OVERLOADED, "503");
+    check_error(403, "{\"error\":{\"code\":403,\"message\":\"flagged\",\"metadata\":{\"flagged_input\":\"x\"}}}",
+                WEIR_ERROR_CONTENT_POLICY, "403");
     check_error(500, "", WEIR_ERROR_SERVER, "");
 }
 
@@ -399,11 +476,15 @@ TEST(errors_as_the_sdks_want_them)
 {
     NEED_PLUGIN;
     struct lab *l = lab_begin(plugin, 'i', NULL);
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_BAD_REQUEST, .status = 400, .code = WEIR_LIT("invalid_request"),
-                            .message = WEIR_LIT("no"), .param = WEIR_LIT("messages[0]") };
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_BAD_REQUEST,
+                            .status = 400,
+                            .code = WEIR_LIT("invalid_request"),
+                            .message = WEIR_LIT("no"),
+                            .param = WEIR_LIT("messages[0]") };
     CHECK_INT(plugin->codec->encode_error(l->self, &l->call, NULL, &e, &l->told), 0);
-    CHECK_STR(lab_cstr(l, out_bytes(&l->told)),
-              "{\"error\":{\"message\":\"no\",\"type\":\"invalid_request_error\",\"param\":\"messages[0]\",\"code\":\"invalid_request\"}}");
+    CHECK_STR(lab_cstr(l, out_bytes(&l->told)), "{\"error\":{\"message\":\"no\",\"type\":\"invalid_request_error\","
+                                                "\"param\":\"messages[0]\",\"code\":\"invalid_request\"}}");
     lab_end(l);
 }
 
@@ -449,9 +530,13 @@ TEST(the_encoder_takes_over_in_the_middle)
     tell(l, e);
     tell(l, event(WEIR_EVENT_END));
     CHECK_STR(lab_cstr(l, out_bytes(&l->told)),
-              "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\\\"b\"},"
+              "data: "
+              "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{"
+              "\"index\":0,\"delta\":{\"content\":\"a\\\"b\"},"
               "\"logprobs\":null,\"finish_reason\":null}]}\n\n"
-              "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{},"
+              "data: "
+              "{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":5,\"model\":\"m\",\"choices\":[{"
+              "\"index\":0,\"delta\":{},"
               "\"logprobs\":null,\"finish_reason\":\"length\"}]}\n\ndata: [DONE]\n\n");
     lab_end(l);
 }
@@ -460,12 +545,17 @@ TEST(an_error_ends_a_stream_without_done)
 {
     NEED_PLUGIN;
     struct lab *l = lab_begin(plugin, 'i', NULL);
-    struct weir_error error = { .size = sizeof(error), .error_class = WEIR_ERROR_BROKEN, .message = WEIR_LIT("cut"), .code = WEIR_LIT("upstream_broken") };
+    struct weir_error error = { .size = sizeof(error),
+                                .error_class = WEIR_ERROR_BROKEN,
+                                .message = WEIR_LIT("cut"),
+                                .code = WEIR_LIT("upstream_broken") };
     struct weir_event e = event(WEIR_EVENT_ERROR);
     e.error = &error;
     tell(l, e);
-    CHECK_STR(lab_cstr(l, out_bytes(&l->told)),
-              "data: {\"error\":{\"message\":\"cut\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_broken\"}}\n\n");
+    CHECK_STR(
+        lab_cstr(l, out_bytes(&l->told)),
+        "data: "
+        "{\"error\":{\"message\":\"cut\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_broken\"}}\n\n");
     lab_end(l);
 }
 
@@ -483,12 +573,17 @@ TEST(a_foreign_conversation_is_made_fit)
 {
     NEED_PLUGIN;
     struct lab *client = lab_begin(plugin, 'i', NULL), *up = NULL;
-    decoded(client, "{\"model\":\"gpt-4o\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"},"
-                    "{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"content\":null,\"tool_calls\":[{\"id\":\"0123456789012345678901234567890123456789x\","
-                    "\"function\":{\"name\":\"a.b\",\"arguments\":\"\"}}]},"
-                    "{\"role\":\"tool\",\"tool_call_id\":\"0123456789012345678901234567890123456789x\",\"content\":[{\"type\":\"text\",\"text\":\"r\"},"
-                    "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://h/i.png\"}}]}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a.b\"}}],"
-                    "\"metadata\":{\"k\":\"v\"},\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{}}}}");
+    decoded(
+        client,
+        "{\"model\":\"gpt-4o\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"x\"},"
+        "{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"content\":null,\"tool_calls\":[{\"id\":"
+        "\"0123456789012345678901234567890123456789x\","
+        "\"function\":{\"name\":\"a.b\",\"arguments\":\"\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"0123456789012345678901234567890123456789x\",\"content\":[{\"type\":"
+        "\"text\",\"text\":\"r\"},"
+        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://h/"
+        "i.png\"}}]}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a.b\"}}],"
+        "\"metadata\":{\"k\":\"v\"},\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"schema\":{}}}}");
     client->conversation->view.dialect = WEIR_LIT("other");
     up = lab_begin(plugin, 'e', client->conversation);
     const char *body = encoded(client, up);
@@ -496,7 +591,8 @@ TEST(a_foreign_conversation_is_made_fit)
     CHECK(contains(body, "\"stream_options\":{\"include_usage\":true}"));
     CHECK(contains(body, "\"name\":\"a_b_"));
     CHECK(contains(body, "\"arguments\":\"{}\""));
-    CHECK(contains(body, "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://h/i.png\"}}]}"));
+    CHECK(contains(
+        body, "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://h/i.png\"}}]}"));
     CHECK(contains(body, "\"json_schema\":{\"name\":\"answer\",\"schema\":{}}"));
     CHECK(!strstr(body, "metadata"));
     CHECK(!strstr(body, "0123456789012345678901234567890123456789x"));
@@ -509,13 +605,17 @@ TEST(names_come_back)
 {
     NEED_PLUGIN;
     struct lab *client = lab_begin(plugin, 'i', NULL);
-    decoded(client, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a.b\"}}]}");
+    decoded(client, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{\"type\":"
+                    "\"function\",\"function\":{\"name\":\"a.b\"}}]}");
     client->conversation->view.dialect = WEIR_LIT("other");
     struct lab *up = lab_begin(plugin, 'e', client->conversation);
     const char *body = encoded(client, up), *at = strstr(body, "a_b_");
     char answer[512];
     CHECK(at != NULL);
-    snprintf(answer, sizeof(answer), "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"tool_calls\":[{\"id\":\"i\",\"function\":{\"name\":\"%.20s\",\"arguments\":\"{}\"}}]}}]}", at);
+    snprintf(answer, sizeof(answer),
+             "{\"id\":\"c\",\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"tool_calls\":[{\"id\":\"i\","
+             "\"function\":{\"name\":\"%.20s\",\"arguments\":\"{}\"}}]}}]}",
+             at);
     CHECK_INT(lab_decode_answer(up, WEIR_FRAMING_JSON, str(answer), 0, true), 0);
     CHECK(contains(dump_answer(up), "name=<a.b>"));
     lab_end(up);
@@ -530,8 +630,10 @@ TEST(entry_options_change_the_request)
         bool can_stream_usage, replays_reasoning;
     } entry = { 2, 1, false, true };
     struct lab *client = lab_begin(plugin, 'i', NULL);
-    decoded(client, "{\"model\":\"gpt-4o\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
-                    "{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\",\"content\":\"w\",\"reasoning_content\":\"t\"}]}");
+    decoded(client, "{\"model\":\"gpt-4o\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\","
+                    "\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+                    "{\"type\":\"text\",\"text\":\"b\"}]},{\"role\":\"assistant\",\"content\":\"w\",\"reasoning_"
+                    "content\":\"t\"}]}");
     for (struct weir_part *p = client->conversation->view.messages->next->parts; p; p = p->next)
         p->dialect = WEIR_LIT("other");
     client->conversation->view.dialect = WEIR_LIT("other");

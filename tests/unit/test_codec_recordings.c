@@ -30,7 +30,8 @@ static void complain(struct tally *t, const char *path, const char *what, const 
 
 static struct conversation *conversation_for_answer(struct lab *client, bool streams)
 {
-    struct conversation *c = conversation_new(client->arena, weir_cstr(client->plugin->name), WEIR_OP_CHAT, WEIR_LIT("{}"));
+    struct conversation *c =
+        conversation_new(client->arena, weir_cstr(client->plugin->name), WEIR_OP_CHAT, WEIR_LIT("{}"));
     conversation_set_field(c, WEIR_FIELD_MODEL, WEIR_LIT("\"m\""), WEIR_NONE);
     if (streams)
         conversation_set_field(c, WEIR_FIELD_STREAM_USAGE, WEIR_LIT("true"), WEIR_NONE);
@@ -42,7 +43,8 @@ static struct lab *decode(struct tally *t, struct conversation *c, struct weir_s
     struct lab *l = lab_begin(t->plugin, 'e', c);
     enum weir_framing framing = is_stream(body) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON;
     if (lab_decode_answer(l, framing, body, piece, true) < 0)
-        complain(t, path, "the answer does not decode", l->grammar_error ? l->grammar_error : lab_cstr(l, out_bytes(&l->log)), "END");
+        complain(t, path, "the answer does not decode",
+                 l->grammar_error ? l->grammar_error : lab_cstr(l, out_bytes(&l->log)), "END");
     return l;
 }
 
@@ -65,7 +67,8 @@ static char *replaced(struct lab *l, const char *text, const char *what, const c
 static const char *answer_of(struct lab *l)
 {
     const char *text = replaced(l, replaced(l, dump_answer(l), " text=<{}>", ""), "cached -1 -1", "cached 0 0");
-    bool has_made_id = strncmp(text, "id= ", 4) == 0 || strncmp(text, "id=chatcmpl-new", 15) == 0 || strncmp(text, "id=msg_new", 10) == 0;
+    bool has_made_id = strncmp(text, "id= ", 4) == 0 || strncmp(text, "id=chatcmpl-new", 15) == 0 ||
+                       strncmp(text, "id=msg_new", 10) == 0;
     return has_made_id ? strchr(text, ' ') : text;
 }
 
@@ -78,11 +81,13 @@ static void check_encoders(struct tally *t, struct weir_str body, const char *wa
     first->encoder = client;
     lab_decode_answer(first, is_stream(body) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON, body, 0, true);
     struct lab *again = lab_begin(t->plugin, 'e', client->conversation);
-    if (lab_decode_answer(again, WEIR_FRAMING_SSE, out_bytes(&client->told), 0, true) < 0 || strcmp(answer_of(again), want) != 0)
+    if (lab_decode_answer(again, WEIR_FRAMING_SSE, out_bytes(&client->told), 0, true) < 0 ||
+        strcmp(answer_of(again), want) != 0)
         complain(t, path, "the encoded stream says something else", answer_of(again), want);
     struct weir_out document = { 0 };
     struct scratch before = scratch_enter();
-    t->plugin->codec->encode_answer(client->self, &client->call, client->state, collector_answer(first->collector), &document);
+    t->plugin->codec->encode_answer(client->self, &client->call, client->state, collector_answer(first->collector),
+                                    &document);
     scratch_leave(before);
     struct lab *whole = lab_begin(t->plugin, 'e', client->conversation);
     if (!out_complete(&document) || lab_decode_answer(whole, WEIR_FRAMING_JSON, out_bytes(&document), 0, true) < 0 ||
@@ -123,8 +128,10 @@ static const char *comparable(struct lab *l, const char *text)
     struct weir_out o = { 0 };
     while (*text) {
         size_t n = strcspn(text, "\n") + 1;
-        bool is_empty_prompt = strncmp(text, "system\n", 7) == 0 && (text[7] != ' ' || strncmp(text + 7, "   part 1\n", 10) == 0);
-        if (!is_empty_prompt && strncmp(text, "   part 1\n", 10) != 0 && strncmp(text, "field 2=", 8) != 0 && strncmp(text, "ext messages[", 13) != 0 && strncmp(text, "ext stream_options", 18) != 0)
+        bool is_empty_prompt =
+            strncmp(text, "system\n", 7) == 0 && (text[7] != ' ' || strncmp(text + 7, "   part 1\n", 10) == 0);
+        if (!is_empty_prompt && strncmp(text, "   part 1\n", 10) != 0 && strncmp(text, "field 2=", 8) != 0 &&
+            strncmp(text, "ext messages[", 13) != 0 && strncmp(text, "ext stream_options", 18) != 0)
             out_write(&o, (struct weir_str){ text, n });
         text += n;
     }
@@ -150,7 +157,8 @@ static void check_request(struct tally *t, const struct recording *r, const char
     scratch_leave(before);
     struct lab *again = lab_begin(t->plugin, 'i', NULL);
     if (rc < 0 || !out_complete(&body) || lab_decode_request(again, out_bytes(&body)) < 0)
-        complain(t, path, "the request does not encode", lab_cstr(up, up->error.message), lab_cstr(up, again->error.message));
+        complain(t, path, "the request does not encode", lab_cstr(up, up->error.message),
+                 lab_cstr(up, again->error.message));
     else if (strcmp(comparable(l, dump_conversation(again)), want) != 0)
         complain(t, path, "encoded again it asks something else", comparable(l, dump_conversation(again)), want);
     out_free(&body);
