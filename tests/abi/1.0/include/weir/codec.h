@@ -1,0 +1,131 @@
+/* weir/codec.h: what a provider plugin is: a two-way translator between one wire dialect and the conversation.
+ *
+ * A codec does no I/O, reads no clock and keeps no state of its own between calls. It may serve one side only:
+ *   ingress: the dialect as a front door of weir (clients speak it)
+ *   egress:  the dialect of a provider behind weir
+ * Ops that are NULL are sides or operations that it doesn't have. All return 0, or -1 after host->fail()/fail_json().
+ *
+ * Same dialect on both sides: request bytes go up as they came, with edits spliced in, and each frame of the answer
+ * goes down as it came if all its events left unchanged. encode_request is not called then; request_head is.
+ */
+#ifndef WEIR_CODEC_H
+#define WEIR_CODEC_H
+
+#include "plugin.h"
+
+enum weir_framing {
+    WEIR_FRAMING_JSON = 1,   /* one document */
+    WEIR_FRAMING_SSE = 2,
+    WEIR_FRAMING_NDJSON = 3,
+    WEIR_FRAMING_AWS = 4,    /* application/vnd.amazon.eventstream */
+    WEIR_FRAMING_OWN = 5,    /* split() cuts */
+};
+
+/* A way into the dialect. path: '*' at its end matches one segment or more. Constant. */
+struct weir_claim {
+    const char *method;
+    const char *path;
+    const char *header; /* must be present (any value); NULL: none needed */
+    uint32_t operation; /* enum weir_operation */
+    uint32_t reserved;
+};
+
+/* A place where the dialect's clients put their key. Header: prefix is "Bearer " or "". */
+struct weir_credential_place {
+    const char *header; /* NULL: in the query */
+    const char *query;
+    const char *prefix;
+};
+
+/* One piece of an answer as the framing cut it. */
+struct weir_frame {
+    uint32_t size;
+    uint32_t framing;      /* enum weir_framing */
+    struct weir_str bytes; /* as received, with its end; frames concatenate to the answer */
+    struct weir_str name;  /* SSE: the event's name */
+    struct weir_str data;  /* SSE: its data lines joined; NDJSON: the line; JSON: the document */
+    /* Out, heeded only when the frame is relayed to the same dialect: */
+    uint32_t flags;        /* WEIR_FRAME_DROP: leave it out */
+    uint32_t cut_offset, cut_n; /* bytes of `bytes` to leave out; n 0: none */
+};
+#define WEIR_FRAME_DROP 1u
+
+struct weir_edit {
+    uint32_t size;
+    uint32_t kind;  /* enum weir_edit_kind */
+    uint32_t field; /* FIELD: enum weir_field */
+    uint32_t reserved;
+    struct weir_str value; /* FIELD: canonical JSON; PREPEND_SYSTEM: plain text */
+};
+
+struct weir_model_list {
+    const struct weir_model *models;
+    uint32_t n;
+    uint32_t single; /* operation MODEL: exactly one */
+};
+
+struct weir_codec {
+    uint32_t size;
+    uint32_t operations;   /* WEIR_OP_BITs of the egress side */
+    uint32_t capabilities; /* enum weir_capability: what encode_request can say */
+    uint32_t reserved;
+    /* ---- constants: ingress ---- */
+    const struct weir_claim *claims;                 /* NULL: no ingress; ends with method NULL */
+    const struct weir_credential_place *credentials; /* ends with header and query NULL */
+    const char *stream_type;                         /* content type of streams, "text/event-stream" */
+    const char *const *request_headers;  /* cross upward in the same dialect: "anthropic-beta", "openai-*"; NULL at end */
+    const char *const *response_headers; /* cross downward in the same dialect (x-request-id and retry-after always do) */
+    /* ---- constants: egress ---- */
+    const char *base_url;     /* when the provider entry has none; NULL: it must */
+    struct weir_credential_place auth; /* how the provider's key is sent unless the entry says otherwise */
+    uint32_t stream_framing, whole_framing; /* enum weir_framing */
+    uint32_t ingress_size, egress_size;  /* bytes of `state`, zeroed per request / per attempt */
+
+    int (*create)(const struct weir_host *host, struct weir_instance *inst, void **self); /* once per worker */
+    void (*destroy)(void *self);
+
+    /* ---- ingress; call: the request ---- */
+    int (*decode_request)(void *self, struct weir_call *call, void *state, struct weir_str body);
+    /* Puts an edit into the received bytes with host->splice(); returns -1 without fail() if it has no place there: then
+     * the request is encoded anew. Fields with a wire span, and texts, are spliced by the host itself. */
+    int (*splice)(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);
+    /* A stream: each event in order, START to END, ERROR, and PING for a keep-alive. SILENT events write nothing. */
+    int (*encode_event)(void *self, struct weir_call *call, void *state, const struct weir_event *event,
+                        struct weir_out *out);
+    int (*encode_answer)(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
+                         struct weir_out *out);
+    /* An error as a document; state is NULL if the request was never decoded. error->status is set. In a stream that
+     * has begun the error is an event instead. */
+    int (*encode_error)(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                        struct weir_out *out);
+    int (*encode_models)(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
+
+    /* ---- egress; call: the attempt; entry: the provider entry's options as the plugin's table laid
+     * them out; NULL when the entry belongs to a plugin that `speaks` this dialect (then all options have their defaults) ---- */
+    /* Method, path and the dialect's own headers, with http_request() and http_header(); content-type: application/json
+     * and the credential are set by the host. */
+    int (*request_head)(void *self, struct weir_call *call, void *state, const void *entry);
+    int (*encode_request)(void *self, struct weir_call *call, void *state, const struct weir_conversation *conversation,
+                          struct weir_out *out);
+    /* The answer's head: status < 300. NULL: nothing to look at. */
+    int (*decode_head)(void *self, struct weir_call *call, void *state, int status);
+    /* Emits the frame's events. -1 without fail(): the frame is malformed. An error inside a 200 is an ERROR event. */
+    int (*decode_frame)(void *self, struct weir_call *call, void *state, struct weir_frame *frame);
+    /* The bytes are over; clean: the transport ended as it should. Emits END if, and only if, the answer is whole and
+     * END was not emitted. */
+    int (*decode_end)(void *self, struct weir_call *call, void *state, bool clean);
+    /* An answer of status >= 300. Fills class, retry_after_ms, message, native, param; the host has set defaults from
+     * the status. */
+    int (*decode_error)(void *self, struct weir_call *call, void *state, int status, struct weir_str body,
+                        struct weir_error *error);
+    /* Framing OWN: length of the first frame in bytes, 0: more is needed, -1: malformed. */
+    int64_t (*split)(void *self, struct weir_call *call, void *state, struct weir_str bytes);
+
+    /* ---- a provider that brings its own upstream (the simulator) ---- */
+    /* The dialect whose codec does the egress work in this one's place; NULL: this codec's own ops. */
+    const char *speaks;
+    /* The base URL, asked once per worker and provider entry that names none; lifetime: worker. NULL: keep base_url. */
+    const char *(*endpoint)(void *self, const void *entry);
+};
+
+#endif
