@@ -47,6 +47,10 @@ FUZZ         := $(patsubst tests/fuzz/%.c,$(FUZZBUILD)/%,$(wildcard tests/fuzz/f
 
 RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
 
+# Commands are shown with V=1; otherwise what is made.
+Q    := $(if $(V),,@)
+SAYS  = $(if $(V),,@echo "  $(1) $(2)")
+
 .PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench fuzz fuzz-build install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -57,7 +61,8 @@ so: $(SO) $(LINKS)
 # ---- the program ------------------------------------------------------------------------------------------------------
 
 $(BUILD)/weir: $(BUILD)/core/main.o $(BUILD)/libcore.a
-	$(CC) $(SANFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread -Wl,-z,relro,-z,now
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread -Wl,-z,relro,-z,now
 
 # A source that is gone must go from the archive too: the list of objects is a dependency of its own.
 $(BUILD)/libcore.list: FORCE
@@ -70,33 +75,39 @@ $(BUILD)/libcore.a: $(LIBCORE_O) $(BUILD)/libcore.list
 
 $(BUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	$(CC) $(COREFLAGS) -c -o $@ $<
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(COREFLAGS) -c -o $@ $<
 
 # ---- shared objects: one rule per kind, no list of names ----------------------------------------------------------------
 
 # A plugin sees sdk/ and its own folder, nothing else.
 $(BUILD)/plugins/%.o: plugins/%.c
 	@mkdir -p $(@D)
-	$(CC) $(SOFLAGS) -c -o $@ $<
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(SOFLAGS) -c -o $@ $<
 
 $(BUILD)/providers/%.o: providers/%.c
 	@mkdir -p $(@D)
-	$(CC) $(SOFLAGS) -c -o $@ $<
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(SOFLAGS) -c -o $@ $<
 
 $(BUILD)/lua-stage/%.o: lua/%.c
 	@mkdir -p $(@D)
-	$(CC) $(SOFLAGS) $(LUA_FLAGS) -c -o $@ $<
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(SOFLAGS) $(LUA_FLAGS) -c -o $@ $<
 
 define so_rule
 $(1): $$(patsubst %.c,$$(BUILD)/%.o,$$(wildcard $(2)/*.c))
-	$$(CC) $$(SANFLAGS) $$(SOLINK) -o $$@.new $$^ -lpthread
+	$$(call SAYS,LD ,$$@)
+	$$(Q)$$(CC) $$(SANFLAGS) $$(SOLINK) -o $$@.new $$^ -lpthread
 	@mv $$@.new $$@
 endef
 $(foreach so,$(PLUGINS) $(PROVIDERS),$(eval $(call so_rule,$(so),$(patsubst $(BUILD)/%.so,%,$(so)))))
 
 $(BUILD)/plugins/policy.so: $(patsubst lua/%.c,$(BUILD)/lua-stage/%.o,$(wildcard lua/*.c))
 	@mkdir -p $(@D)
-	$(CC) $(SANFLAGS) $(SOLINK) -o $@.new $^ $(LUA_LIBS) -lm
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SANFLAGS) $(SOLINK) -o $@.new $^ $(LUA_LIBS) -lm
 	@mv $@.new $@
 
 # The program finds what it ships beside itself, in the tree as when installed.
@@ -112,10 +123,12 @@ $(BUILD)/policies:
 
 $(BUILD)/tests/unit/%.o: tests/unit/%.c
 	@mkdir -p $(@D)
-	$(CC) $(COREFLAGS) $(LUA_FLAGS) -Itests/unit -c -o $@ $<
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(COREFLAGS) $(LUA_FLAGS) -Itests/unit -c -o $@ $<
 
 $(UNIT): $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS) $(BUILD)/libcore.a
-	$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
 # Plugins that only tests open: every .c is one.
 TEST_PLUGINS := $(patsubst tests/unit/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/unit/plugins/*.c)) \
@@ -123,11 +136,13 @@ TEST_PLUGINS := $(patsubst tests/unit/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(
 
 $(BUILD)/tests/plugins/%.so: tests/unit/plugins/%.c
 	@mkdir -p $(@D)
-	$(CC) $(filter-out $(SANFLAGS),$(SOFLAGS)) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -o $@ $< -lm
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(filter-out $(SANFLAGS),$(SOFLAGS)) -shared -Wl,-Bsymbolic -Wl,--exclude-libs,ALL -o $@ $< -lm
 
 $(BUILD)/tests/plugins/%.so: tests/hostile/%.c
 	@mkdir -p $(@D)
-	$(CC) $(SOFLAGS) $(SOLINK) -o $@ $< -lpthread
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SOFLAGS) $(SOLINK) -o $@ $< -lpthread
 
 # One test that doesn't build is one failure, not the end of the run: run.py counts what is missing.
 unit-build:
@@ -157,14 +172,16 @@ FUZZFLAGS  = -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=ad
 
 $(FUZZBUILD)/core/%.o: core/%.c
 	@mkdir -p $(@D)
-	clang $(FUZZFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+	$(call SAYS,CC ,$<)
+	$(Q)clang $(FUZZFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
 
 $(FUZZBUILD)/libcore.a: $(patsubst %.c,$(FUZZBUILD)/%.o,$(filter-out core/main.c,$(CORE_C)))
 	@rm -f $@
 	ar rcs $@ $^
 
 $(FUZZBUILD)/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a
-	clang $(FUZZFLAGS) -fsanitize=fuzzer -MF $@.d -o $@ $< $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a \
+	$(call SAYS,LD ,$@)
+	$(Q)clang $(FUZZFLAGS) -fsanitize=fuzzer -MF $@.d -o $@ $< $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a \
 	  -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
 fuzz-build: $(FUZZ)
