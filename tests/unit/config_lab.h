@@ -38,13 +38,13 @@ __attribute__((unused)) static void write_file(const char *name, const char *tex
 
 __attribute__((unused)) static void link_plugin(const char *from_folder, const char *kind, const char *name)
 {
-    char from[1200], real[4096];
+    char from[1200], to[200];
     const char *build = getenv("WEIR_BUILD");
     snprintf(from, sizeof from, "%s/%s/%s.so", build ? build : "build", from_folder, name);
-    snprintf(real, sizeof real, "lib/%s/%s.so", kind, name);
-    const char *to = in_folder(real);
-    if (realpath(from, real))
-        CHECK(symlink(real, to) == 0);
+    snprintf(to, sizeof to, "lib/%s/%s.so", kind, name);
+    char *real = realpath(from, NULL);
+    CHECK(!real || symlink(real, in_folder(to)) == 0);
+    free(real);
 }
 
 __attribute__((unused)) static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *where)
