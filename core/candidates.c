@@ -129,12 +129,15 @@ struct weir_candidate *candidate_clone(struct request *r, const struct weir_cand
 
 /* ---- the asked model's ---- */
 
-static struct weir_str asked_model(const struct request *r)
+/* The name behind the JSON of WEIR_FIELD_MODEL; "" if it is no string. The reader is scratch, the name the request's. */
+struct weir_str candidates_asked(struct request *r)
 {
-    struct weir_str json = weir_field(&r->conversation->view, WEIR_FIELD_MODEL);
-    struct weir_json *j = json_open(r->arena, json);
     struct weir_str name = WEIR_NONE;
-    json_string(j, &name);
+    struct scratch s = scratch_enter();
+    struct weir_json *j = json_open(scratch_arena(), weir_field(&r->conversation->view, WEIR_FIELD_MODEL));
+    json_read_string(j, &name);
+    name = arena_copy(r->arena, name);
+    scratch_leave(s);
     return name;
 }
 
@@ -149,7 +152,7 @@ static int unknown_model(struct request *r, struct weir_str name)
 
 int candidates_default(struct request *r)
 {
-    struct weir_str name = asked_model(r), model;
+    struct weir_str name = candidates_asked(r), model;
     struct config_provider *p;
     const struct config_model *m = r->model = model_find(name);
     uint32_t n = m ? m->n_targets : 1;

@@ -189,7 +189,7 @@ static void finish_frame(struct attempt *a)
         a->end_has_left = true;
     bool is_relayed = is_clean && !a->whole_is_dirty;
     if (!is_whole(a) || !a->end_has_left)
-        out_reset(&a->pending, 4096);
+        out_reset(&a->pending, has_stages(a) ? 4096 : 0);
     a->frame_is_dirty = false;
     if (!a->end_has_left)
         return;

@@ -76,6 +76,7 @@ uint32_t config_timeout(const struct request *r, const struct attempt *a, enum w
 /* ---- candidates (candidates.c) ---- */
 int candidates_start(struct worker *w);
 struct weir_candidate *candidate_find(struct request *r, struct weir_str name);
+struct weir_str candidates_asked(struct request *r); /* the model that the client named */
 int candidates_default(struct request *r); /* from the asked model's targets; 0, or -1: no such model */
 struct candidate *candidate_next(struct request *r); /* the first that can be tried; NULL: none */
 struct weir_candidate *candidate_clone(struct request *r, const struct weir_candidate *c);

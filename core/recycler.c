@@ -1,4 +1,4 @@
-/* Size classes are powers of two from 32 bytes to 32 KiB; each block has a head of 16 bytes that names its class, so that free
+/* Size classes are four to a doubling, from 32 bytes to 28 KiB; each block has a head of 16 bytes that names its class, so that free
  * needs no size. Under sanitizers and in the arena emulator every block is a malloc of its own.
  */
 #include "recycler.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_SHIFT = 5, CLASSES = 11, HEAD = 16, LARGE = 255, KEPT_BYTES = 512 * 1024 };
+enum { FIRST_SHIFT = 5, CLASSES = 40, HEAD = 16, LARGE = 255, KEPT_BYTES = 256 * 1024 };
 
 struct head {
     struct head *next;
@@ -20,16 +20,18 @@ static _Thread_local struct {
     uint32_t n;
 } lists[CLASSES];
 
+/* 32, 40, 48, 56, 64, 80, … */
 static size_t class_bytes(uint32_t class)
 {
-    return (size_t)1 << (class + FIRST_SHIFT);
+    return (size_t)(4 + class % 4) << (class / 4 + FIRST_SHIFT - 2);
 }
 
 static uint32_t class_of(size_t n)
 {
-    uint32_t class = 0;
-    while (class < CLASSES && class_bytes(class) < n)
-        class++;
+    if (n <= 32)
+        return 0;
+    uint32_t shift = 63 - (uint32_t)__builtin_clzll((unsigned long long)(n - 1)); /* 2^shift < n <= 2^(shift + 1) */
+    uint32_t class = (shift - FIRST_SHIFT) * 4 + (uint32_t)((n - 1) >> (shift - 2)) - 3;
     return class < CLASSES ? class : LARGE;
 }
 

@@ -327,14 +327,6 @@ static bool matches_or_unset(const char *pattern, struct weir_str s)
     return !pattern || config_matches(pattern, s);
 }
 
-static struct weir_str asked_name(struct request *r)
-{
-    struct weir_str name = WEIR_NONE, json = weir_field(&r->conversation->view, WEIR_FIELD_MODEL);
-    struct weir_json *j = json_open(r->arena, json);
-    json_string(j, &name);
-    return name;
-}
-
 static bool matches_head(struct request *r, const struct config_match *m)
 {
     if (m->header) {
@@ -355,7 +347,7 @@ static int choose_route(struct request *r)
             continue;
         if (route->match.model && !r->conversation && r->view.operation == WEIR_OP_CHAT)
             return 0;
-        if (route->match.model && (!r->conversation || !config_matches(route->match.model, asked_name(r))))
+        if (route->match.model && (!r->conversation || !config_matches(route->match.model, candidates_asked(r))))
             continue;
         r->route = route;
         r->lane = lane_of_route(route);

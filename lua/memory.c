@@ -23,7 +23,7 @@ enum {
     HEADER = sizeof(struct account *), /* Lua needs no more than 8-byte alignment */
     LARGE_SHIFT = 13,                  /* blocks from 8 KiB on are counted by size */
     LARGE_CLASSES = 40,
-    CYCLE_MIN = 1 << 20,
+    CYCLE_MIN = 256 << 10,
     IDLE_SLICE_US = 1000,
 };
 
@@ -238,7 +238,7 @@ bool memory_collect(int64_t budget_us)
     do {
         if (lua_gc(engine.L, LUA_GCSTEP, 0)) {
             heap.is_collecting = false;
-            heap.threshold = heap.total * 2 > heap.total + CYCLE_MIN ? heap.total * 2 : heap.total + CYCLE_MIN;
+            heap.threshold = heap.total + (heap.total / 2 > CYCLE_MIN ? heap.total / 2 : CYCLE_MIN);
             break;
         }
     } while (engine.host->monotonic_us() < end_us);
