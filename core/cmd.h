@@ -10,7 +10,7 @@
 #include "config.h"
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
-enum { CMD_OPTIONS = 8, CMD_WORDS = 3 };
+enum { CMD_OPTIONS = 8, CMD_WORDS = 3, CMD_PATH = 4096 };
 
 struct cmd_option {
     const char *name;  /* "config"; NULL ends the table */
@@ -50,6 +50,8 @@ extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_ke
 const char *cmd_config_path(const char *given);
 /* Reads and checks it; says all mistakes on stderr, warnings alone only if they are wanted. NULL if there are mistakes. */
 struct config *cmd_config_load(const char *given, enum config_mode mode, bool shows_warnings);
+/* The SDK's folder, absolute; `to` holds CMD_PATH bytes. CMD_FAILED after saying where it was looked for. */
+int cmd_sdk(char *to);
 /* One line on stderr: "weir: …". Returns CMD_FAILED. */
 int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

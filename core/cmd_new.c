@@ -10,7 +10,7 @@
 
 #include "cmd.h"
 
-enum { PATHS = 4096, FILE_MAX = 256 * 1024, NAME_BYTES = 40, DEPTH_MAX = 4 };
+enum { PATHS = CMD_PATH, FILE_MAX = 256 * 1024, NAME_BYTES = 40, DEPTH_MAX = 4 };
 
 struct job {
     const char *name;
@@ -21,7 +21,7 @@ struct job {
 /* ---- the SDK ---- */
 
 /* In the repository it lies beside build/, installed under share/. */
-static int find_sdk(char *to)
+int cmd_sdk(char *to)
 {
     static const char *const places[] = { "/../sdk", "/../share/weir/sdk" };
     char program[PATHS], path[PATHS + 64];
@@ -142,7 +142,7 @@ static bool is_plugin_name(const char *s)
 static int prepare(struct job *job, const char *name)
 {
     char here[PATHS / 2];
-    if (find_sdk(job->sdk) != 0)
+    if (cmd_sdk(job->sdk) != 0)
         return CMD_FAILED;
     if (!getcwd(here, sizeof here))
         return cmd_fail("the working directory can't be read: %s", strerror(errno));

@@ -59,9 +59,23 @@ static void decode_field(const struct weir_host *host, struct weir_call *call, s
 {
     struct weir_str raw;
     if (J->peek(r) != type)
-        J->reject(r, type == WEIR_JSON_STRING ? "must be a string" : type == WEIR_JSON_NUMBER ? "must be a number" : "must be true or false");
+        J->reject(r, type == WEIR_JSON_STRING ? "must be a string" : "must be true or false");
     else if (J->raw(r, &raw))
         host->set_field(call, field, raw, raw);
+}
+
+static void decode_limit(const struct weir_host *host, struct weir_call *call, struct weir_json *r)
+{
+    struct weir_str text;
+    size_t digits = 0;
+    if (!J->number(r, &text))
+        return;
+    while (digits < text.n && text.p[digits] >= '0' && text.p[digits] <= '9')
+        digits++;
+    if (digits < text.n || text.p[0] == '0' || digits > 9)
+        J->reject(r, "must be a whole number from 1 to 999999999");
+    else
+        host->set_field(call, WEIR_FIELD_MAX_TOKENS, text, text);
 }
 
 static int decode_request(void *self, struct weir_call *call, void *state, struct weir_str body)
@@ -74,7 +88,7 @@ static int decode_request(void *self, struct weir_call *call, void *state, struc
         if (weir_is(key, "model"))
             decode_field(host, call, r, WEIR_FIELD_MODEL, WEIR_JSON_STRING);
         else if (weir_is(key, "limit"))
-            decode_field(host, call, r, WEIR_FIELD_MAX_TOKENS, WEIR_JSON_NUMBER);
+            decode_limit(host, call, r);
         else if (weir_is(key, "stream"))
             decode_field(host, call, r, WEIR_FIELD_STREAM, WEIR_JSON_BOOL);
         else if (weir_is(key, "prompt"))
