@@ -160,7 +160,7 @@ def test_loop_is_ended_by_the_watchdog():
 
 def test_closed_descriptors():
     """A plugin that closes all descriptors takes its worker with it, not more."""
-    with Upstream(openai_answer("ok")) as up, Weir(hostile_config(up)) as weir:
+    with Upstream(openai_answer("ok")) as up, Weir(hostile_config(up), sound=False) as weir:
         pids = set(weir.worker_pids())
         send_hostile(weir, "on_request-closeall")
         wait_until(lambda: set(weir.worker_pids()) != pids and len(weir.worker_pids()) == 2, "a new worker", 10)
@@ -189,7 +189,7 @@ def test_traced_worker_is_not_aborted():
         wait_until(lambda: [w for w in weir.status()["workers"] if w["pid"] == pid and w["silent_ms"] > 2500],
                    "the worker to be silent for long")
         os.kill(pid, signal.SIGCONT)
-        libc.ptrace(ptrace_detach, pid, None, None)
+        wait_until(lambda: libc.ptrace(ptrace_detach, pid, None, None) == 0, "the worker to be let go")
         wait_until(lambda: [w for w in weir.status()["workers"] if w["pid"] == pid and w["silent_ms"] < 500],
                    "the worker to go on")
         assert "event=worker.crash" not in weir.log()
@@ -215,7 +215,9 @@ def test_plugin_is_quarantined_probed_and_released():
         answer = weir.chat(headers={"x-principal": "alice"})
         assert answer.status == 503 and answer.headers["x-weir-error"] == "quarantined", answer
         assert weir.metric('weir_plugin_quarantined{plugin="hostile"}') == 1
-        assert [p for p in weir.details()[0]["plugins"] if p["name"] == "hostile"][0]["quarantined"]
+        details = wait_until(lambda: [d for d in weir.details() if d], "a worker to answer")
+        plugins = details[0]["plugins"]
+        assert [p for p in plugins if p["name"] == "hostile"][0]["quarantined"]
         weir.wait_log("event=plugin.quarantined")
         wait_until(lambda: weir.chat(headers={"x-principal": "alice"}).status == 200, "a probe to be let through", 15)
         wait_until(lambda: weir.chat(headers={"x-principal": "bob"}) and weir.metric('weir_plugin_quarantined{plugin="hostile"}') == 0,
