@@ -91,8 +91,13 @@ struct anthropic_attempt {
     struct anthropic_alias *aliases;
     struct weir_usage usage;
     uint32_t n_blocks; /* highest index seen + 1 */
-    uint64_t opaque[2]; /* blocks 0..127 that only this dialect has: their deltas are its own too */
-    bool has_started, has_finished, has_ended, has_tools;
+    /* Blocks that have begun and not stopped: one by the book. What the provider says of others makes no sense. */
+    struct anthropic_open {
+        uint32_t index;
+        bool is_opaque; /* only this dialect has it: its deltas are its own too */
+    } open[8];
+    uint32_t n_open;
+    bool has_started, has_finished, has_ended;
 };
 
 int anthropic_request_head(void *self, struct weir_call *call, void *state, const void *entry);
@@ -124,6 +129,7 @@ struct anthropic_model anthropic_model_of(struct weir_str model);
 
 /* Reads an error member's value, {"type":…,"message":…}. r stands before it. */
 void anthropic_read_error(struct anthropic *o, struct weir_json *r, struct weir_error *error);
+enum weir_finish anthropic_finish_of(struct weir_str reason);
 /* Reads a usage object over what is known; null and absent members keep what there is. */
 void anthropic_read_usage(struct anthropic *o, struct weir_json *r, struct weir_usage *usage);
 /* A part of the request gets lost on its way to this dialect: what, for the record. */

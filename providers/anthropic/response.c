@@ -66,12 +66,6 @@ static void emit_usage(struct decoding *d)
         emit(d, &e);
 }
 
-static void emit_end(struct decoding *d)
-{
-    d->attempt->has_ended = true;
-    emit_simple(d, WEIR_EVENT_END, 0);
-}
-
 static void emit_error(struct decoding *d, struct weir_error *error)
 {
     struct weir_event e = event_of(WEIR_EVENT_ERROR, 0);
@@ -141,15 +135,55 @@ static struct weir_str own_name(const struct decoding *d, struct weir_str sent)
     return sent;
 }
 
-static bool is_opaque(const struct anthropic_attempt *a, uint32_t block)
+static struct anthropic_open *open_block(struct anthropic_attempt *a, uint32_t index)
 {
-    return block < 128 && (a->opaque[block / 64] >> (block % 64) & 1);
+    for (uint32_t i = 0; i < a->n_open; i++)
+        if (a->open[i].index == index)
+            return &a->open[i];
+    return NULL;
+}
+
+static bool is_opaque(struct anthropic_attempt *a, uint32_t index)
+{
+    const struct anthropic_open *b = open_block(a, index);
+    return b && b->is_opaque;
+}
+
+static void stop_block(struct decoding *d, uint32_t index)
+{
+    struct anthropic_attempt *a = d->attempt;
+    struct anthropic_open *b = open_block(a, index);
+    if (!b) {
+        d->o.failed = true;
+        return;
+    }
+    *b = a->open[--a->n_open];
+    emit_simple(d, WEIR_EVENT_BLOCK_STOP, index);
+}
+
+/* Not every compatible server stops its last block. */
+static void stop_all(struct decoding *d)
+{
+    while (d->attempt->n_open)
+        stop_block(d, d->attempt->open[0].index);
+}
+
+/* false: a block that makes no sense here. */
+static bool may_start(struct decoding *d, uint32_t index)
+{
+    struct anthropic_attempt *a = d->attempt;
+    bool may = !open_block(a, index) && a->n_open < sizeof(a->open) / sizeof(*a->open) && !a->has_finished;
+    if (!may)
+        d->o.failed = true;
+    return may;
 }
 
 static void start_block(struct decoding *d, uint32_t index, const struct block *b)
 {
     struct anthropic_attempt *a = d->attempt;
     struct weir_event e = event_of(WEIR_EVENT_BLOCK_START, index);
+    if (!may_start(d, index))
+        return;
     if (weir_is(b->type, "text")) {
         e.block_kind = WEIR_BLOCK_TEXT;
         e.dialect = ANTHROPIC_DIALECT; /* of its citations */
@@ -159,16 +193,14 @@ static void start_block(struct decoding *d, uint32_t index, const struct block *
         e.block_kind = WEIR_BLOCK_TOOL_CALL;
         e.id = b->id.n ? b->id : d->o.host->new_id(d->o.call, "toolu_");
         e.name = own_name(d, b->name);
-        a->has_tools = true;
     } else { /* redacted thinking, tools that the provider runs, and what comes after this was written */
         e.block_kind = WEIR_BLOCK_OPAQUE;
         e.text = weir_plain(b->raw);
         e.dialect = ANTHROPIC_DIALECT;
-        if (index < 128)
-            a->opaque[index / 64] |= UINT64_C(1) << (index % 64);
     }
     if (index >= a->n_blocks)
         a->n_blocks = index + 1;
+    a->open[a->n_open++] = (struct anthropic_open){ index, e.block_kind == WEIR_BLOCK_OPAQUE };
     emit(d, &e);
 }
 
@@ -198,10 +230,17 @@ static void whole_block(struct decoding *d, uint32_t index, struct weir_str raw)
             emit_delta(d, index, WEIR_DELTA_ARGUMENTS, weir_plain(b.input));
         emit_citations(d, index, b.citations);
     }
-    emit_simple(d, WEIR_EVENT_BLOCK_STOP, index);
+    stop_block(d, index);
 }
 
 /* ---- the end of an answer ---- */
+
+static void emit_end(struct decoding *d)
+{
+    stop_all(d);
+    d->attempt->has_ended = true;
+    emit_simple(d, WEIR_EVENT_END, 0);
+}
 
 struct ending {
     struct weir_str reason, explanation;
@@ -227,26 +266,6 @@ static void read_ending_member(const struct weir_json_api *j, struct weir_json *
     }
 }
 
-static enum weir_finish finish_of(struct weir_str reason)
-{
-    static const struct {
-        const char *reason;
-        enum weir_finish finish;
-    } reasons[] = {
-        { "end_turn", WEIR_FINISH_STOP },
-        { "tool_use", WEIR_FINISH_TOOL_CALLS },
-        { "max_tokens", WEIR_FINISH_LENGTH },
-        { "stop_sequence", WEIR_FINISH_STOP_SEQUENCE },
-        { "refusal", WEIR_FINISH_REFUSAL },
-        { "pause_turn", WEIR_FINISH_PAUSE },
-        { "model_context_window_exceeded", WEIR_FINISH_CONTEXT_WINDOW },
-    };
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
-        if (weir_is(reason, reasons[i].reason))
-            return reasons[i].finish;
-    return WEIR_FINISH_OTHER;
-}
-
 /* Why the provider refused is told beside the content; it is content to everybody else. */
 static void say_refusal(struct decoding *d, struct weir_str explanation)
 {
@@ -262,8 +281,9 @@ static void finish(struct decoding *d, const struct ending *end)
     struct weir_event e = event_of(WEIR_EVENT_FINISH, 0);
     if (d->attempt->has_finished || !end->reason.n)
         return;
+    stop_all(d);
     d->attempt->has_finished = true;
-    e.finish = (uint16_t)finish_of(end->reason);
+    e.finish = (uint16_t)anthropic_finish_of(end->reason);
     e.name = end->reason;
     e.text = end->sequence;
     if (end->explanation.n && e.finish == WEIR_FINISH_REFUSAL)
@@ -332,6 +352,12 @@ static void read_delta(struct decoding *d, struct weir_json *r, uint32_t block)
     }
 }
 
+static bool is_plain(struct anthropic_attempt *a, int64_t index)
+{
+    const struct anthropic_open *b = index >= 0 ? open_block(a, (uint32_t)index) : NULL;
+    return b && !b->is_opaque;
+}
+
 static void read_event_member(struct decoding *d, struct weir_json *r, struct weir_str key, struct event_read *e)
 {
     const struct weir_json_api *j = d->o.json;
@@ -341,8 +367,7 @@ static void read_event_member(struct decoding *d, struct weir_json *r, struct we
             e->sse = sse_of(type);
     } else if (KEY("index")) {
         j->integer(r, &e->index);
-    } else if (KEY("delta") && e->sse == SSE_BLOCK_DELTA && e->index >= 0 &&
-               !is_opaque(d->attempt, (uint32_t)e->index)) {
+    } else if (KEY("delta") && e->sse == SSE_BLOCK_DELTA && is_plain(d->attempt, e->index)) {
         e->was_told = true;
         read_delta(d, r, (uint32_t)e->index);
     } else if (KEY("delta")) {
@@ -398,7 +423,9 @@ static void take_block_delta(struct decoding *d, const struct event_read *e)
     if (e->was_told)
         return;
     uint32_t block = (uint32_t)e->index;
-    if (is_opaque(d->attempt, block))
+    if (!open_block(d->attempt, block))
+        d->o.failed = true;
+    else if (is_opaque(d->attempt, block))
         emit_delta(d, block, WEIR_DELTA_EXT, weir_plain(e->delta));
     else if (e->delta.n)
         read_delta(d, d->o.json->open(d->o.call, e->delta), block);
@@ -443,7 +470,7 @@ static void take_event(struct decoding *d, const struct event_read *e)
     else if (e->sse == SSE_BLOCK_DELTA)
         take_block_delta(d, e);
     else if (e->sse == SSE_BLOCK_STOP)
-        emit_simple(d, WEIR_EVENT_BLOCK_STOP, (uint32_t)e->index);
+        stop_block(d, (uint32_t)e->index);
     else if (e->sse == SSE_MESSAGE_DELTA)
         take_message_delta(d, e);
     else if (e->sse == SSE_MESSAGE_STOP)

@@ -1,4 +1,4 @@
-/* Usage as this dialect tells it. */
+/* What an answer of this dialect tells at its end: usage, and why it ended. */
 #include "anthropic.h"
 
 static void read_count(const struct weir_json_api *j, struct weir_json *r, int64_t *to)
@@ -60,4 +60,24 @@ void anthropic_read_usage(struct anthropic *o, struct weir_json *r, struct weir_
     }
     if (fresh >= 0 || u->cached_read >= 0 || u->cached_write >= 0)
         u->input = known(fresh) + known(u->cached_read) + known(u->cached_write);
+}
+
+enum weir_finish anthropic_finish_of(struct weir_str reason)
+{
+    static const struct {
+        const char *reason;
+        enum weir_finish finish;
+    } reasons[] = {
+        { "end_turn", WEIR_FINISH_STOP },
+        { "tool_use", WEIR_FINISH_TOOL_CALLS },
+        { "max_tokens", WEIR_FINISH_LENGTH },
+        { "stop_sequence", WEIR_FINISH_STOP_SEQUENCE },
+        { "refusal", WEIR_FINISH_REFUSAL },
+        { "pause_turn", WEIR_FINISH_PAUSE },
+        { "model_context_window_exceeded", WEIR_FINISH_CONTEXT_WINDOW },
+    };
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+        if (weir_is(reason, reasons[i].reason))
+            return reasons[i].finish;
+    return WEIR_FINISH_OTHER;
 }

@@ -245,6 +245,20 @@ TEST(only_message_stop_ends_an_answer)
     lab_end(answer(WEIR_FRAMING_SSE, START "data: {\"type\":\"content_block_delta\"}\n\n", true, -1));
 }
 
+#define BEGIN                                                                                                          \
+    "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n"
+
+TEST(blocks_that_make_no_sense)
+{
+    NEED_PLUGIN;
+    lab_end(answer(WEIR_FRAMING_SSE, START BEGIN BEGIN STOP, true, -1));
+    lab_end(answer(WEIR_FRAMING_SSE, START "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n" STOP, true, -1));
+    lab_end(answer(WEIR_FRAMING_SSE,
+                   START "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"text\":\"x\"}}\n\n" STOP,
+                   true, -1));
+    lab_end(answer(WEIR_FRAMING_SSE, START BEGIN STOP, true, 0)); /* the last block may stay open */
+}
+
 TEST(blocks_and_deltas_of_tomorrow_pass)
 {
     NEED_PLUGIN;
