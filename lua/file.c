@@ -83,16 +83,19 @@ void file_push_bytes(lua_State *L, const char *path, size_t max)
     lua_remove(L, b.index);
 }
 
-/* The last two parts of a path are what a message shows: "policies/route.lua". */
+/* The last two parts of a path are what a message shows: "policies/route.lua". The folder of a generation's copy has a
+ * number before its name, or no other name: that number says nothing to anybody. */
 static const char *short_path(const char *path)
 {
-    const char *last = strrchr(path, '/');
+    const char *last = strrchr(path, '/'), *p = last;
     if (!last)
         return path;
-    for (const char *p = last; p > path; p--)
-        if (p[-1] == '/')
-            return p;
-    return path;
+    while (p > path && p[-1] != '/')
+        p--;
+    const char *name = p + strspn(p, "0123456789");
+    if (name == last)
+        return last + 1;
+    return name > p && *name == '-' ? name + 1 : p;
 }
 
 /* Pushes the compiled file with an environment of its own. Raises "policies/x.lua:3: …". */

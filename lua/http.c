@@ -295,6 +295,14 @@ static void take_arguments(lua_State *L)
     lua_settop(L, 1);
 }
 
+static bool is_method(struct weir_str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < 'A' || s.p[i] > 'Z')
+            return false;
+    return s.n > 0 && s.n <= 16;
+}
+
 static int http_call(lua_State *L, const char *method)
 {
     static const char *const known[] = { "url", "method", "headers", "body", "json", "timeout", NULL };
@@ -308,6 +316,8 @@ static int http_call(lua_State *L, const char *method)
     if (!value_field_string(L, 1, "http", "url", &s->fetch.url))
         return luaL_error(L, "http: url is missing");
     value_field_string(L, 1, "http", "method", &s->fetch.method);
+    if (!is_method(s->fetch.method))
+        return luaL_error(L, "http: method must be in capital letters");
     if (!parse_url(s->fetch.url, &target))
         return luaL_error(L, "http: \"%s\" is not an http or https URL", s->fetch.url.p);
     if (!is_allowed(c->policy, &target))

@@ -149,7 +149,7 @@ static int request_newindex(lua_State *L)
     struct weir_str name = value_str(L, 2);
     int f = fields_find(name);
     if (f < 0)
-        return luaL_error(L, "req.%s can't be set", name.p);
+        return luaL_error(L, "req.%s can't be set%s", name.p, weir_is(name, "candidates") ? ": return them" : "");
     fields_check(L, (enum weir_field)f, 3);
     if (v->call->hook != LUA_ON_REQUEST)
         return luaL_error(L, "req.%s can be set in on_request only (here: give the candidate a `set` table)", name.p);

@@ -126,6 +126,15 @@ TEST(only_hosts_on_the_list_are_called)
     expect_refusal("gopher://a.internal/", false);
 }
 
+TEST(a_method_is_a_word)
+{
+    struct weir_call *c = begin(BODY("http.request{ method = 'GET / HTTP/1.1\\r\\nx: y', url = 'http://a.internal/' }"));
+    CHECK(c);
+    CHECK_INT(s.ops->on_request(s.self, c), WEIR_FAIL);
+    CHECK(strstr(fake.log, "method must be in capital letters"));
+    end(c);
+}
+
 TEST(secrets_do_not_print)
 {
     struct weir_call *c = begin(BODY("local x = secret('classifier'); note('a', tostring(x)); note('b', tostring('Bearer ' .. x))\n"
