@@ -98,15 +98,24 @@ static void sse_fields(struct weir_frame *frame)
     }
 }
 
+/* A CR ended the line when it was the last byte there was; the LF that came with the next read is no line of its own. */
+static size_t after_split_end(const struct framer *f, struct weir_str s)
+{
+    bool follows_cr = f->line > 0 && f->line < s.n ? s.p[f->line - 1] == '\r' : f->line == 0 && f->follows_cr;
+    return f->line + (follows_cr && f->line < s.n && s.p[f->line] == '\n');
+}
+
 /* Length of the first SSE frame of s, 0: not whole yet. `line` remembers where to go on. */
-static size_t sse_length(struct weir_str s, size_t *line_start)
+static size_t sse_length(struct framer *f, struct weir_str s)
 {
     struct line line;
-    while (line_at(s, *line_start, &line)) {
-        bool is_blank = line.n == 0;
-        *line_start = line.next;
-        if (is_blank)
-            return line.next;
+    f->line = after_split_end(f, s);
+    while (line_at(s, f->line, &line)) {
+        f->line = line.next;
+        if (line.n > 0)
+            continue;
+        f->follows_cr = line.next == s.n && s.p[s.n - 1] == '\r';
+        return line.next;
     }
     return 0;
 }
@@ -134,7 +143,7 @@ static int64_t frame_length(struct framer *f, struct weir_str s, size_t limit)
 {
     switch (f->framing) {
     case WEIR_FRAMING_SSE:
-        return (int64_t)sse_length(s, &f->line);
+        return (int64_t)sse_length(f, s);
     case WEIR_FRAMING_NDJSON:
         return (int64_t)line_length(s, &f->scanned);
     case WEIR_FRAMING_AWS:

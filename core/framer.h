@@ -12,6 +12,7 @@
 struct framer {
     uint32_t framing;     /* enum weir_framing */
     bool is_handed_out;   /* `left` is the frame that was handed out last */
+    bool follows_cr;      /* SSE: the frame before ended in a CR that was the last byte; an LF now is the other half of it */
     size_t scanned, line; /* where to go on looking: NDJSON, SSE */
     struct weir_out left; /* bytes of a frame that has not ended */
 };

@@ -66,10 +66,11 @@ TEST(sse_events_at_every_split)
                 "|{\"a\":1};ping|{};|;|x\ny;|[DONE];", true);
 }
 
-TEST(sse_with_crlf_concatenates_at_every_split)
+TEST(sse_with_crlf_at_every_split)
 {
-    /* where a read ends between CR and LF the LF opens the next frame: the bytes are the same, the cut is not */
-    every_split(WEIR_FRAMING_SSE, "data: one\r\n\r\nevent: e\r\ndata: two\r\n\r\n", "", false);
+    every_split(WEIR_FRAMING_SSE, "data: one\r\n\r\nevent: e\r\ndata: two\r\n\r\ndata: three\n\n", "|one;e|two;|three;", true);
+    /* at the very end an LF that comes later than its CR is a frame of its own, without data */
+    every_split(WEIR_FRAMING_SSE, "event: e\r\ndata: two\r\n\r\n", "", false);
 }
 
 TEST(sse_with_cr_alone_and_bom)
