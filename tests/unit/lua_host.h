@@ -74,7 +74,7 @@ struct fake {
     struct fake_pair shared[64];
     int n_shared;
     int n_timers, n_deferred;
-    int64_t longest_us;      /* the longest run of the stage between two turns of the loop */
+    int64_t longest_us;      /* the longest run of the stage between two turns of the loop, in CPU time */
     uint64_t seed;
 };
 extern struct fake fake;
@@ -96,5 +96,6 @@ void fake_answer(int status, const char *headers, const char *body); /* to the f
 void fake_answer_error(const char *error);
 void fake_cancel(struct weir_call *c); /* the client left */
 int64_t fake_clock_us(void);
+int64_t fake_cpu_us(void); /* of this thread: what others on the machine do does not show */
 
 #endif
