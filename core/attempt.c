@@ -447,7 +447,9 @@ static void decode_end(struct attempt *a)
 {
     struct weir_call *c = &a->call;
     struct weir_frame frame;
-    if (framer_last(&a->framer, &frame) == FRAMER_FRAME && !decode_frame(a, &frame))
+    /* Half a frame of a stream that broke says nothing, and its bytes would run into the error event. */
+    bool has_rest = a->ended_cleanly || a->framer.framing == WEIR_FRAMING_JSON;
+    if (has_rest && framer_last(&a->framer, &frame) == FRAMER_FRAME && !decode_frame(a, &frame))
         return;
     if (a->call.wait || a->state == ATTEMPT_OVER || c->request->is_ending)
         return;

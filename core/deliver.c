@@ -338,8 +338,12 @@ static void error_event(struct request *r, const struct weir_error *error)
     r->breaks_off = true;
     if (!r->wants_stream)
         return;
+    if (r->error_was_relayed)
+        return;
+    if (r->elected && r->elected->can_relay)
+        deliver_bytes(r, WEIR_LIT("\n\n")); /* relayed bytes may have stopped in the middle of a line */
     deliver_flush(r);
-    if (!r->error_was_relayed && encode(r, &e) == 0)
+    if (encode(r, &e) == 0)
         deliver_flush(r);
 }
 

@@ -73,6 +73,22 @@ TEST(sse_with_crlf_at_every_split)
     every_split(WEIR_FRAMING_SSE, "event: e\r\ndata: two\r\n\r\n", "", false);
 }
 
+TEST(sse_with_crlf_cut_inside_a_line_end_keeps_the_event_whole)
+{
+    static const char text[] = "event: e\r\ndata: two\r\n\r\n";
+    for (size_t cut = 0; cut < sizeof(text) - 2; cut++) { /* not between the last CR and LF: that ends the event early, as it should */
+        struct scratch scratch = scratch_enter();
+        struct framer f;
+        struct seen s = { .n = 0 };
+        framer_init(&f, WEIR_FRAMING_SSE);
+        feed(&f, &s, text, cut, 4096);
+        feed(&f, &s, text + cut, sizeof(text) - 1 - cut, 4096);
+        finish(&f, &s);
+        CHECK_STR(s.data, "e|two;");
+        scratch_leave(scratch);
+    }
+}
+
 TEST(sse_with_cr_alone_and_bom)
 {
     every_split(WEIR_FRAMING_SSE, "\xEF\xBB\xBF" "data: one\r\rdata: two\r\r", "|one;|two;", true);
