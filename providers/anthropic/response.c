@@ -560,6 +560,14 @@ static int decode_document(struct decoding *d)
     return d->o.failed ? -1 : 0;
 }
 
+/* It shows that the provider lives; a blank line shows nothing. */
+static bool is_comment(struct weir_str bytes)
+{
+    while (bytes.n && (*bytes.p == '\r' || *bytes.p == '\n'))
+        bytes.p++, bytes.n--;
+    return bytes.n && *bytes.p == ':';
+}
+
 int anthropic_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame)
 {
     struct anthropic_attempt *a = state;
@@ -572,8 +580,7 @@ int anthropic_decode_frame(void *self, struct weir_call *call, void *state, stru
         return decode_document(&d);
     if (frame->data.n)
         return decode_event(&d);
-    if (memchr(frame->bytes.p, ':',
-               frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
+    if (is_comment(frame->bytes))
         emit_simple(&d, WEIR_EVENT_PING, 0);
     return d.o.failed ? -1 : 0;
 }

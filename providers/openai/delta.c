@@ -192,6 +192,10 @@ static void take_call(struct decoding *d, struct openai_choice *c, uint32_t choi
     }
     if (t && call->arguments.n)
         emit_delta(d, choice, t->block, WEIR_DELTA_ARGUMENTS, call->arguments);
+    if (t && d->is_whole) { /* nothing more comes of it */
+        emit_stop(d, choice, t->block);
+        t->is_open = false;
+    }
 }
 
 /* Arguments are a string; of some servers an object. */

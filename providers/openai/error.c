@@ -42,6 +42,18 @@ static void read_message(const struct weir_json_api *j, struct weir_json *r, str
         j->raw(r, to);
 }
 
+/* ["body","messages",0]: the last name. */
+static void read_place(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to)
+{
+    if (j->peek(r) != WEIR_JSON_ARRAY) {
+        j->skip(r);
+        return;
+    }
+    for (j->array(r); j->element(r);)
+        if (j->peek(r) == WEIR_JSON_STRING)
+            j->string(r, to);
+}
+
 /* [{"loc":["body","messages",0],"msg":"…"}]: the first of them. */
 static void read_detail(const struct weir_json_api *j, struct weir_json *r, struct words *w)
 {
@@ -57,7 +69,7 @@ static void read_detail(const struct weir_json_api *j, struct weir_json *r, stru
             if (weir_is(key, "msg"))
                 read_message(j, r, &w->message);
             else if (weir_is(key, "loc"))
-                j->raw(r, &w->param);
+                read_place(j, r, &w->param);
         }
     }
 }

@@ -405,6 +405,14 @@ static bool is_done(struct weir_str data)
     return weir_is(data, "[DONE]");
 }
 
+/* It shows that the provider lives; a blank line shows nothing. */
+static bool is_comment(struct weir_str bytes)
+{
+    while (bytes.n && openai_is_space(*bytes.p))
+        bytes.p++, bytes.n--;
+    return bytes.n && *bytes.p == ':';
+}
+
 int openai_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame)
 {
     struct openai_attempt *a = state;
@@ -417,8 +425,7 @@ int openai_decode_frame(void *self, struct weir_call *call, void *state, struct 
         begin(&d);
     if (!d.is_whole && !frame->data.n) {
         struct weir_event ping = openai_event_of(WEIR_EVENT_PING, 0, 0);
-        if (memchr(frame->bytes.p, ':',
-                   frame->bytes.n)) /* a comment shows that the provider lives; a blank line is nothing */
+        if (is_comment(frame->bytes))
             openai_emit(&d, &ping);
         return d.o.failed ? -1 : 0;
     }
