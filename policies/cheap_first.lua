@@ -2,6 +2,7 @@
 -- ones at once. Callers choose with a header: x-quality: best | cheap.
 --
 --   policy: { file: policies/cheap_first.lua, with: { hard_tokens: 8000, max_price: 20 } }
+local check = require("settings").of{ "hard_tokens", "max_price" }
 local strategy = require("strategy")
 
 local function is_hard(req, cfg)
@@ -13,6 +14,7 @@ end
 return {
   name = "cheap_first",
   on_request = function(req, cfg)
+    check(cfg)
     local able = strategy.fits(req, req.candidates)
     if #able == 0 then return end -- the usual errors say more than this rule could
     if cfg.max_price then

@@ -6,6 +6,8 @@
 --     hosts: ["classify.internal:8088"]
 --     with: { url: "http://classify.internal:8088/v1/label", secret: classifier, timeout: 0.15,
 --             targets: { source-code: [vllm/qwen3-coder, claude/claude-sonnet-4-5] } }
+local check = require("settings").of{ "url", "secret", "timeout", "targets" }
+
 local function ask(text, cfg)
   local r, err = http.post{
     url = cfg.url,
@@ -22,6 +24,7 @@ return {
   name = "classifier",
   on_error = "pass",
   on_request = function(req, cfg)
+    check(cfg)
     local text = req:text()
     if #text > 20000 then text = text:sub(1, 20000) end
     local key = "cls:" .. hash.sha256(text)

@@ -1,9 +1,12 @@
 -- failure: what to do when a target failed before anything was sent to the caller.
 --
 --   policy: { file: policies/failure.lua, with: { patience: 5, long_context: [gemini/gemini-2.5-pro] } }
+local check = require("settings").of{ "patience", "long_context" }
+
 return {
   name = "failure",
   on_failure = function(req, attempt, cfg)
+    check(cfg)
     local class = attempt.class
     req.vars.failures = (req.vars.failures or 0) + 1
     note("failure." .. req.vars.failures, class)

@@ -3,6 +3,8 @@
 --   policy:
 --     file: policies/office_hours.lua
 --     with: { zone: Europe/Berlin, from: "08:00", to: "18:00", night_teams: [batch], cheap_teams: [internal-tools] }
+local check = require("settings").of{ "zone", "from", "to", "night_teams", "cheap_teams" }
+
 local function has(list, value)
   for _, v in ipairs(list or {}) do
     if v == value then return true end
@@ -18,6 +20,7 @@ end
 return {
   name = "office_hours",
   on_request = function(req, cfg)
+    check(cfg)
     local team = req.principal.team
     if is_office_time(cfg) then
       if not has(cfg.night_teams, team) then return end

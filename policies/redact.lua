@@ -2,6 +2,7 @@
 -- the client's dialect knows) and matches is a reason to deny.
 --
 --   policy: { file: policies/redact.lua, with: { kinds: [email, iban, card, secret], words: ["Project Heron"] } }
+local check = require("settings").of{ "kinds", "words" }
 local pii = require("pii")
 
 -- so that words of the configuration mean themselves
@@ -13,6 +14,7 @@ return {
   name = "redact",
   on_error = "deny",
   on_request = function(req, cfg)
+    check(cfg)
     for _, kind in ipairs(cfg.kinds or { "email", "iban", "card", "secret" }) do
       if not pii[kind] then error("there is no expression for " .. kind) end
       local n = req:redact(pii[kind], "[" .. kind .. "]")

@@ -2,7 +2,9 @@
 -- answer, the request is denied: it never leaves by mistake, also not when another target fails later.
 --
 --   policy: { file: policies/residency.lua, with: { region: eu, header: x-data-class, classes: [restricted, personal],
---                                                   teams: { legal: true } } }
+--                                                   eu_teams: { legal: true } } }
+local check = require("settings").of{ "region", "header", "classes", "eu_teams" }
+
 local function has(list, value)
   for _, v in ipairs(list) do
     if v == value then return true end
@@ -14,10 +16,11 @@ local function must_stay(req, cfg)
   local class = req.headers[cfg.header or "x-data-class"]
   if class and has(cfg.classes or { "restricted" }, class) then return "data class " .. class end
   local team = req.principal.team
-  if cfg.teams and cfg.teams[team] then return "team " .. team end
+  if cfg.eu_teams and cfg.eu_teams[team] then return "team " .. team end
 end
 
 local function only_there(req, cfg)
+  check(cfg)
   local why = must_stay(req, cfg)
   if not why then return end
   local region = cfg.region or "eu"

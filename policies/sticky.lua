@@ -2,6 +2,7 @@
 -- is hit; different conversations spread over all. What makes a conversation is its first two messages.
 --
 --   policy: { file: policies/sticky.lua, with: { share: { "openai": 3, "claude": 1 } } }
+local check = require("settings").of{ "share" }
 local strategy = require("strategy")
 
 local function key_of(req)
@@ -16,6 +17,7 @@ return {
   name = "sticky",
   on_error = "pass",
   on_request = function(req, cfg)
+    check(cfg)
     local up = req.candidates:where{ healthy = true }
     if #up < 2 then return end
     local key = key_of(req)
