@@ -33,7 +33,7 @@ def files(*patterns):
     found = []
     for pattern in patterns:
         found += glob.glob(pattern, recursive=True)
-    return sorted(f for f in found if os.path.isfile(f))
+    return sorted(f for f in found if os.path.isfile(f) and not f.startswith("build") and "node_modules" not in f)
 
 
 def c_files():
@@ -146,9 +146,11 @@ def check_calls():
 
 
 def check_text():
-    """no tabs, no blanks at line ends, C lines of at most 140 columns, C files of at most 600 lines, no path of one machine"""
+    """no tabs, no blanks at line ends, C lines of at most 140 columns (texts aside), C files of at most 600 lines, no path of one machine"""
     found = []
     for path in c_files() + files("lua/**/*.lua", "policies/*.lua", "**/*.md", "*.yaml"):
+        if path.startswith("build"):
+            continue
         lines = text_of(path).count("\n")
         if path[-2:] in (".c", ".h") and lines > FILE_LINES and not path.startswith("tests/"):
             found.append(f"{path}: {lines} lines")
@@ -157,7 +159,7 @@ def check_text():
                 found.append(f"{path}:{number}: blank at the end of the line")
             if path[-2:] in (".c", ".h") and "\t" in line:
                 found.append(f"{path}:{number}: tab")
-            if path[-2:] in (".c", ".h") and len(line) > LINE_COLUMNS:
+            if path[-2:] in (".c", ".h") and len(line) > LINE_COLUMNS and '"' not in line and "{{" not in line and not path.startswith("tests/"):
                 found.append(f"{path}:{number}: {len(line)} columns")
             if ABSOLUTE.search(line):
                 found.append(f"{path}:{number}: a path of one machine")
