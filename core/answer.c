@@ -120,7 +120,7 @@ bool event_has_content(const struct weir_event *e)
 
 const char *event_kind_name(uint32_t kind)
 {
-    static const char *const names[] = { "?",          "START", "BLOCK_START", "DELTA", "BLOCK_STOP",
+    static const char *const names[] = { "?",      "START", "BLOCK_START", "DELTA", "BLOCK_STOP",
                                          "FINISH", "USAGE", "END",         "ERROR", "PING" };
     return kind < sizeof(names) / sizeof(*names) ? names[kind] : names[0];
 }
@@ -178,7 +178,8 @@ static const char *check_in_block(struct grammar *g, struct weir_event *e)
 {
     struct grammar_block *b = open_block(g, e);
     if (!b)
-        return e->kind == WEIR_EVENT_DELTA ? "DELTA of a block that is not open" : "BLOCK_STOP of a block that is not open";
+        return e->kind == WEIR_EVENT_DELTA ? "DELTA of a block that is not open"
+                                           : "BLOCK_STOP of a block that is not open";
     e->block_kind = b->kind;
     if (e->kind == WEIR_EVENT_BLOCK_STOP)
         *b = g->open[--g->n_open];

@@ -70,8 +70,11 @@ static bool begin(struct request *r, struct candidate *c, struct attempt **out)
 
 static void fail_for_memory(struct request *r)
 {
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNAVAILABLE, .code = WEIR_LIT("overloaded"),
-                            .retry_after_ms = 1000, .message = WEIR_LIT("Memory is short; try again.") };
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_UNAVAILABLE,
+                            .code = WEIR_LIT("overloaded"),
+                            .retry_after_ms = 1000,
+                            .message = WEIR_LIT("Memory is short; try again.") };
     request_fail(r, &e);
 }
 
@@ -94,7 +97,9 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
     if (v == WEIR_WAIT)
         return true;
     if (v == WEIR_SKIP) {
-        note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: a stage vetoed it", (int)a->target->view.name.n, a->target->view.name.p));
+        note_add(
+            r, "core", "skipped",
+            arena_printf(r->arena, "%.*s: a stage vetoed it", (int)a->target->view.name.n, a->target->view.name.p));
         attempt_close(a);
         return false;
     }
@@ -335,7 +340,8 @@ static void on_head(void *arg, int status, const struct http_header *headers, ui
 static void relay_error_event(struct attempt *a, const struct weir_frame *frame)
 {
     struct request *r = a->call.request;
-    if (a->state != ATTEMPT_ELECTED || !a->can_relay || !r->wants_stream || !(a->call.error.flags & WEIR_ERROR_FROM_UPSTREAM))
+    if (a->state != ATTEMPT_ELECTED || !a->can_relay || !r->wants_stream ||
+        !(a->call.error.flags & WEIR_ERROR_FROM_UPSTREAM))
         return;
     deliver_bytes(r, frame->bytes);
     deliver_flush(r);
@@ -463,7 +469,9 @@ static void decode_end(struct attempt *a)
         visit_leave(&v);
     }
     if (a->state != ATTEMPT_OVER && !c->request->is_ending && !a->grammar.has_ended)
-        fail_broken(a, WEIR_ERROR_BROKEN, a->ended_cleanly ? "its answer ended before it was complete" : "the connection broke in the middle of its answer");
+        fail_broken(a, WEIR_ERROR_BROKEN,
+                    a->ended_cleanly ? "its answer ended before it was complete"
+                                     : "the connection broke in the middle of its answer");
 }
 
 /* Bytes that came while a stage waited, and then perhaps the end. */
@@ -471,7 +479,8 @@ void attempt_go_on(struct attempt *a)
 {
     struct weir_out bytes = a->backlog;
     memset(&a->backlog, 0, sizeof(a->backlog));
-    if (a->is_paused && a->upstream && exchange_unsent(a->call.request->exchange) <= worker->config->limits.high_water) {
+    if (a->is_paused && a->upstream &&
+        exchange_unsent(a->call.request->exchange) <= worker->config->limits.high_water) {
         a->is_paused = false;
         egress_resume(a->upstream);
     }

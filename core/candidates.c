@@ -70,7 +70,8 @@ static void fill_figures(struct candidate *c)
     c->view.in_flight = f.in_flight;
 }
 
-static struct weir_candidate *make(struct request *r, const struct config_provider *p, struct weir_str model, const struct config_model *of)
+static struct weir_candidate *make(struct request *r, const struct config_provider *p, struct weir_str model,
+                                   const struct config_model *of)
 {
     struct candidate *c = arena_zalloc(r->arena, sizeof(*c));
     if (!c)
@@ -98,7 +99,8 @@ static struct weir_candidate *make(struct request *r, const struct config_provid
     return v;
 }
 
-static struct weir_candidate *of_target(struct request *r, const struct config_target *t, const struct config_model *m, struct weir_str asked)
+static struct weir_candidate *of_target(struct request *r, const struct config_target *t, const struct config_model *m,
+                                        struct weir_str asked)
 {
     struct weir_str model = strcmp(t->model, "*") == 0 ? asked : weir_cstr(t->model);
     return make(r, t->provider, model, m);
@@ -144,7 +146,9 @@ struct weir_str candidates_asked(struct request *r)
 static int unknown_model(struct request *r, struct weir_str name)
 {
     struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_NOT_FOUND, .param = WEIR_LIT("model") };
-    e.message = arena_printf(r->arena, "The model \"%.*s\" is not known here: it is neither configured nor \"provider/model\". GET /v1/models lists what there is.",
+    e.message = arena_printf(r->arena,
+                             "The model \"%.*s\" is not known here: it is neither configured nor \"provider/model\". "
+                             "GET /v1/models lists what there is.",
                              (int)(name.n > 200 ? 200 : name.n), name.p);
     r->call.error = e;
     return -1;
@@ -179,11 +183,20 @@ struct capability_word {
     const char *words;
 };
 static const struct capability_word capability_words[] = {
-    { WEIR_CAN_TOOLS, "tools" },          { WEIR_CAN_IMAGE_URL, "images by URL" },   { WEIR_CAN_IMAGE_INLINE, "inline images" },
-    { WEIR_CAN_AUDIO_IN, "audio" },       { WEIR_CAN_FILE_INLINE, "inline files" },  { WEIR_CAN_FILE_URL, "files by URL" },
-    { WEIR_CAN_JSON_OBJECT, "JSON mode" }, { WEIR_CAN_JSON_SCHEMA, "structured output" }, { WEIR_CAN_CHOICES, "n > 1" },
-    { WEIR_CAN_LOGPROBS, "log probabilities" }, { WEIR_CAN_STREAM, "streaming" },    { WEIR_CAN_AUDIO_OUT, "audio output" },
-    { WEIR_CAN_FILE_ID, "file ids" },     { WEIR_CAN_OPAQUE, "blocks or tools of the client's own dialect" },
+    { WEIR_CAN_TOOLS, "tools" },
+    { WEIR_CAN_IMAGE_URL, "images by URL" },
+    { WEIR_CAN_IMAGE_INLINE, "inline images" },
+    { WEIR_CAN_AUDIO_IN, "audio" },
+    { WEIR_CAN_FILE_INLINE, "inline files" },
+    { WEIR_CAN_FILE_URL, "files by URL" },
+    { WEIR_CAN_JSON_OBJECT, "JSON mode" },
+    { WEIR_CAN_JSON_SCHEMA, "structured output" },
+    { WEIR_CAN_CHOICES, "n > 1" },
+    { WEIR_CAN_LOGPROBS, "log probabilities" },
+    { WEIR_CAN_STREAM, "streaming" },
+    { WEIR_CAN_AUDIO_OUT, "audio output" },
+    { WEIR_CAN_FILE_ID, "file ids" },
+    { WEIR_CAN_OPAQUE, "blocks or tools of the client's own dialect" },
 };
 
 /* Log probabilities can be left out without changing what the answer means; the loss is noted by the codec. */
@@ -214,7 +227,8 @@ static bool is_usable(struct request *r, struct candidate *c)
         skip(r, c, arena_printf(r->arena, "its dialect has no %s", missing).p);
     else if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
         skip(r, c, "max_inflight is reached");
-    else if (!codec_instance(c->provider->codec) || !(c->provider->codec->codec.operations & WEIR_OP_BIT(r->view.operation)))
+    else if (!codec_instance(c->provider->codec) ||
+             !(c->provider->codec->codec.operations & WEIR_OP_BIT(r->view.operation)))
         skip(r, c, "its codec does not serve this operation");
     else if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
         skip(r, c, "its codec is quarantined");

@@ -4,7 +4,8 @@
 #include "scratch.h"
 #include "text.h"
 
-struct conversation *conversation_new(struct arena *a, struct weir_str dialect, uint32_t operation, struct weir_str body)
+struct conversation *conversation_new(struct arena *a, struct weir_str dialect, uint32_t operation,
+                                      struct weir_str body)
 {
     struct conversation *c = arena_zalloc(a, sizeof(*c));
     if (!c)

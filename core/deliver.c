@@ -10,8 +10,8 @@
 
 enum { HEADERS_MAX = 64 };
 
-static struct weir_str run;      /* relayed bytes, side by side */
-static struct weir_out encoded;  /* or events, encoded */
+static struct weir_str run; /* relayed bytes, side by side */
+static struct weir_out encoded; /* or events, encoded */
 
 /* ---- gathering ---- */
 
@@ -93,7 +93,8 @@ static bool is_rate_limit(struct weir_str name)
 /* Which of the provider's headers the client may see (contracts, section 3). */
 static bool passes_down(const struct attempt *a, struct weir_str name)
 {
-    if (weir_is(name, "x-request-id") || weir_is(name, "request-id") || weir_is(name, "retry-after") || weir_is(name, "retry-after-ms"))
+    if (weir_is(name, "x-request-id") || weir_is(name, "request-id") || weir_is(name, "retry-after") ||
+        weir_is(name, "retry-after-ms"))
         return true;
     if (is_rate_limit(name))
         return a->provider->shows_rate_limits;
@@ -182,8 +183,12 @@ void deliver_event(struct attempt *a, struct weir_event *e)
         deliver_flush(r);
     if (encode(r, e) == 0 && !encoded.failed)
         return;
-    struct weir_error error = { .size = sizeof(error), .error_class = WEIR_ERROR_INTERNAL, .code = WEIR_LIT("plugin_fault"),
-                                .message = WEIR_LIT("The answer could not be written in your dialect; the gateway's log names the codec.") };
+    struct weir_error error = {
+        .size = sizeof(error),
+        .error_class = WEIR_ERROR_INTERNAL,
+        .code = WEIR_LIT("plugin_fault"),
+        .message = WEIR_LIT("The answer could not be written in your dialect; the gateway's log names the codec.")
+    };
     LOG_ERROR("codec.encode", "plugin", r->codec->plugin->desc.name, "request", r->id, "what", "encode_event failed");
     request_fail(r, &error);
 }
@@ -235,9 +240,15 @@ void deliver_whole(struct attempt *a, struct weir_str relayed)
     struct scratch s = scratch_enter();
     struct weir_out *out = relayed.p ? NULL : scratch_out();
     if (!relayed.p && !encode_whole(a, out)) {
-        struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_INTERNAL, .code = WEIR_LIT("plugin_fault"),
-                                .message = WEIR_LIT("The answer could not be written in your dialect; the gateway's log names the codec.") };
-        LOG_ERROR("codec.encode", "plugin", r->codec->plugin->desc.name, "request", r->id, "what", "encode_answer failed");
+        struct weir_error e = {
+            .size = sizeof(e),
+            .error_class = WEIR_ERROR_INTERNAL,
+            .code = WEIR_LIT("plugin_fault"),
+            .message =
+                WEIR_LIT("The answer could not be written in your dialect; the gateway's log names the codec.")
+        };
+        LOG_ERROR("codec.encode", "plugin", r->codec->plugin->desc.name, "request", r->id, "what",
+                  "encode_answer failed");
         scratch_leave(s);
         request_fail(r, r->call.error.error_class ? &r->call.error : &e);
         return;
@@ -376,13 +387,16 @@ static struct weir_str asked_model_id(const struct request *r)
     return (struct weir_str){ r->view.path.p + prefix, r->view.path.n - prefix };
 }
 
-static const struct weir_model *find_model(struct request *r, const struct weir_model *list, uint32_t n, struct weir_str id)
+static const struct weir_model *find_model(struct request *r, const struct weir_model *list, uint32_t n,
+                                           struct weir_str id)
 {
     for (uint32_t i = 0; i < n; i++)
         if (weir_eq(list[i].id, id))
             return &list[i];
     struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_NOT_FOUND, .param = WEIR_LIT("model") };
-    e.message = arena_printf(r->arena, "The model \"%.*s\" is not among those this key may use; GET /v1/models lists them.", (int)(id.n > 200 ? 200 : id.n), id.p);
+    e.message =
+        arena_printf(r->arena, "The model \"%.*s\" is not among those this key may use; GET /v1/models lists them.",
+                     (int)(id.n > 200 ? 200 : id.n), id.p);
     request_fail(r, &e);
     return NULL;
 }

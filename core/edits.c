@@ -10,7 +10,8 @@
 
 #include "text.h"
 
-static struct edit *append_edit(struct arena *a, struct edit ***end, uint32_t kind, uint32_t field, struct weir_str value)
+static struct edit *append_edit(struct arena *a, struct edit ***end, uint32_t kind, uint32_t field,
+                                struct weir_str value)
 {
     struct edit *e = arena_zalloc(a, sizeof(*e));
     if (!e)
@@ -216,7 +217,8 @@ static struct weir_part *own_part(const struct editor *ed, const struct conversa
     return NULL;
 }
 
-int attempt_edit_field(struct conversation *base, struct conversation_edits *e, struct arena *a, enum weir_field f, struct weir_str json)
+int attempt_edit_field(struct conversation *base, struct conversation_edits *e, struct arena *a, enum weir_field f,
+                       struct weir_str json)
 {
     struct editor ed;
     return of_attempt(base, e, a, &ed) < 0 ? -1 : edit_field(&ed, f, json);
@@ -233,7 +235,8 @@ int attempt_edit_text(struct conversation *base, struct conversation_edits *e, s
     return own ? edit_text(&ed, own, plain) : -1;
 }
 
-int attempt_prepend_system(struct conversation *base, struct conversation_edits *e, struct arena *a, struct weir_str plain)
+int attempt_prepend_system(struct conversation *base, struct conversation_edits *e, struct arena *a,
+                           struct weir_str plain)
 {
     struct editor ed;
     if (of_attempt(base, e, a, &ed) < 0)
@@ -311,7 +314,9 @@ static void sort_splices(struct splices *s)
     for (uint32_t i = 1; i < s->n; i++) {
         struct splice x = s->list[i];
         uint32_t j = i;
-        for (; j > 0 && (s->list[j - 1].offset > x.offset || (s->list[j - 1].offset == x.offset && s->list[j - 1].n > 0 && x.n == 0)); j--)
+        for (; j > 0 && (s->list[j - 1].offset > x.offset ||
+                         (s->list[j - 1].offset == x.offset && s->list[j - 1].n > 0 && x.n == 0));
+             j--)
             s->list[j] = s->list[j - 1];
         s->list[j] = x;
     }

@@ -109,7 +109,9 @@ static bool collect(struct attempt *a, const struct weir_event *e)
         a->collector = collector_new(a->arena);
     if (a->collector && collector_add(a->collector, e))
         return true;
-    struct weir_error error = { .size = sizeof(error), .error_class = WEIR_ERROR_UNAVAILABLE, .code = WEIR_LIT("overloaded"),
+    struct weir_error error = { .size = sizeof(error),
+                                .error_class = WEIR_ERROR_UNAVAILABLE,
+                                .code = WEIR_LIT("overloaded"),
                                 .message = WEIR_LIT("Memory is short; try again.") };
     request_fail(a->call.request, &error);
     return false;
@@ -297,7 +299,8 @@ void events_elect(struct attempt *a)
         return;
     r->elected = a;
     a->state = ATTEMPT_HEADING;
-    events_head_done(a, pipeline_run(&a->call, HOOK_HEAD, first_step(a, HOOK_HEAD), r->lane->n_slots[HOOK_HEAD]), false);
+    events_head_done(a, pipeline_run(&a->call, HOOK_HEAD, first_step(a, HOOK_HEAD), r->lane->n_slots[HOOK_HEAD]),
+                     false);
 }
 
 void events_head_done(struct attempt *a, enum weir_verdict v, bool has_waited)
@@ -390,7 +393,8 @@ void events_frame_done(struct attempt *a, const struct weir_frame *frame)
 static int codec_broke_grammar(struct attempt *a, const char *why)
 {
     a->call.hook = HOOK_EVENT;
-    pipeline_fault(&a->call, a->codec->plugin->desc.name, arena_printf(a->arena, "its codec broke the grammar of events: %s", why).p);
+    pipeline_fault(&a->call, a->codec->plugin->desc.name,
+                   arena_printf(a->arena, "its codec broke the grammar of events: %s", why).p);
     return -1;
 }
 
@@ -465,7 +469,8 @@ static int emit_own_answer(struct weir_call *c, const struct weir_event *from)
     event_adopt(&e, from);
     const char *why = grammar_check(&a->grammar, &e, a->arena);
     if (why) {
-        pipeline_fault(c, pipeline_stage(c, c->step)->plugin->desc.name, arena_printf(a->arena, "broke the grammar of events: %s", why).p);
+        pipeline_fault(c, pipeline_stage(c, c->step)->plugin->desc.name,
+                       arena_printf(a->arena, "broke the grammar of events: %s", why).p);
         return -1;
     }
     note_event(a, &e);

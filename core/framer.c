@@ -23,7 +23,7 @@ void framer_free(struct framer *f)
 
 struct line {
     const char *p;
-    size_t n;    /* without its end */
+    size_t n; /* without its end */
     size_t next; /* offset of what follows */
 };
 

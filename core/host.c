@@ -21,8 +21,9 @@ bool host_is_legal(struct weir_call *c, uint32_t hooks, const char *function)
     /* After a wait a stage goes on from a callback: the hook it stands in is still the call's. */
     if (!c->running && c->wait && (hooks >> c->hook & 1))
         return true;
-    LOG_ERROR("plugin.fault", "plugin", c->running ? c->running->plugin->desc.name : "?", "hook", hook_name(c->hook), "request",
-              c->request->id, "what", "called a host function that is not legal there", "function", function);
+    LOG_ERROR("plugin.fault", "plugin", c->running ? c->running->plugin->desc.name : "?", "hook", hook_name(c->hook),
+              "request", c->request->id, "what", "called a host function that is not legal there", "function",
+              function);
     return false;
 }
 
@@ -63,14 +64,16 @@ void *host_request_block(struct weir_call *c)
 
 void *host_attempt_block(struct weir_call *c)
 {
-    return (c->running || c->wait) && c->attempt ? stage_attempt_block(c->attempt, pipeline_stage_index(c, c->step)) : NULL;
+    return (c->running || c->wait) && c->attempt ? stage_attempt_block(c->attempt, pipeline_stage_index(c, c->step))
+                                                 : NULL;
 }
 
 /* ---- control ---- */
 
 weir_token host_suspend(struct weir_call *c, const char *why, weir_fn cancel, void *arg)
 {
-    uint32_t hooks = IN(HOOK_OPEN) | IN(HOOK_REQUEST) | IN(HOOK_FAILURE) | IN(HOOK_ATTEMPT) | IN(HOOK_HEAD) | IN(HOOK_EVENT);
+    uint32_t hooks =
+        IN(HOOK_OPEN) | IN(HOOK_REQUEST) | IN(HOOK_FAILURE) | IN(HOOK_ATTEMPT) | IN(HOOK_HEAD) | IN(HOOK_EVENT);
     return host_is_legal(c, hooks, "suspend") ? wait_begin(c, why, cancel, arg) : 0;
 }
 
@@ -171,7 +174,8 @@ const struct weir_request_view *host_request(struct weir_call *c)
 
 static bool is_hidden(struct weir_str name)
 {
-    static const char *const names[] = { "authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization", NULL };
+    static const char *const names[] = { "authorization",       "x-api-key", "x-goog-api-key", "api-key", "cookie",
+                                         "proxy-authorization", NULL };
     for (int i = 0; names[i]; i++)
         if (name.n == strlen(names[i]) && strncasecmp(name.p, names[i], name.n) == 0)
             return true;
@@ -188,7 +192,8 @@ struct weir_str host_header(struct weir_call *c, struct weir_str name)
         const struct http_header *h = &head->headers[i];
         if (h->name.n != name.n || strncasecmp(h->name.p, name.p, name.n) != 0)
             continue;
-        found = found.p ? arena_printf(c->arena, "%.*s, %.*s", (int)found.n, found.p, (int)h->value.n, h->value.p) : h->value;
+        found = found.p ? arena_printf(c->arena, "%.*s, %.*s", (int)found.n, found.p, (int)h->value.n, h->value.p)
+                        : h->value;
     }
     return found;
 }

@@ -54,7 +54,8 @@ struct weir_candidate *host_candidate(struct weir_call *c, struct weir_str name)
 int host_candidates_set(struct weir_call *c, struct weir_candidate *const *list, uint32_t n);
 struct weir_candidate *host_candidate_copy(struct weir_call *c, const struct weir_candidate *from);
 int host_candidate_field(struct weir_call *c, struct weir_candidate *cand, enum weir_field f, struct weir_str json);
-int host_candidate_header(struct weir_call *c, struct weir_candidate *cand, struct weir_str name, struct weir_str value);
+int host_candidate_header(struct weir_call *c, struct weir_candidate *cand, struct weir_str name,
+                          struct weir_str value);
 int host_candidate_timeout(struct weir_call *c, struct weir_candidate *cand, enum weir_timeout which, uint32_t ms);
 int host_candidate_flag(struct weir_call *c, struct weir_candidate *cand, uint32_t flag);
 const struct weir_candidate *host_target(struct weir_call *c);
@@ -93,7 +94,8 @@ int host_defer(struct weir_instance *inst, weir_fn fn, void *arg);
 int host_wake(struct weir_instance *inst, weir_fn fn, void *arg);
 int host_counter(struct weir_instance *inst, const char *name, const char *labels);
 void host_count(struct weir_instance *inst, int id, int64_t n);
-void host_log(struct weir_instance *inst, enum weir_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void host_log(struct weir_instance *inst, enum weir_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 struct weir_str host_shared_get(struct weir_call *c, struct weir_str key);
 int host_shared_set(struct weir_instance *inst, struct weir_str key, struct weir_str value, uint32_t ttl_ms);
 int host_shared_incr(struct weir_instance *inst, struct weir_str key, int64_t by, uint32_t ttl_ms, int64_t *result);

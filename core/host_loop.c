@@ -231,8 +231,11 @@ static void free_fetch(struct fetch *f)
 
 static void tell(struct fetch *f, struct weir_str error)
 {
-    struct weir_fetch_result result = { .size = sizeof(result), .status = error.n ? 0 : f->status, .error = error,
-                                        .body = out_bytes(&f->body), .headers = out_bytes(&f->headers) };
+    struct weir_fetch_result result = { .size = sizeof(result),
+                                        .status = error.n ? 0 : f->status,
+                                        .error = error,
+                                        .body = out_bytes(&f->body),
+                                        .headers = out_bytes(&f->headers) };
     struct scratch scratch;
     struct crumb before = enter(f->inst, CRUMB_FETCH, &scratch);
     f->done(f->arg, &result);
@@ -292,7 +295,8 @@ static uint32_t fetch_headers(struct fetch *f, const struct weir_fetch *q, struc
     for (uint32_t i = 0; i < q->n_headers && n < FETCH_HEADERS_MAX; i++) {
         const struct weir_fetch_header *h = &q->headers[i];
         struct weir_str secret = host_secret_value(h->secret);
-        struct weir_str value = arena_printf(f->arena, "%.*s%.*s", (int)h->value.n, h->value.p ? h->value.p : "", (int)secret.n, secret.p ? secret.p : "");
+        struct weir_str value = arena_printf(f->arena, "%.*s%.*s", (int)h->value.n, h->value.p ? h->value.p : "",
+                                             (int)secret.n, secret.p ? secret.p : "");
         if (http_is_token(h->name) && http_is_value(value))
             to[n++] = (struct http_header){ arena_copy(f->arena, h->name), value };
     }
@@ -308,9 +312,14 @@ static bool start_fetch(struct fetch *f, const struct weir_fetch *q)
     if (!body || !q->deadline_ms)
         return false;
     *body = arena_copy(f->arena, q->body);
-    struct egress_request r = { .origin = &fetch_origin, .method = arena_copy(f->arena, q->method).p, .url = arena_copy(f->arena, q->url).p,
-                                .headers = headers, .n_headers = fetch_headers(f, q, headers), .body = body,
-                                .n_body = q->body.n ? 1 : 0, .connect_ms = q->deadline_ms };
+    struct egress_request r = { .origin = &fetch_origin,
+                                .method = arena_copy(f->arena, q->method).p,
+                                .url = arena_copy(f->arena, q->url).p,
+                                .headers = headers,
+                                .n_headers = fetch_headers(f, q, headers),
+                                .body = body,
+                                .n_body = q->body.n ? 1 : 0,
+                                .connect_ms = q->deadline_ms };
     f->deadline = evtimer_new(worker->base, fetch_on_deadline, f);
     f->call = f->deadline && event_add(f->deadline, &tv) == 0 ? egress_start(worker->egress, &r, &ops, f) : NULL;
     return f->call != NULL;

@@ -108,7 +108,8 @@ int host_status(struct weir_call *c)
 
 static bool is_reserved(struct weir_str name)
 {
-    return weir_is(name, "content-length") || weir_is(name, "transfer-encoding") || weir_is(name, "connection") || weir_is(name, "date");
+    return weir_is(name, "content-length") || weir_is(name, "transfer-encoding") || weir_is(name, "connection") ||
+           weir_is(name, "date");
 }
 
 static struct weir_str lower_case(struct arena *a, struct weir_str name)
@@ -125,7 +126,8 @@ int host_set_response_header(struct weir_call *c, struct weir_str name, struct w
 {
     struct request *r = c->request;
     uint32_t hooks = IN(HOOK_OPEN) | IN(HOOK_REQUEST) | IN(HOOK_ATTEMPT) | IN(HOOK_HEAD);
-    if (!host_is_legal(c, hooks, "set_response_header") || r->is_answering || !http_is_token(name) || !http_is_value(value))
+    if (!host_is_legal(c, hooks, "set_response_header") || r->is_answering || !http_is_token(name) ||
+        !http_is_value(value))
         return -1;
     struct weir_str lower = lower_case(r->arena, name);
     struct header_item *h = is_reserved(lower) ? NULL : arena_alloc(r->arena, sizeof(*h));
@@ -169,7 +171,8 @@ void note_add(struct request *r, const char *stage, const char *key, struct weir
 
 int host_note(struct weir_call *c, const char *key, struct weir_str value)
 {
-    struct weir_str kept = arena_copy(c->request->arena, weir_cstr(key)); /* a literal by contract; scripts make theirs */
+    struct weir_str kept =
+        arena_copy(c->request->arena, weir_cstr(key)); /* a literal by contract; scripts make theirs */
     if (!kept.p)
         return -1;
     if (value.n > 1024)

@@ -11,7 +11,7 @@ static struct arena *arena;
 static struct weir_instance *stages; /* by config_stage.index */
 static struct lane entry_lane, *route_lanes;
 static struct weir_instance **codecs; /* by plugin.index */
-static const char **base_urls;        /* by provider.index */
+static const char **base_urls; /* by provider.index */
 static uint32_t n_stages, n_codecs;
 
 static int make_stage(struct weir_instance *s, const struct config_stage *use, char *why, size_t n)

@@ -33,10 +33,13 @@ struct hook_rule {
     uint32_t verdicts; /* 0: the hook has none */
 };
 static const struct hook_rule rules[HOOKS] = {
-    [HOOK_OPEN] = { "on_open", CRUMB_ON_OPEN, false, MAY(WEIR_NEXT) | MAY(WEIR_DONE) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
-    [HOOK_REQUEST] = { "on_request", CRUMB_ON_REQUEST, false, MAY(WEIR_NEXT) | MAY(WEIR_DONE) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
+    [HOOK_OPEN] = { "on_open", CRUMB_ON_OPEN, false,
+                    MAY(WEIR_NEXT) | MAY(WEIR_DONE) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
+    [HOOK_REQUEST] = { "on_request", CRUMB_ON_REQUEST, false,
+                       MAY(WEIR_NEXT) | MAY(WEIR_DONE) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
     [HOOK_FAILURE] = { "on_failure", CRUMB_ON_FAILURE, false, MAY(WEIR_NEXT) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
-    [HOOK_ATTEMPT] = { "on_attempt", CRUMB_ON_ATTEMPT, false, MAY(WEIR_NEXT) | MAY(WEIR_SKIP) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
+    [HOOK_ATTEMPT] = { "on_attempt", CRUMB_ON_ATTEMPT, false,
+                       MAY(WEIR_NEXT) | MAY(WEIR_SKIP) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
     [HOOK_HEAD] = { "on_head", CRUMB_ON_HEAD, true, MAY(WEIR_NEXT) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
     [HOOK_EVENT] = { "on_event", CRUMB_ON_EVENT, true,
                      MAY(WEIR_NEXT) | MAY(WEIR_DROP) | MAY(WEIR_HOLD) | MAY(WEIR_WAIT) | MAY(WEIR_FAIL) },
@@ -131,9 +134,12 @@ static enum weir_verdict call_hook(struct weir_call *c, struct weir_instance *s)
 enum weir_verdict pipeline_fault(struct weir_call *c, const char *plugin, const char *what)
 {
     LOG_ERROR("plugin.fault", "plugin", plugin, "hook", hook_name(c->hook), "request", c->request->id, "what", what);
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_INTERNAL, .code = WEIR_LIT("plugin_fault"),
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_INTERNAL,
+                            .code = WEIR_LIT("plugin_fault"),
                             .message = WEIR_LIT("A stage of this route misbehaved; the gateway's log names it.") };
-    note_add(c->request, "core", "fault", arena_printf(c->request->arena, "%s %s: %s", plugin, hook_name(c->hook), what));
+    note_add(c->request, "core", "fault",
+             arena_printf(c->request->arena, "%s %s: %s", plugin, hook_name(c->hook), what));
     c->error = e;
     return WEIR_FAIL;
 }
@@ -176,7 +182,8 @@ static enum weir_verdict settle(struct weir_call *c, const struct weir_instance 
 /* ---- may it run? ---- */
 
 /* "The stage "x" …": what is wrong with it. */
-static enum weir_verdict refuse(struct weir_call *c, uint32_t error_class, const char *code, const char *name, const char *what)
+static enum weir_verdict refuse(struct weir_call *c, uint32_t error_class, const char *code, const char *name,
+                                const char *what)
 {
     struct weir_error e = { .size = sizeof(e), .error_class = (uint16_t)error_class, .code = weir_cstr(code) };
     e.message = arena_printf(c->request->arena, "The stage \"%s\" of this route %s.", name, what);
@@ -192,7 +199,8 @@ static enum weir_verdict knows_operation(struct weir_call *c, const struct weir_
         return WEIR_NEXT;
     if (!(ops->flags & WEIR_STAGE_GUARD) || c->hook > HOOK_REQUEST)
         return WEIR_SKIP;
-    return refuse(c, WEIR_ERROR_PERMISSION, "guard_operation", s->plugin->desc.name, "does not know this kind of call and refuses it");
+    return refuse(c, WEIR_ERROR_PERMISSION, "guard_operation", s->plugin->desc.name,
+                  "does not know this kind of call and refuses it");
 }
 
 static bool wants_event(const struct weir_call *c, const struct weir_instance *s)
@@ -213,7 +221,8 @@ static enum weir_verdict is_fit(struct weir_call *c, struct weir_instance *s)
     if (f == FAULT_QUARANTINED && s->is_failing_open)
         return WEIR_SKIP;
     if (f == FAULT_POISONED)
-        return refuse(c, WEIR_ERROR_UNAVAILABLE, "poisoned", name, "was crashed by your requests; it takes none of them for a while");
+        return refuse(c, WEIR_ERROR_UNAVAILABLE, "poisoned", name,
+                      "was crashed by your requests; it takes none of them for a while");
     return refuse(c, WEIR_ERROR_UNAVAILABLE, "quarantined", name, "is out of use because it crashed repeatedly");
 }
 

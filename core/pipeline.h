@@ -1,8 +1,8 @@
 /* The pipeline: one executor, one way to wait, one way to fail. The life of a request is drawn at the top of pipeline.c.
  *
- * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), serve.c (a request from its head to its end),
- * candidates.c (which targets), attempt.c (one call to a provider), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client),
- * host*.c (the host table), record.c (the request record).
+ * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), doors.c (dialect, credential, route), serve.c (a
+ * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c (one call to a provider), upstream.c
+ * (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c (the host table), record.c.
  */
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
@@ -61,15 +61,25 @@ int lane_give_blocks(struct request *r, bool is_route); /* -1: no memory */
 int lane_give_attempt_blocks(struct attempt *a);
 const char *provider_base_url(const struct config_provider *p);
 
-/* ---- requests (serve.c) ---- */
+/* ---- front doors (doors.c) ---- */
+/* The claim that a head matches and whose it is; NULL: none, and whether another method would. */
+const struct weir_claim *door_find(const struct http_head *head, struct plugin **owner, bool *other_method);
+struct plugin *
+door_guess(const struct http_head *head); /* the dialect to say an error in when nobody claims the path */
+void door_credential(struct request *r, const struct http_head *head, const struct plugin *p);
+bool door_probe(struct exchange *x, const struct http_head *head); /* /healthz, /readyz: answered */
+int door_route(struct request *r); /* 1: chosen; 0: the model decides and is not known yet; -1: none */
+
+/* ---- requests (serve.c, deadlines.c) ---- */
 struct request *request_first(void);
-void request_run(struct request *r);       /* goes on as far as it can */
+void request_run(struct request *r); /* goes on as far as it can */
 void request_enter(struct request *r);
-void request_leave(struct request *r);     /* may free it */
+void request_leave(struct request *r); /* may free it */
 /* Ends it with an error for the client, in its dialect, or by breaking off what has begun. */
 void request_fail(struct request *r, const struct weir_error *error);
-void request_finish(struct request *r);    /* the client is served (or gone): settle, on_finish, free at the next leave */
-void request_arm(struct request *r);       /* looks at the clock again: a nearer deadline was set */
+void request_finish(struct request *r); /* the client is served (or gone): settle, on_finish, free at the next leave */
+void request_on_timer(int fd, short what, void *arg);
+void request_arm(struct request *r); /* looks at the clock again: a nearer deadline was set */
 void pipeline_resumed(struct weir_call *c, enum weir_verdict verdict);
 uint32_t config_timeout(const struct request *r, const struct attempt *a, enum weir_timeout which);
 
@@ -84,16 +94,16 @@ struct weir_model *models_list(struct request *r, uint32_t *n);
 const struct config_model *model_find(struct weir_str name);
 
 /* ---- attempts (attempt.c, upstream.c) ---- */
-bool attempt_next(struct request *r);      /* begins one; false: none is left */
+bool attempt_next(struct request *r); /* begins one; false: none is left */
 struct attempt *attempt_own_answer(struct request *r); /* the answer that a stage makes */
 void attempt_fail(struct attempt *a, const struct weir_error *error);
-void attempt_close(struct attempt *a);     /* ends its upstream, on_attempt_done, figures; idempotent */
+void attempt_close(struct attempt *a); /* ends its upstream, on_attempt_done, figures; idempotent */
 void attempt_destroy(struct attempt *a);
-int upstream_build(struct attempt *a);     /* method, url, headers, body */
+int upstream_build(struct attempt *a); /* method, url, headers, body */
 int upstream_send(struct attempt *a);
 void upstream_error_default(struct weir_error *e, int status);
 extern const struct egress_ops attempt_egress_ops;
-void attempt_go_on(struct attempt *a);    /* a stage has waited: what came meanwhile */
+void attempt_go_on(struct attempt *a); /* a stage has waited: what came meanwhile */
 void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 
 /* ---- events (events.c) ---- */
@@ -108,7 +118,7 @@ int events_release(struct weir_call *c, bool forget);
 void events_free(struct attempt *a);
 
 /* ---- the client (deliver.c) ---- */
-int deliver_begin(struct attempt *a);      /* the head of a stream */
+int deliver_begin(struct attempt *a); /* the head of a stream */
 void deliver_event(struct attempt *a, struct weir_event *e);
 void deliver_bytes(struct request *r, struct weir_str bytes);
 void deliver_flush(struct request *r);
@@ -131,7 +141,7 @@ void record_write(struct request *r, struct weir_out *out);
 void record_metrics(struct request *r);
 
 /* ---- errors (errors.c) ---- */
-int error_status(const struct weir_error *e);      /* what the client gets */
+int error_status(const struct weir_error *e); /* what the client gets */
 const char *error_code(const struct weir_error *e); /* the class's own code unless it says one */
 const char *error_class_name(uint32_t error_class);
 

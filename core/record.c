@@ -259,10 +259,13 @@ static void declare_cell(struct cell *c, const struct request *r, struct weir_st
     escape_label(route, sizeof(route), r->view.route);
     escape_label(name, sizeof(name), target);
     snprintf(labels, sizeof(labels), "route=\"%s\",target=\"%s\",status=\"%uxx\"", route, name, c->status_class);
-    c->requests = metric_declare("requests_total", labels, "Requests by route, target and status class", METRIC_COUNTER);
+    c->requests =
+        metric_declare("requests_total", labels, "Requests by route, target and status class", METRIC_COUNTER);
     snprintf(labels, sizeof(labels), "route=\"%s\",target=\"%s\"", route, name);
-    c->latency = metric_declare("request_seconds", labels, "Time from the head of a request to the end of its answer", METRIC_HISTOGRAM);
-    c->first_token = metric_declare("first_token_seconds", labels, "Time to the first content from the provider", METRIC_HISTOGRAM);
+    c->latency = metric_declare("request_seconds", labels, "Time from the head of a request to the end of its answer",
+                                METRIC_HISTOGRAM);
+    c->first_token =
+        metric_declare("first_token_seconds", labels, "Time to the first content from the provider", METRIC_HISTOGRAM);
 }
 
 static struct cell *cell_of(const struct request *r, struct weir_str target, uint32_t status_class)
@@ -306,8 +309,10 @@ void record_metrics(struct request *r)
 
 static const char *state_name(const struct request *r)
 {
-    static const char *const names[] = { "on_open", "route", "on_open", "body", "decode", "route", "on_open", "on_request", "target", "upstream", "over" };
-    static const char *const attempts[] = { "on_attempt", "first byte", "error body", "first token", "on_head", "streaming", "over" };
+    static const char *const names[] = { "on_open", "route",      "on_open", "body",     "decode", "route",
+                                         "on_open", "on_request", "target",  "upstream", "over" };
+    static const char *const attempts[] = { "on_attempt", "first byte", "error body", "first token",
+                                            "on_head",    "streaming",  "over" };
     if (r->state == REQUEST_DECODE)
         return "body";
     if (r->state == REQUEST_ATTEMPT && r->attempts)

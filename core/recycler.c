@@ -54,7 +54,7 @@ void *recycler_malloc(size_t n)
     h = malloc(HEAD + (class == LARGE ? n : class_bytes(class)));
     if (!h)
         return NULL;
-    h->class = (uint8_t)class;
+    h->class = (uint8_t) class;
     return (char *)h + HEAD;
 }
 

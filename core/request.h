@@ -30,7 +30,17 @@ struct weir_instance { /* one use of a plugin in this worker */
 };
 
 /* The hooks, in the order of a request's life. Up to HOOK_ATTEMPT they run 1→n, from HOOK_HEAD on n→1. */
-enum hook { HOOK_OPEN, HOOK_REQUEST, HOOK_FAILURE, HOOK_ATTEMPT, HOOK_HEAD, HOOK_EVENT, HOOK_ATTEMPT_DONE, HOOK_FINISH, HOOKS };
+enum hook {
+    HOOK_OPEN,
+    HOOK_REQUEST,
+    HOOK_FAILURE,
+    HOOK_ATTEMPT,
+    HOOK_HEAD,
+    HOOK_EVENT,
+    HOOK_ATTEMPT_DONE,
+    HOOK_FINISH,
+    HOOKS
+};
 
 /* What a request passes: entry's stages, then its route's; compiled once per worker. */
 struct lane {
@@ -46,17 +56,17 @@ struct lane {
 
 struct weir_call {
     struct request *request;
-    struct attempt *attempt;        /* NULL: the request itself */
-    struct arena *arena;            /* where the call's memory comes from: the request's, the attempt's, or scratch */
-    enum hook hook;                 /* where the cursor stands … */
-    uint32_t step;                  /* … and how many slots of that hook are behind it */
-    uint32_t steps;                 /* slots to walk for this hook */
-    struct weir_instance *running;  /* who is being called; NULL: nobody */
-    struct wait *wait;              /* the token that was taken; NULL: none */
-    struct weir_event *event;       /* on_event's */
-    struct weir_error error;        /* set by fail(); error_class NONE: none */
-    bool is_decoding;               /* a codec may emit */
-    bool has_answer;                /* a stage emitted its own answer */
+    struct attempt *attempt; /* NULL: the request itself */
+    struct arena *arena; /* where the call's memory comes from: the request's, the attempt's, or scratch */
+    enum hook hook; /* where the cursor stands … */
+    uint32_t step; /* … and how many slots of that hook are behind it */
+    uint32_t steps; /* slots to walk for this hook */
+    struct weir_instance *running; /* who is being called; NULL: nobody */
+    struct wait *wait; /* the token that was taken; NULL: none */
+    struct weir_event *event; /* on_event's */
+    struct weir_error error; /* set by fail(); error_class NONE: none */
+    bool is_decoding; /* a codec may emit */
+    bool has_answer; /* a stage emitted its own answer */
 };
 
 /* A header that a stage or the core adds. */
@@ -77,8 +87,8 @@ struct candidate {
     struct weir_candidate view; /* first: plugins hold its address */
     const struct config_provider *provider;
     const struct config_model *of; /* the configured model whose target it is; NULL: named directly */
-    int figures;                /* target id in shared memory; -1: none */
-    struct edit *edits;         /* applied when it is tried */
+    int figures; /* target id in shared memory; -1: none */
+    struct edit *edits; /* applied when it is tried */
     struct header_item *headers;
     struct config_timeouts timeouts;
     bool was_tried;
@@ -87,100 +97,109 @@ struct candidate {
 /* ---- attempts ---- */
 
 enum attempt_state {
-    ATTEMPT_STARTING,  /* on_attempt runs */
-    ATTEMPT_SENT,      /* waiting for an answer's head */
-    ATTEMPT_ERROR,     /* an error answer's body is collected */
+    ATTEMPT_STARTING, /* on_attempt runs */
+    ATTEMPT_SENT, /* waiting for an answer's head */
+    ATTEMPT_ERROR, /* an error answer's body is collected */
     ATTEMPT_ANSWERING, /* events come, nothing was given to the client */
-    ATTEMPT_HEADING,   /* elected: on_head runs */
-    ATTEMPT_ELECTED,   /* events go to the client */
+    ATTEMPT_HEADING, /* elected: on_head runs */
+    ATTEMPT_ELECTED, /* events go to the client */
     ATTEMPT_OVER,
 };
 
-struct queued_event {        /* one block of memory, with the event's strings behind it */
+struct queued_event { /* one block of memory, with the event's strings behind it */
     struct queued_event *next;
     struct weir_event event;
-    uint32_t from;           /* the slot of on_event to go on with (counted as in weir_call.step) */
+    uint32_t from; /* the slot of on_event to go on with (counted as in weir_call.step) */
 };
 
 struct attempt {
     struct weir_call call;
-    struct attempt *next;       /* of the request, newest first */
+    struct attempt *next; /* of the request, newest first */
     struct arena *arena;
-    struct candidate *target;   /* NULL: a stage's own answer */
+    struct candidate *target; /* NULL: a stage's own answer */
     const struct config_provider *provider;
     struct weir_instance *codec;
     void *codec_state;
-    void *blocks;               /* the stages' */
+    void *blocks; /* the stages' */
     enum attempt_state state;
-    uint32_t n_entered;         /* slots of on_attempt entered: those get on_attempt_done */
-    uint32_t below;             /* its answer passes the stages of a smaller index: all, or those before the one that answers */
+    uint32_t n_entered; /* slots of on_attempt entered: those get on_attempt_done */
+    uint32_t below; /* its answer passes the stages of a smaller index: all, or those before the one that answers */
     bool is_same_dialect;
-    bool is_streaming;          /* asked to stream */
-    bool can_relay;             /* same dialect, and nothing was taken over by the encoder */
+    bool is_streaming; /* asked to stream */
+    bool can_relay; /* same dialect, and nothing was taken over by the encoder */
 
     struct conversation_edits edits;
-    struct splices *splices;    /* being gathered, while upstream.c builds the body */
+    struct splices *splices; /* being gathered, while upstream.c builds the body */
     struct egress_call *upstream;
-    struct weir_str *body;      /* pieces */
+    struct weir_str *body; /* pieces */
     uint32_t n_body;
-    struct weir_out *encoded;   /* the body, if it was encoded anew */
+    struct weir_out *encoded; /* the body, if it was encoded anew */
     const char *method, *url;
     struct header_item *headers;
-    int status;                 /* of the upstream; 0: none yet */
+    int status; /* of the upstream; 0: none yet */
     const struct http_header *response_headers;
     uint32_t n_response_headers;
     struct framer framer;
     struct weir_out error_body;
     enum egress_result result;
-    bool is_paused, has_ended;  /* upstream paused by us; its bytes are over */
+    bool is_paused, has_ended; /* upstream paused by us; its bytes are over */
     bool ended_cleanly;
 
-    struct grammar grammar;     /* of what the codec emits */
+    struct grammar grammar; /* of what the codec emits */
     struct grammar grammar_out; /* of what leaves the stages */
     struct collector *collector; /* the whole answer, where one is needed */
     struct queued_event *queue, **queue_end; /* events that wait: before election, or behind a stage that waits */
     struct queued_event *held[16], **held_end[16]; /* by on_event slot */
-    struct weir_out pending;    /* bytes of frames to relay, before election */
-    struct weir_out backlog;    /* bytes that came while a stage waited */
+    struct weir_out pending; /* bytes of frames to relay, before election */
+    struct weir_out backlog; /* bytes that came while a stage waited */
     size_t held_bytes;
     struct queued_event *current; /* the event whose on_event waits */
     struct queued_event *inserted, **inserted_end; /* by the hook that runs: go on before the current event */
     /* The frame that is going through: relayed as it came if every event of it left unchanged. */
     bool frame_is_dirty;
     struct queued_event *frame_out, **frame_out_end; /* what left the stages so far */
-    bool has_content;           /* the codec emitted content: this attempt may be elected */
-    bool whole_is_dirty;        /* a whole answer that no longer is its bytes */
-    bool end_has_left;          /* END is through the stages */
+    bool has_content; /* the codec emitted content: this attempt may be elected */
+    bool whole_is_dirty; /* a whole answer that no longer is its bytes */
+    bool end_has_left; /* END is through the stages */
     struct weir_str served_model; /* as the provider names it */
 
     struct weir_usage usage;
-    struct weir_error error;    /* how it ended; error_class NONE: well */
+    struct weir_error error; /* how it ended; error_class NONE: well */
     int64_t started_us, head_us, first_token_us, last_byte_us, ended_us;
     struct config_timeouts timeouts;
     struct egress_timing timing;
     struct header_item *candidate_headers;
-    bool is_counted;            /* in the target's figures */
+    bool is_counted; /* in the target's figures */
 };
 
 /* ---- requests ---- */
 
 enum request_state {
-    REQUEST_OPEN_ENTRY, REQUEST_ROUTE_EARLY, REQUEST_OPEN_EARLY, REQUEST_BODY, REQUEST_DECODE, REQUEST_ROUTE_LATE,
-    REQUEST_OPEN_LATE, REQUEST_HOOKS, REQUEST_SERVE, REQUEST_ATTEMPT, REQUEST_OVER,
+    REQUEST_OPEN_ENTRY,
+    REQUEST_ROUTE_EARLY,
+    REQUEST_OPEN_EARLY,
+    REQUEST_BODY,
+    REQUEST_DECODE,
+    REQUEST_ROUTE_LATE,
+    REQUEST_OPEN_LATE,
+    REQUEST_HOOKS,
+    REQUEST_SERVE,
+    REQUEST_ATTEMPT,
+    REQUEST_OVER,
 };
 
 struct request {
     struct weir_call call;
     struct request *next, *prev; /* all of this worker */
     struct arena *arena;
-    struct exchange *exchange;   /* NULL: gone */
+    struct exchange *exchange; /* NULL: gone */
     const struct http_head *head; /* the exchange's; still there while on_gone runs */
     enum request_state state;
     struct weir_request_view view;
-    char id[132];                /* NUL-terminated, for breadcrumbs */
+    char id[132]; /* NUL-terminated, for breadcrumbs */
     const struct lane *lane;
     const struct config_route *route; /* NULL until chosen */
-    uint32_t n_opened;           /* stages that were entered: those get on_finish */
+    uint32_t n_opened; /* stages that were entered: those get on_finish */
     void *entry_blocks, *route_blocks;
     struct weir_instance *codec; /* the client's dialect; NULL: unknown path */
     const struct weir_claim *claim;
@@ -195,11 +214,11 @@ struct request {
 
     struct weir_candidate **candidates; /* those not tried yet, in order */
     uint32_t n_candidates;
-    bool has_candidates;         /* computed, or set by a rule */
-    bool were_candidates_set;    /* by the hook that runs now */
+    bool has_candidates; /* computed, or set by a rule */
+    bool were_candidates_set; /* by the hook that runs now */
     const struct config_model *model; /* what the asked name means; NULL: a target's own name */
 
-    struct attempt *attempts;    /* newest first */
+    struct attempt *attempts; /* newest first */
     struct attempt *elected;
     uint32_t n_attempts;
     struct header_item *headers; /* for the answer, by stages */
@@ -207,20 +226,20 @@ struct request {
     struct weir_str *attributes; /* by id */
 
     bool wants_stream, wants_usage;
-    bool is_answering;           /* the answer's head went to the edge */
-    bool is_answered;            /* it is complete, or broken */
-    bool error_was_relayed;      /* the provider's own error event went to the client */
-    bool breaks_off;             /* its answer broke: no clean end */
-    bool is_ending;              /* on_finish runs or has run */
-    bool is_doomed;              /* its end was asked for; done at the next safe point */
-    uint32_t depth;              /* calls of the pipeline on the stack: it is never freed while > 0 */
-    int status;                  /* sent to the client */
-    struct weir_error error;     /* what the client was told; NONE: nothing wrong */
+    bool is_answering; /* the answer's head went to the edge */
+    bool is_answered; /* it is complete, or broken */
+    bool error_was_relayed; /* the provider's own error event went to the client */
+    bool breaks_off; /* its answer broke: no clean end */
+    bool is_ending; /* on_finish runs or has run */
+    bool is_doomed; /* its end was asked for; done at the next safe point */
+    uint32_t depth; /* calls of the pipeline on the stack: it is never freed while > 0 */
+    int status; /* sent to the client */
+    struct weir_error error; /* what the client was told; NONE: nothing wrong */
     struct event *timer;
     int64_t timer_at_us;
     int64_t started_us, total_deadline_us, first_byte_us, last_write_us, ended_us;
-    uint32_t *stage_us;          /* by stage of the lane */
-    uint64_t random[2];          /* seeded per request */
+    uint32_t *stage_us; /* by stage of the lane */
+    uint64_t random[2]; /* seeded per request */
     uint64_t bytes_out;
 };
 

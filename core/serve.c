@@ -1,4 +1,4 @@
-/* A request from its head to its end: what dialect it speaks, which route it takes, its states, its deadlines, its end.
+/* A request from its head to its end: its states and what moves it from one to the next.
  *
  * request_run() goes on as far as it can and returns when something has to be waited for: a body, a stage, a provider. Every
  * way in from the event loop is wrapped in request_enter()/request_leave(); a request that is over is freed at the last leave.
@@ -26,8 +26,6 @@ uint32_t pipeline_live(void)
 }
 
 /* ---- making and freeing ---- */
-
-static void on_timer(evutil_socket_t fd, short what, void *arg);
 
 uint64_t request_random(struct request *r)
 {
@@ -102,7 +100,7 @@ static struct request *request_new(struct exchange *x)
     if (!r->timer || lane_give_blocks(r, false) < 0)
         r->is_doomed = true;
     else
-        event_assign(r->timer, worker->base, -1, 0, on_timer, r);
+        event_assign(r->timer, worker->base, -1, 0, request_on_timer, r);
     exchange_attach(x, r);
     return r;
 }
@@ -134,115 +132,15 @@ void request_leave(struct request *r)
         request_destroy(r);
 }
 
-/* ---- dialect, credential ---- */
-
-static bool claim_matches_path(const struct weir_claim *c, struct weir_str path)
-{
-    return config_matches(c->path, path) && (c->path[strlen(c->path) - 1] != '*' || path.n >= strlen(c->path));
-}
-
-static const struct weir_claim *claim_in(const struct plugin *p, const struct http_head *head, bool needs_header, bool *other_method)
-{
-    const struct weir_claim *c = p->codec.claims;
-    for (; c && c->method; c++) {
-        if (!!c->header != needs_header || !claim_matches_path(c, head->path))
-            continue;
-        if (c->header && !http_find(head->headers, head->n_headers, c->header).p)
-            continue;
-        if (weir_is(head->method, c->method))
-            return c;
-        *other_method = true;
-    }
-    return NULL;
-}
-
-/* Claims that ask for a header are more special and come first. */
-static const struct weir_claim *find_claim(const struct http_head *head, struct plugin **owner, bool *other_method)
-{
-    for (int with_header = 1; with_header >= 0; with_header--)
-        for (struct plugin *p = plugin_first(); p; p = p->next) {
-            if (p->desc.head.kind != WEIR_KIND_CODEC)
-                continue;
-            const struct weir_claim *c = claim_in(p, head, with_header, other_method);
-            *owner = p;
-            if (c)
-                return c;
-        }
-    *owner = NULL;
-    return NULL;
-}
-
-/* Nobody claims the path: the error is said in the dialect that the headers look like. */
-static struct plugin *guess_dialect(const struct http_head *head)
-{
-    bool is_anthropic = http_find(head->headers, head->n_headers, "anthropic-version").p != NULL;
-    struct plugin *p = plugin_find(is_anthropic ? "anthropic" : "openai", WEIR_KIND_CODEC);
-    return p ? p : plugin_find("openai", WEIR_KIND_CODEC);
-}
-
-/* The value of a query parameter, still encoded; the whole "name=value" in *whole. */
-static struct weir_str query_value(struct weir_str query, const char *name, struct weir_str *whole)
-{
-    size_t n = strlen(name), at = 0;
-    while (at < query.n) {
-        const char *amp = memchr(query.p + at, '&', query.n - at);
-        size_t end = amp ? (size_t)(amp - query.p) : query.n;
-        if (end - at > n && memcmp(query.p + at, name, n) == 0 && query.p[at + n] == '=') {
-            *whole = (struct weir_str){ query.p + at, end - at };
-            return (struct weir_str){ query.p + at + n + 1, end - at - n - 1 };
-        }
-        at = end + 1;
-    }
-    return WEIR_NONE;
-}
-
-static void take_credential(struct request *r, struct weir_str value)
-{
-    if (!value.n)
-        return;
-    if (r->credential.n && !weir_eq(r->credential, value))
-        r->view.flags |= WEIR_REQUEST_CREDENTIAL_CONFLICT;
-    r->credential = value;
-}
-
-static void remove_from_query(struct request *r, struct weir_str whole)
-{
-    struct weir_str q = r->view.query;
-    size_t before = (size_t)(whole.p - q.p), after = before + whole.n;
-    after += after < q.n;
-    before -= after >= q.n && before > 0 && after - before > whole.n - 1 && q.p[before - 1] == '&';
-    r->view.query = arena_printf(r->arena, "%.*s%.*s", (int)before, q.p, (int)(q.n - after), q.p + after);
-}
-
-static bool has_prefix_nocase(struct weir_str s, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    return s.n >= n && strncasecmp(s.p, prefix, n) == 0;
-}
-
-static void extract_credential(struct request *r, const struct http_head *head, const struct plugin *p)
-{
-    const struct weir_credential_place *place = p ? p->codec.credentials : NULL;
-    for (; place && (place->header || place->query); place++) {
-        struct weir_str whole = WEIR_NONE, v;
-        if (place->header) {
-            v = http_find(head->headers, head->n_headers, place->header);
-            const char *prefix = place->prefix ? place->prefix : "";
-            if (v.p && has_prefix_nocase(v, prefix))
-                take_credential(r, (struct weir_str){ v.p + strlen(prefix), v.n - strlen(prefix) });
-        } else if ((v = query_value(r->view.query, place->query, &whole)).p) {
-            take_credential(r, v);
-            remove_from_query(r, whole);
-        }
-    }
-}
-
 /* ---- the head ---- */
 
 static void fail_now(struct request *r, uint32_t error_class, uint16_t status, const char *code, const char *message)
 {
-    struct weir_error e = { .size = sizeof(e), .error_class = (uint16_t)error_class, .status = status,
-                            .code = weir_cstr(code), .message = weir_cstr(message) };
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = (uint16_t)error_class,
+                            .status = status,
+                            .code = weir_cstr(code),
+                            .message = weir_cstr(message) };
     request_fail(r, &e);
 }
 
@@ -262,7 +160,8 @@ static bool is_acceptable(struct request *r, const struct http_head *head, bool 
 {
     struct weir_str encoding = http_find(head->headers, head->n_headers, "content-encoding");
     if (head->wants_upgrade)
-        fail_now(r, WEIR_ERROR_BAD_REQUEST, 426, "upgrade_unsupported", "This path does not upgrade connections; use plain HTTP/1.1.");
+        fail_now(r, WEIR_ERROR_BAD_REQUEST, 426, "upgrade_unsupported",
+                 "This path does not upgrade connections; use plain HTTP/1.1.");
     else if (encoding.n && !weir_is(encoding, "identity"))
         fail_now(r, WEIR_ERROR_BAD_REQUEST, 415, "content_encoding", "Send the body without content-encoding.");
     else if (!r->claim && other_method)
@@ -270,29 +169,11 @@ static bool is_acceptable(struct request *r, const struct http_head *head, bool 
     return !r->is_ending;
 }
 
-static void probe(struct exchange *x, bool is_ready)
-{
-    struct weir_str body = is_ready ? WEIR_LIT("{\"status\":\"ok\"}\n") : WEIR_LIT("{\"status\":\"draining\"}\n");
-    struct http_header type = { WEIR_LIT("content-type"), WEIR_LIT("application/json") };
-    exchange_start(x, is_ready ? 200 : 503, &type, 1, (int64_t)body.n);
-    exchange_write(x, &body, 1);
-    exchange_end(x);
-}
-
-static bool was_probe(struct exchange *x, const struct http_head *head)
-{
-    bool is_health = weir_is(head->path, "/healthz"), is_ready = weir_is(head->path, "/readyz");
-    if (!(is_health || is_ready) || !(weir_is(head->method, "GET") || weir_is(head->method, "HEAD")))
-        return false;
-    probe(x, is_health || shm_is_serving());
-    return true;
-}
-
 static void on_head(void *arg, struct exchange *x)
 {
     (void)arg;
     const struct http_head *head = exchange_head(x);
-    if (was_probe(x, head))
+    if (door_probe(x, head))
         return;
     struct request *r = request_new(x);
     if (!r) {
@@ -305,11 +186,11 @@ static void on_head(void *arg, struct exchange *x)
     seed(r);
     name_request(r, head);
     describe(r, head);
-    r->claim = find_claim(head, &owner, &other_method);
+    r->claim = door_find(head, &owner, &other_method);
     if (!owner)
-        owner = guess_dialect(head);
+        owner = door_guess(head);
     r->codec = codec_instance(owner);
-    extract_credential(r, head, owner);
+    door_credential(r, head, owner);
     if (r->claim) {
         r->view.dialect = weir_cstr(owner->desc.name);
         r->view.operation = r->claim->operation;
@@ -318,47 +199,6 @@ static void on_head(void *arg, struct exchange *x)
         request_run(r);
     request_arm(r);
     request_leave(r);
-}
-
-/* ---- the route ---- */
-
-static bool matches_or_unset(const char *pattern, struct weir_str s)
-{
-    return !pattern || config_matches(pattern, s);
-}
-
-static bool matches_head(struct request *r, const struct config_match *m)
-{
-    if (m->header) {
-        struct weir_str v = http_find(r->head->headers, r->head->n_headers, m->header);
-        if (!v.p || (m->header_value && !config_matches(m->header_value, v)))
-            return false;
-    }
-    return matches_or_unset(m->path, r->view.path) && (!m->method || weir_is(r->view.method, m->method)) &&
-           matches_or_unset(m->key, r->principal.name) && matches_or_unset(m->team, r->principal.team);
-}
-
-/* 1: chosen; 0: the model decides and is not known yet; -1: none. */
-static int choose_route(struct request *r)
-{
-    for (uint32_t i = 0; i < worker->config->n_routes; i++) {
-        const struct config_route *route = worker->config->routes[i];
-        if (!matches_head(r, &route->match))
-            continue;
-        if (route->match.model && !r->conversation && r->view.operation == WEIR_OP_CHAT)
-            return 0;
-        if (route->match.model && (!r->conversation || !config_matches(route->match.model, candidates_asked(r))))
-            continue;
-        r->route = route;
-        r->lane = lane_of_route(route);
-        r->view.route = weir_cstr(route->name);
-        if (route->is_open)
-            r->view.flags |= WEIR_REQUEST_ROUTE_OPEN;
-        if (lane_give_blocks(r, true) < 0)
-            return -1;
-        return 1;
-    }
-    return -1;
 }
 
 /* ---- body and conversation ---- */
@@ -398,7 +238,8 @@ static int check_unknown_fields(struct request *r)
     if (r->route->unknown_fields == CONFIG_UNKNOWN_DROP)
         return conversation_drop_ext(r->conversation);
     struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_BAD_REQUEST, .param = x->path };
-    e.message = arena_printf(r->arena, "%.*s: this route refuses fields it does not know; leave it out.", (int)x->path.n, x->path.p);
+    e.message = arena_printf(r->arena, "%.*s: this route refuses fields it does not know; leave it out.",
+                             (int)x->path.n, x->path.p);
     r->call.error = e;
     return -1;
 }
@@ -452,10 +293,11 @@ static bool step_route(struct request *r, bool is_last)
     if (r->route)
         return true;
     if (!r->claim) {
-        fail_now(r, WEIR_ERROR_NOT_FOUND, 404, "unknown_path", "No dialect claims this path. Does the base URL end in /v1?");
+        fail_now(r, WEIR_ERROR_NOT_FOUND, 404, "unknown_path",
+                 "No dialect claims this path. Does the base URL end in /v1?");
         return false;
     }
-    int chosen = choose_route(r);
+    int chosen = door_route(r);
     if (chosen == 1 || (chosen == 0 && !is_last))
         return true;
     fail_now(r, WEIR_ERROR_NOT_FOUND, 404, "no_route", "No route of this gateway's configuration matches the request.");
@@ -496,10 +338,12 @@ static void fail_without_target(struct request *r)
     bool is_capability = false;
     for (const struct note *n = r->notes; n; n = n->next)
         if (strcmp(n->key, "skipped") == 0) {
-            why = arena_printf(r->arena, "%.*s%s%.*s", (int)why.n, why.p ? why.p : "", why.n ? "; " : "", (int)n->value.n, n->value.p);
+            why = arena_printf(r->arena, "%.*s%s%.*s", (int)why.n, why.p ? why.p : "", why.n ? "; " : "",
+                               (int)n->value.n, n->value.p);
             is_capability |= n->value.n > 16 && strstr(n->value.p, "its dialect has no") != NULL;
         }
-    struct weir_error e = { .size = sizeof(e), .error_class = is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
     if (is_capability)
         e.code = WEIR_LIT("no_capable_target");
     e.message = why.n ? arena_printf(r->arena, "No target can serve this request: %.*s.", (int)why.n, why.p)
@@ -631,152 +475,6 @@ void request_finish(struct request *r)
     r->depth--; /* the caller still holds it */
 }
 
-/* ---- deadlines ---- */
-
-static uint32_t smallest(uint32_t so_far, uint32_t ms)
-{
-    if (ms == CONFIG_UNSET || ms == 0)
-        return so_far;
-    return so_far == 0 || ms < so_far ? ms : so_far;
-}
-
-static uint32_t asked_timeout(const struct request *r)
-{
-    if (!(r->principal.flags & WEIR_PRINCIPAL_MAY_SET_TIMEOUT) || !r->head)
-        return CONFIG_UNSET;
-    struct weir_str v = http_find(r->head->headers, r->head->n_headers, "x-weir-timeout-ms");
-    uint32_t ms = 0;
-    for (size_t i = 0; i < v.n && i < 9; i++)
-        ms = v.p[i] >= '0' && v.p[i] <= '9' ? ms * 10 + (uint32_t)(v.p[i] - '0') : 0;
-    return ms;
-}
-
-uint32_t config_timeout(const struct request *r, const struct attempt *a, enum weir_timeout which)
-{
-    uint32_t ms = smallest(0, worker->config->timeouts.ms[which]);
-    if (r->route)
-        ms = smallest(ms, r->route->timeouts.ms[which]);
-    if (r->model)
-        ms = smallest(ms, r->model->timeouts.ms[which]);
-    if (a && a->target) {
-        ms = smallest(ms, a->provider->timeouts.ms[which]);
-        ms = smallest(ms, a->target->timeouts.ms[which]);
-    }
-    return which == WEIR_TIMEOUT_TOTAL ? smallest(ms, asked_timeout(r)) : ms;
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t after(int64_t from_us, uint32_t ms)
-{
-    return ms ? from_us + (int64_t)ms * 1000 : INT64_MAX;
-}
-
-/* When does this attempt run out of patience, and with what? */
-static int64_t attempt_deadline(const struct attempt *a, const char **what)
-{
-    const struct request *r = a->call.request;
-    if (a->state == ATTEMPT_OVER || !a->upstream)
-        return INT64_MAX;
-    if (r->is_answered || a->is_paused || a->call.wait)
-        return INT64_MAX; /* it waits for us */
-    int64_t idle = a->state >= ATTEMPT_ERROR ? after(a->last_byte_us, a->timeouts.ms[WEIR_TIMEOUT_IDLE]) : INT64_MAX;
-    int64_t first = !a->first_token_us && a->is_streaming ? after(a->started_us, a->timeouts.ms[WEIR_TIMEOUT_FIRST_TOKEN]) : INT64_MAX;
-    *what = first < idle ? "first_token" : "idle";
-    return earlier(first, idle);
-}
-
-static int64_t keepalive_at(const struct request *r)
-{
-    if (r->is_answered || !r->wants_stream || r->state != REQUEST_ATTEMPT)
-        return INT64_MAX;
-    if (r->is_answering)
-        return after(r->last_write_us, worker->config->keepalive_ms);
-    return after(r->started_us, worker->config->keepalive_first_ms);
-}
-
-static int64_t total_at(const struct request *r)
-{
-    return r->is_answered ? INT64_MAX : after(r->started_us, config_timeout(r, r->attempts, WEIR_TIMEOUT_TOTAL));
-}
-
-static int64_t next_deadline(const struct request *r)
-{
-    const char *what;
-    int64_t at = earlier(total_at(r), earlier(wait_deadline_us(&r->call), keepalive_at(r)));
-    for (const struct attempt *a = r->attempts; a; a = a->next)
-        at = earlier(at, earlier(attempt_deadline(a, &what), wait_deadline_us(&a->call)));
-    return at;
-}
-
-void request_arm(struct request *r)
-{
-    if (r->is_ending || !r->timer)
-        return;
-    int64_t at = next_deadline(r);
-    if (at >= r->timer_at_us)
-        return; /* it fires earlier and looks again */
-    r->timer_at_us = at;
-    int64_t in_us = at - monotonic_us();
-    struct timeval tv = { in_us > 0 ? in_us / 1000000 : 0, in_us > 0 ? in_us % 1000000 : 0 };
-    event_add(r->timer, &tv);
-}
-
-static void overdue_wait(struct request *r, struct weir_call *c)
-{
-    const char *plugin = "";
-    int64_t since;
-    const char *why = wait_why(c, &plugin, &since);
-    LOG_WARN("wait.overdue", "plugin", plugin, "hook", hook_name(c->hook), "request", r->id, "waits_for", why);
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_TIMEOUT };
-    e.message = arena_printf(r->arena, "The stage \"%s\" waited too long (%s).", plugin, why);
-    request_fail(r, &e);
-}
-
-static void overdue_attempt(struct attempt *a, const char *what)
-{
-    struct request *r = a->call.request;
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_TIMEOUT };
-    e.message = arena_printf(r->arena, "%.*s did not answer in time (%s time-out, %u ms).", (int)a->target->view.name.n, a->target->view.name.p, what,
-                             a->timeouts.ms[what[0] == 'f' ? WEIR_TIMEOUT_FIRST_TOKEN : WEIR_TIMEOUT_IDLE]);
-    attempt_fail(a, &e);
-}
-
-static void check_deadlines(struct request *r, int64_t now)
-{
-    if (total_at(r) <= now) {
-        fail_now(r, WEIR_ERROR_TIMEOUT, 0, "timeout", "The request took longer than its total time-out.");
-        return;
-    }
-    if (wait_is_overdue(&r->call, now)) {
-        overdue_wait(r, &r->call);
-        return;
-    }
-    for (struct attempt *a = r->attempts; a && !r->is_ending; a = a->next) {
-        const char *what = "";
-        if (wait_is_overdue(&a->call, now))
-            overdue_wait(r, &a->call);
-        else if (attempt_deadline(a, &what) <= now)
-            overdue_attempt(a, what);
-    }
-    if (!r->is_ending && keepalive_at(r) <= now)
-        deliver_keepalive(r);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct request *r = arg;
-    r->timer_at_us = INT64_MAX;
-    request_enter(r);
-    check_deadlines(r, monotonic_us());
-    request_arm(r);
-    request_leave(r);
-}
-
 /* ---- what the edge calls ---- */
 
 static void on_body(void *arg, struct exchange *x)
@@ -816,7 +514,10 @@ static void on_gone(void *arg, struct exchange *x)
     request_enter(r);
     r->exchange = NULL;
     if (!r->is_answered) {
-        struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_CANCELLED, .status = 499, .message = WEIR_LIT("The client left.") };
+        struct weir_error e = { .size = sizeof(e),
+                                .error_class = WEIR_ERROR_CANCELLED,
+                                .status = 499,
+                                .message = WEIR_LIT("The client left.") };
         request_fail(r, &e);
     }
     request_leave(r);
@@ -825,12 +526,22 @@ static void on_gone(void *arg, struct exchange *x)
 static size_t on_refuse(void *arg, const struct http_head *head, int status, const char *why, char *out, size_t n)
 {
     (void)arg;
-    bool is_anthropic = head && (http_find(head->headers, head->n_headers, "anthropic-version").p || weir_is(head->path, "/v1/messages"));
-    const char *type = status == 413 ? "request_too_large" : status >= 500 ? "overloaded_error" : "invalid_request_error";
-    const char *code = status == 413 ? "body_too_large" : status == 431 ? "headers_too_large" : status == 408 ? "client_timeout"
-                       : status == 503 ? "overloaded" : status == 501 ? "not_implemented" : status == 505 ? "http_version" : "malformed_http";
-    int len = is_anthropic ? snprintf(out, n, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}", type, why)
-                           : snprintf(out, n, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}", why, type, code);
+    bool is_anthropic = head && (http_find(head->headers, head->n_headers, "anthropic-version").p ||
+                                 weir_is(head->path, "/v1/messages"));
+    const char *type = status == 413   ? "request_too_large"
+                       : status >= 500 ? "overloaded_error"
+                                       : "invalid_request_error";
+    const char *code = status == 413   ? "body_too_large"
+                       : status == 431 ? "headers_too_large"
+                       : status == 408 ? "client_timeout"
+                       : status == 503 ? "overloaded"
+                       : status == 501 ? "not_implemented"
+                       : status == 505 ? "http_version"
+                                       : "malformed_http";
+    int len = is_anthropic
+                  ? snprintf(out, n, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}", type, why)
+                  : snprintf(out, n, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
+                             why, type, code);
     return len < 0 ? 0 : (size_t)len < n ? (size_t)len : n - 1;
 }
 
@@ -860,7 +571,10 @@ void pipeline_drain(void)
 
 void pipeline_stop(void)
 {
-    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_UNAVAILABLE, .code = WEIR_LIT("draining"), .message = WEIR_LIT("weir is shutting down.") };
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = WEIR_ERROR_UNAVAILABLE,
+                            .code = WEIR_LIT("draining"),
+                            .message = WEIR_LIT("weir is shutting down.") };
     while (requests) {
         struct request *r = requests;
         request_enter(r);

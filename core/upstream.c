@@ -49,9 +49,15 @@ static void set_header(struct attempt *a, struct weir_str name, struct weir_str 
 /* Never upward, whatever a codec's list says (contracts, section 3). */
 static bool stays_here(struct weir_str name)
 {
-    static const char *const names[] = { "authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization",
-                                         "host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-                                         "content-length", "content-type", "accept-encoding", "expect", NULL };
+    static const char *const names[] = { "authorization",  "x-api-key",
+                                         "x-goog-api-key", "api-key",
+                                         "cookie",         "proxy-authorization",
+                                         "host",           "connection",
+                                         "keep-alive",     "te",
+                                         "trailer",        "transfer-encoding",
+                                         "upgrade",        "content-length",
+                                         "content-type",   "accept-encoding",
+                                         "expect",         NULL };
     for (int i = 0; names[i]; i++)
         if (weir_is(name, names[i]))
             return true;
@@ -119,7 +125,8 @@ static struct weir_credential_place place_of(const struct config_provider *p)
     case CONFIG_AUTH_BEARER:
         return (struct weir_credential_place){ "authorization", NULL, "Bearer " };
     case CONFIG_AUTH_HEADER:
-        return (struct weir_credential_place){ p->auth_name ? p->auth_name : own->header, NULL, p->auth_prefix ? p->auth_prefix : "" };
+        return (struct weir_credential_place){ p->auth_name ? p->auth_name : own->header, NULL,
+                                               p->auth_prefix ? p->auth_prefix : "" };
     case CONFIG_AUTH_QUERY:
         return (struct weir_credential_place){ NULL, p->auth_name ? p->auth_name : "key", "" };
     case CONFIG_AUTH_NONE:
@@ -139,7 +146,9 @@ static void add_credential(struct attempt *a)
         struct weir_str value = arena_printf(a->arena, "%s%.*s", place.prefix ? place.prefix : "", (int)key.n, key.p);
         set_header(a, weir_cstr(place.header), value);
     } else if (place.query) {
-        a->url = arena_printf(a->arena, "%s%c%s=%.*s", a->url, strchr(a->url, '?') ? '&' : '?', place.query, (int)key.n, key.p).p;
+        a->url = arena_printf(a->arena, "%s%c%s=%.*s", a->url, strchr(a->url, '?') ? '&' : '?', place.query, (int)key.n,
+                              key.p)
+                     .p;
     }
 }
 
@@ -147,8 +156,10 @@ static void add_credential(struct attempt *a)
 
 static int fail_memory(struct attempt *a)
 {
-    a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_UNAVAILABLE,
-                                         .code = WEIR_LIT("overloaded"), .message = WEIR_LIT("Memory is short; try again.") };
+    a->call.error = (struct weir_error){ .size = sizeof(struct weir_error),
+                                         .error_class = WEIR_ERROR_UNAVAILABLE,
+                                         .code = WEIR_LIT("overloaded"),
+                                         .message = WEIR_LIT("Memory is short; try again.") };
     return -1;
 }
 
@@ -272,14 +283,22 @@ int upstream_send(struct attempt *a)
     uint32_t n = 0;
     for (const struct header_item *h = a->headers; h && n < HEADERS_MAX; h = h->next)
         headers[n++] = (struct http_header){ h->name, h->value };
-    struct egress_request q = { .origin = &a->provider->origin, .method = a->method, .url = a->url, .headers = headers, .n_headers = n,
-                                .body = a->body, .n_body = a->n_body, .connect_ms = a->timeouts.ms[WEIR_TIMEOUT_CONNECT] };
+    struct egress_request q = { .origin = &a->provider->origin,
+                                .method = a->method,
+                                .url = a->url,
+                                .headers = headers,
+                                .n_headers = n,
+                                .body = a->body,
+                                .n_body = a->n_body,
+                                .connect_ms = a->timeouts.ms[WEIR_TIMEOUT_CONNECT] };
     a->upstream = egress_start(worker->egress, &q, &attempt_egress_ops, a);
     a->started_us = a->last_byte_us = monotonic_us();
     if (a->upstream)
         return 0;
     a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_CONNECT };
-    a->call.error.message = arena_printf(a->arena, "The provider \"%s\" can't be called: its base_url makes no sense, or memory is short.", a->provider->name);
+    a->call.error.message =
+        arena_printf(a->arena, "The provider \"%s\" can't be called: its base_url makes no sense, or memory is short.",
+                     a->provider->name);
     return -1;
 }
 
@@ -288,10 +307,12 @@ void upstream_error_default(struct weir_error *e, int status)
     static const struct {
         int status;
         uint16_t error_class;
-    } classes[] = { { 400, WEIR_ERROR_BAD_REQUEST },  { 401, WEIR_ERROR_AUTHENTICATION }, { 402, WEIR_ERROR_QUOTA },
-                    { 403, WEIR_ERROR_PERMISSION },   { 404, WEIR_ERROR_NOT_FOUND },      { 408, WEIR_ERROR_TIMEOUT },
-                    { 413, WEIR_ERROR_TOO_LARGE },    { 422, WEIR_ERROR_BAD_REQUEST },    { 429, WEIR_ERROR_RATE_LIMITED },
-                    { 503, WEIR_ERROR_OVERLOADED },   { 504, WEIR_ERROR_TIMEOUT },        { 529, WEIR_ERROR_OVERLOADED } };
+    } classes[] = { { 400, WEIR_ERROR_BAD_REQUEST },  { 401, WEIR_ERROR_AUTHENTICATION },
+                    { 402, WEIR_ERROR_QUOTA },        { 403, WEIR_ERROR_PERMISSION },
+                    { 404, WEIR_ERROR_NOT_FOUND },    { 408, WEIR_ERROR_TIMEOUT },
+                    { 413, WEIR_ERROR_TOO_LARGE },    { 422, WEIR_ERROR_BAD_REQUEST },
+                    { 429, WEIR_ERROR_RATE_LIMITED }, { 503, WEIR_ERROR_OVERLOADED },
+                    { 504, WEIR_ERROR_TIMEOUT },      { 529, WEIR_ERROR_OVERLOADED } };
     e->error_class = status >= 500 ? WEIR_ERROR_SERVER : status < 400 ? WEIR_ERROR_BROKEN : WEIR_ERROR_BAD_REQUEST;
     for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++)
         if (classes[i].status == status)

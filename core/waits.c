@@ -19,7 +19,7 @@ struct wait {
     int64_t since_us;
     uint32_t generation, index;
     enum weir_verdict verdict; /* 0: not resumed */
-    struct wait *next;         /* free, or ready */
+    struct wait *next; /* free, or ready */
 };
 
 enum { WAITS_STEP = 64, WAITS_MAX = 1 << 20 };
@@ -153,7 +153,7 @@ void wait_resume(weir_token token, enum weir_verdict verdict)
                   w->call->request->id, "what", "resumed a token twice");
         return;
     }
-    w->verdict = verdict ? verdict : (enum weir_verdict)-1;
+    w->verdict = verdict ? verdict : (enum weir_verdict) - 1;
     w->next = NULL;
     *ready_end = w;
     ready_end = &w->next;
@@ -192,7 +192,8 @@ void wait_cancel(struct weir_call *c)
 
 int64_t wait_deadline_us(const struct weir_call *c)
 {
-    return c->wait && worker->config->stage_wait_ms ? c->wait->since_us + (int64_t)worker->config->stage_wait_ms * 1000 : INT64_MAX;
+    return c->wait && worker->config->stage_wait_ms ? c->wait->since_us + (int64_t)worker->config->stage_wait_ms * 1000
+                                                    : INT64_MAX;
 }
 
 bool wait_is_overdue(const struct weir_call *c, int64_t now_us)

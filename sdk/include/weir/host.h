@@ -173,7 +173,7 @@ struct weir_host {
      * WAIT was returned. If the call ends first (client gone, deadline, drain), `cancel` is called once with `arg` and
      * a later resume() does nothing. `why` (a literal) shows in `weir status`. At most one wait at a time. 0: not legal here. */
     weir_token (*suspend)(struct weir_call *call, const char *why, weir_fn cancel, void *arg);
-    /* verdict: what the hook would have returned. WEIR_FAIL needs fail_token() before. */
+    /* verdict: what the hook would have returned. WEIR_FAIL needs fail() on the waiting call before. */
     void (*resume)(struct weir_instance *inst, weir_token token, enum weir_verdict verdict);
     /* The call that waits with this token, NULL when it is over: use it to reach host functions from a callback. */
     struct weir_call *(*waiting)(struct weir_instance *inst, weir_token token);
