@@ -5,7 +5,7 @@
  * each of them; the first event that nobody waits for takes it out, so an idle connection that its server closes can't spin.
  */
 #include "egress_curl.h"
-
+#include "recycler.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -304,7 +304,8 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
 static void refuse_private(struct egress_call *c)
 {
     char message[MESSAGE_MAX];
-    snprintf(message, sizeof(message), "%s is not an address of the public internet, and only those may be called here", c->place.host);
+    snprintf(message, sizeof(message), "%s is not an address of the public internet, and only those may be called here",
+             c->place.host);
     egress_end_call(c, EGRESS_CONNECT, message);
 }
 
@@ -378,7 +379,8 @@ static void begin(struct egress_call *c)
         look_up(c);
 }
 
-struct egress_call *egress_start(struct egress *e, const struct egress_request *r, const struct egress_ops *ops, void *arg)
+struct egress_call *egress_start(struct egress *e, const struct egress_request *r, const struct egress_ops *ops,
+                                 void *arg)
 {
     struct egress_call *c = call_take(e, r->origin);
     if (!c)
@@ -506,7 +508,8 @@ static void set_multi(struct egress *e)
 struct egress *egress_new(struct event_base *base)
 {
     struct egress *e = calloc(1, sizeof(*e));
-    if (!e || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (!e || curl_global_init_mem(CURL_GLOBAL_DEFAULT, recycler_malloc, recycler_free, recycler_realloc,
+                                   recycler_strdup, recycler_calloc) != CURLE_OK) {
         free(e);
         return NULL;
     }
