@@ -308,6 +308,9 @@ static bool accept_head(struct attempt *a)
         return false;
     }
     framer_init(&a->framer, framing_of(a));
+    bool is_document = a->framer.framing == WEIR_FRAMING_JSON;
+    if (is_document == a->call.request->wants_stream)
+        a->can_relay = false; /* a stream where a document was asked for, or the other way round */
     a->state = ATTEMPT_ANSWERING;
     if (!codec->decode_head)
         return true;

@@ -369,10 +369,6 @@ void events_frame_done(struct attempt *a, const struct weir_frame *frame)
     struct request *r = a->call.request;
     if (r->is_ending || a->state == ATTEMPT_OVER)
         return;
-    if (frame && frame->framing != WEIR_FRAMING_JSON && is_whole(a))
-        a->can_relay = false; /* a stream where a document was asked for */
-    if (frame && frame->framing == WEIR_FRAMING_JSON && !is_whole(a))
-        a->can_relay = false; /* and the other way round */
     if (a->state == ATTEMPT_ELECTED && !has_stages(a)) {
         if (frame && a->can_relay)
             relay_frame(a, frame);
