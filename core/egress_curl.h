@@ -110,7 +110,8 @@ struct egress {
     struct proxies *proxies;
 };
 
-enum { EGRESS_BUFFER = 4 * 1024, EGRESS_READ_MAX = 64 * 1024, EGRESS_HEAD_MAX = 64 * 1024 };
+/* libcurl adds a byte to the buffer. */
+enum { EGRESS_BUFFER = 4095, EGRESS_READ_MAX = 64 * 1024, EGRESS_HEAD_MAX = 64 * 1024 };
 
 int64_t egress_now_us(void);
 void egress_later(struct egress_call *c);
