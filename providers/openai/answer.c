@@ -1,4 +1,5 @@
-/* Events become the chunks of a client's stream. What it has said so far is remembered in the request's state, also for events that went out as the provider's own bytes (SILENT), so that the encoder can take over. */
+/* Events become the chunks of a client's stream. What it has said so far is remembered in the request's state, also for events
+ * that went out as the provider's own bytes (SILENT), so that the encoder can take over. */
 #include "openai.h"
 
 struct telling {
