@@ -52,15 +52,33 @@ struct weir_message *conversation_message(struct conversation *c, enum weir_role
     return m;
 }
 
+/* A message's parts and the content of its newest tool result grow in turns: both ends are remembered. A codec may have put
+ * another list in the place of one (its first part tells) or gone on at its end. */
+static struct part_tail *tail_of(struct conversation *c, struct weir_part **list)
+{
+    if (c->tails[0].list != list) {
+        struct part_tail other = c->tails[1];
+        c->tails[1] = c->tails[0];
+        c->tails[0] = other;
+    }
+    struct part_tail *t = &c->tails[0];
+    if (t->list != list || t->first != *list)
+        *t = (struct part_tail){ list, *list, *list };
+    while (t->last && t->last->next)
+        t->last = t->last->next;
+    return t;
+}
+
 struct weir_part *conversation_part(struct conversation *c, struct weir_part **list, enum weir_part_kind kind)
 {
     struct weir_part *p = arena_zalloc(c->arena, sizeof(*p));
     if (!p)
         return NULL;
     p->kind = kind;
-    while (*list)
-        list = &(*list)->next;
-    *list = p;
+    struct part_tail *tail = tail_of(c, list);
+    *(tail->last ? &tail->last->next : list) = p;
+    tail->first = *list;
+    tail->last = p;
     return p;
 }
 

@@ -24,6 +24,9 @@ struct conversation {
     struct weir_conversation view; /* first: plugins hold its address */
     struct weir_field_value fields[WEIR_FIELD_COUNT];
     struct weir_message *last_message;
+    struct part_tail { /* of the two lists that grew last: appending never walks */
+        struct weir_part **list, *first, *last;
+    } tails[2];
     struct weir_tool *last_tool;
     struct weir_ext *last_ext;
     struct edit *edits, **edits_end; /* of the request, in order */

@@ -308,14 +308,15 @@ bool splices_place(struct splices *s, const struct edit *e, struct weir_str body
     return true;
 }
 
-/* By place; at the same place insertions come first, each kind in the order in which it was asked for. */
+/* By place. At the same place insertions come first, the last one asked for in front (what is prepended last stands first, as
+ * in the view), then replacements in the order in which they were asked for. */
 static void sort_splices(struct splices *s)
 {
     for (uint32_t i = 1; i < s->n; i++) {
         struct splice x = s->list[i];
         uint32_t j = i;
         for (; j > 0 && (s->list[j - 1].offset > x.offset ||
-                         (s->list[j - 1].offset == x.offset && s->list[j - 1].n > 0 && x.n == 0));
+                         (s->list[j - 1].offset == x.offset && x.n == 0));
              j--)
             s->list[j] = s->list[j - 1];
         s->list[j] = x;

@@ -332,6 +332,15 @@ static struct weir_str after_cut(const struct weir_frame *f)
     return (struct weir_str){ f->bytes.p + f->cut_offset + f->cut_n, f->bytes.n - f->cut_offset - f->cut_n };
 }
 
+/* `usage: as_asked`: what the codec would take out again was never asked for, so nothing is touched. */
+static void heed_route(const struct request *r, struct weir_frame *f)
+{
+    if (r->route && r->route->usage_as_asked) {
+        f->flags &= ~WEIR_FRAME_DROP;
+        f->cut_n = 0;
+    }
+}
+
 static bool is_cut(const struct weir_frame *f)
 {
     return f->cut_n && (size_t)f->cut_offset + f->cut_n <= f->bytes.n;
@@ -364,11 +373,13 @@ static void relay_frame(struct attempt *a, const struct weir_frame *f)
         deliver_flush(r); /* the framer's own buffer is used again for the next frame */
 }
 
-void events_frame_done(struct attempt *a, const struct weir_frame *frame)
+void events_frame_done(struct attempt *a, struct weir_frame *frame)
 {
     struct request *r = a->call.request;
     if (r->is_ending || a->state == ATTEMPT_OVER)
         return;
+    if (frame)
+        heed_route(r, frame);
     if (a->state == ATTEMPT_ELECTED && !has_stages(a)) {
         if (frame && a->can_relay)
             relay_frame(a, frame);

@@ -109,7 +109,7 @@ void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 /* ---- events (events.c) ---- */
 int event_emit(struct weir_call *c, const struct weir_event *e);
 /* The frame's events are emitted: through the stages and on to the client. */
-void events_frame_done(struct attempt *a, const struct weir_frame *frame);
+void events_frame_done(struct attempt *a, struct weir_frame *frame);
 void events_pump(struct attempt *a);
 void events_resumed(struct attempt *a, enum weir_verdict v);
 void events_elect(struct attempt *a);

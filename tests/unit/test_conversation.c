@@ -94,6 +94,36 @@ TEST(an_attempts_edits_leave_the_request_alone)
     arena_free(a);
 }
 
+TEST(what_is_prepended_last_stands_first)
+{
+    struct arena *a = arena_new();
+    struct splices s = { .arena = a };
+    struct weir_str *pieces;
+    uint32_t n;
+    splices_add(&s, 1, 0, WEIR_LIT("first,"));
+    splices_add(&s, 1, 0, WEIR_LIT("second,"));
+    CHECK_INT(splices_apply(&s, weir_cstr(body), &pieces, &n), 0);
+    CHECK(n == 4 && weir_is(pieces[1], "second,") && weir_is(pieces[2], "first,"));
+    arena_free(a);
+}
+
+TEST(many_parts_in_turns_cost_no_walk)
+{
+    struct arena *a = arena_new();
+    struct weir_part *part;
+    struct conversation *c = make(a, &part);
+    struct weir_message *m = conversation_message(c, WEIR_ROLE_TOOL);
+    for (int i = 0; i < 200000; i++) { /* takes minutes if each walks the list */
+        struct weir_part *result = conversation_part(c, &m->parts, WEIR_PART_TOOL_RESULT);
+        CHECK(conversation_part(c, &result->parts, WEIR_PART_TEXT) != NULL);
+    }
+    int count = 0;
+    for (const struct weir_part *p = m->parts; p; p = p->next)
+        count += p->parts && !p->parts->next;
+    CHECK_INT(count, 200000);
+    arena_free(a);
+}
+
 TEST(overlapping_splices_are_refused)
 {
     struct arena *a = arena_new();
