@@ -86,7 +86,8 @@ static curl_socket_t open_public_socket(void *arg, curlsocktype purpose, struct 
 {
     (void)arg, (void)purpose;
     char host[64] = "", port[8];
-    if (getnameinfo(&to->addr, to->addrlen, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0 || !address_is_public(host))
+    if (getnameinfo(&to->addr, to->addrlen, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0 ||
+        !address_is_public(host))
         return CURL_SOCKET_BAD;
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
@@ -336,7 +337,8 @@ static bool set_place(struct egress_call *c)
     static const long tls[] = { CURL_HTTP_VERSION_1_1, CURL_HTTP_VERSION_2TLS, CURL_HTTP_VERSION_2TLS };
     static const long plain[] = { CURL_HTTP_VERSION_1_1, CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE, CURL_HTTP_VERSION_1_1 };
     curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, (c->place.is_tls ? tls : plain)[c->pool->origin->http]);
-    c->has_url = curl_easy_setopt(c->easy, CURLOPT_PROXY, c->used_proxy) == CURLE_OK && curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
+    c->has_url = curl_easy_setopt(c->easy, CURLOPT_PROXY, c->used_proxy) == CURLE_OK &&
+                 curl_easy_setopt(c->easy, CURLOPT_URL, c->url) == CURLE_OK;
     return c->has_url;
 }
 

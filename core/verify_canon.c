@@ -317,7 +317,8 @@ void canon_pretty(struct weir_str json, struct weir_out *out)
     for (size_t i = 0; i < json.n; i++) {
         char c = json.p[i];
         bool closes = !is_inside && (c == '}' || c == ']'), opens = !is_inside && (c == '{' || c == '[');
-        bool is_empty = (opens && (json.p[i + 1] == '}' || json.p[i + 1] == ']')) || (closes && (json.p[i - 1] == '{' || json.p[i - 1] == '['));
+        bool is_empty = (opens && (json.p[i + 1] == '}' || json.p[i + 1] == ']')) ||
+                        (closes && (json.p[i - 1] == '{' || json.p[i - 1] == '['));
         depth -= closes;
         if (closes && !is_empty)
             break_line(out, depth);
