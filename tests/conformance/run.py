@@ -45,7 +45,7 @@ def check_shipped():
 
 def check_found(name, says, source):
     so = harness.compile_plugin("faulty", source, ("-Wno-unused-function",))
-    code, text = verify(so, "--seconds", "3")
+    code, text = verify(so, "--seconds", "1")
     tell(f"{name}: found by the kit ({says})", code == 1 and re.search(says, text) is not None, text)
 
 
