@@ -218,8 +218,9 @@ def test_a_stage_that_refuses_keeps_the_old_generation():
             ok, text = weir.reload()
             assert not ok and part in text and "generation 1 goes on" in text, text
             assert weir.chat().status == 200
-        assert [g["number"] for g in weir.status()["generations"]] == [1]
-        assert [f for f in os.listdir(weir.path("state")) if f.startswith("gen-")] == ["gen-1"]
+        # the refusal is told at once; what the refused generation still had is reaped behind it
+        wait_until(lambda: [g["number"] for g in weir.status()["generations"]] == [1], "the refused generations to be gone")
+        wait_until(lambda: [f for f in os.listdir(weir.path("state")) if f.startswith("gen-")] == ["gen-1"], "their folders to be gone")
 
 
 def test_listeners_come_and_go():

@@ -202,7 +202,7 @@ def check_tidy():
         out = subprocess.run(["clang-tidy", "--quiet", path, "--"] + flags_for(path), capture_output=True, text=True)
         return [line for line in out.stdout.splitlines() if re.search(r": (warning|error): ", line)]
     found = []
-    with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
         for lines in pool.map(tidy, sources):
             found += lines
     return sorted(set(line.replace(ROOT + "/", "") for line in found))
