@@ -212,9 +212,11 @@ static uint16_t class_of_status(int status)
 static int status_in(struct weir_str code)
 {
     int n = 0;
+    if (code.n != 3)
+        return 0;
     for (size_t i = 0; i < code.n; i++)
-        n = code.p[i] >= '0' && code.p[i] <= '9' && n < 1000 ? 10 * n + (code.p[i] - '0') : -10000;
-    return code.n == 3 && n >= 400 ? n : 0;
+        n = code.p[i] >= '0' && code.p[i] <= '9' && n >= 0 ? 10 * n + (code.p[i] - '0') : -1;
+    return n >= 400 ? n : 0;
 }
 
 /* Only a refusal can be a matter of length or quota: a 500 that mentions the context window is still a 500. */
