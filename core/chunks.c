@@ -5,10 +5,25 @@
 #include "http.h"
 
 enum state {
-    SIZE_FIRST = 0, SIZE,
-    EXT_BEGIN, EXT_NAME, EXT_VALUE_BEGIN, EXT_VALUE, EXT_QUOTED, EXT_ESCAPED, EXT_END,
-    SIZE_LF, DATA, DATA_CR, DATA_LF,
-    TRAILER, TRAILER_NAME, TRAILER_VALUE, TRAILER_LF, END_LF, DONE,
+    SIZE_FIRST = 0,
+    SIZE,
+    EXT_BEGIN,
+    EXT_NAME,
+    EXT_VALUE_BEGIN,
+    EXT_VALUE,
+    EXT_QUOTED,
+    EXT_ESCAPED,
+    EXT_END,
+    SIZE_LF,
+    DATA,
+    DATA_CR,
+    DATA_LF,
+    TRAILER,
+    TRAILER_NAME,
+    TRAILER_VALUE,
+    TRAILER_LF,
+    END_LF,
+    DONE,
 };
 enum { LINE_MAX_BYTES = 4096, TRAILERS_MAX_BYTES = 16384 };
 
@@ -90,7 +105,8 @@ static int step_extension(struct http_chunks *c, unsigned char ch)
 /* A trailer that would change how the message is read, had it stood in the head. Names longer than the room are none of them. */
 static bool is_forbidden(const struct http_chunks *c)
 {
-    static const char *const names[] = { "transfer-encoding", "content-length", "host", "content-encoding", "trailer", "authorization" };
+    static const char *const names[] = { "transfer-encoding", "content-length", "host",
+                                         "content-encoding",  "trailer",        "authorization" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (weir_is((struct weir_str){ c->name, c->name_n }, names[i]))
             return true;

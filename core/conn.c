@@ -171,7 +171,9 @@ void conn_finish_exchange(struct conn *c)
         return;
     }
     c->state = c->unread ? CONN_DISCARD : c->left ? CONN_HEAD : CONN_IDLE;
-    conn_set_deadline(c, c->unread ? c->edge->limits.body_idle_ms : c->left ? c->edge->limits.header_ms : c->edge->limits.idle_ms);
+    conn_set_deadline(c, c->unread ? c->edge->limits.body_idle_ms
+                         : c->left ? c->edge->limits.header_ms
+                                   : c->edge->limits.idle_ms);
 }
 
 const char *edge_refusal_code(int status)
@@ -199,17 +201,20 @@ void conn_refuse(struct conn *c, int status, const char *why)
     const struct edge_handler *h = c->edge->handler;
     char body[1024], head[512];
     bool has_answered = c->x && c->x->has_started;
-    size_t n = h->on_refuse && !has_answered ? h->on_refuse(h->arg, c->x ? c->x->head : NULL, status, why, body, sizeof(body)) : 0;
+    size_t n = h->on_refuse && !has_answered
+                   ? h->on_refuse(h->arg, c->x ? c->x->head : NULL, status, why, body, sizeof(body))
+                   : 0;
     c->edge->counts.refused++;
     conn_lose_exchange(c);
     if (has_answered) {
         c->is_dead = true;
         return;
     }
-    int head_n = snprintf(head, sizeof(head),
-                          "HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\nconnection: close\r\n"
-                          "x-weir-error: %s\r\n%s\r\n",
-                          status, http_reason(status), n, edge_refusal_code(status), status == 503 ? "retry-after: 1\r\n" : "");
+    int head_n =
+        snprintf(head, sizeof(head),
+                 "HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\nconnection: close\r\n"
+                 "x-weir-error: %s\r\n%s\r\n",
+                 status, http_reason(status), n, edge_refusal_code(status), status == 503 ? "retry-after: 1\r\n" : "");
     struct iovec pieces[2] = { { head, (size_t)head_n }, { body, n } };
     conn_send(c, pieces, 2);
     c->keeps_alive = false;

@@ -16,13 +16,13 @@
 #include "edge.h"
 
 enum conn_state {
-    CONN_IDLE,    /* between requests */
-    CONN_HEAD,    /* a head has begun */
-    CONN_HANDED,  /* the handler has the head, and the body is not asked for or whole */
-    CONN_BODY,    /* a body is being read */
+    CONN_IDLE, /* between requests */
+    CONN_HEAD, /* a head has begun */
+    CONN_HANDED, /* the handler has the head, and the body is not asked for or whole */
+    CONN_BODY, /* a body is being read */
     CONN_DISCARD, /* answered: the little that is left of the body is thrown away, then the next request */
     CONN_CLOSING, /* answered for the last time: unsent bytes, then the end */
-    CONN_LINGER,  /* our side is closed: what still comes is thrown away, bounded, so that the answer isn't lost to a reset */
+    CONN_LINGER, /* our side is closed: what still comes is thrown away, bounded, so that the answer isn't lost to a reset */
 };
 
 /* Bytes go through this, so that TLS can take its place without anybody else knowing. Errors are errno's. */
@@ -45,10 +45,10 @@ struct exchange {
     size_t body_n, body_cap;
     uint64_t body_limit;
     struct http_chunks chunks;
-    int64_t left;           /* of the answer's known length; -1: unknown */
+    int64_t left; /* of the answer's known length; -1: unknown */
     bool wants_body, body_done;
     bool has_started, has_no_body, is_chunked;
-    bool was_high;          /* unsent bytes were above high-water: on_drain is owed */
+    bool was_high; /* unsent bytes were above high-water: on_drain is owed */
 };
 
 struct conn {
@@ -59,20 +59,20 @@ struct conn {
     int fd;
     enum conn_state state;
     struct event event;
-    struct exchange *x;        /* NULL: none */
-    char *at;                  /* what was received and not used yet: in `in`, or, while it runs, in the edge's scratch */
+    struct exchange *x; /* NULL: none */
+    char *at; /* what was received and not used yet: in `in`, or, while it runs, in the edge's scratch */
     size_t left;
-    size_t seen;               /* of it: looked at in vain for the end of a head */
-    struct bytes in, out;      /* out: unsent */
-    int64_t deadline_ms;       /* of its state; INT64_MAX: none */
+    size_t seen; /* of it: looked at in vain for the end of a head */
+    struct bytes in, out; /* out: unsent */
+    int64_t deadline_ms; /* of its state; INT64_MAX: none */
     int64_t write_deadline_ms; /* while the socket takes nothing */
-    int64_t unread;            /* of an answered request's body; INT64_MAX: nobody knows */
-    uint32_t received;         /* in this run: others want to read too */
+    int64_t unread; /* of an answered request's body; INT64_MAX: nobody knows */
+    uint32_t received; /* in this run: others want to read too */
     bool is_running;
-    bool may_have_more;        /* there may be something to read */
-    bool is_blocked;           /* the socket took less than it was given */
-    bool keeps_alive;          /* after this answer */
-    bool breaks_off;           /* the answer broke: its end must not look like one */
+    bool may_have_more; /* there may be something to read */
+    bool is_blocked; /* the socket took less than it was given */
+    bool keeps_alive; /* after this answer */
+    bool breaks_off; /* the answer broke: its end must not look like one */
     bool is_broken, is_dead, peer_closed;
     bool is_loopback;
     char peer[46];
@@ -86,12 +86,12 @@ struct edge {
     struct event *later_event, *tick;
     struct event **listeners;
     uint32_t n_listeners;
-    bool is_accepting;   /* wanted … */
-    bool is_listening;   /* … and so */
-    bool is_full;        /* of connections, or the process of descriptors */
+    bool is_accepting; /* wanted … */
+    bool is_listening; /* … and so */
+    bool is_full; /* of connections, or the process of descriptors */
     bool is_draining;
     struct edge_counts counts;
-    char *scratch;       /* one read's worth */
+    char *scratch; /* one read's worth */
 };
 
 enum { EDGE_SCRATCH = 64 * 1024 };

@@ -155,7 +155,8 @@ bool conn_read_head(struct conn *c)
 static void refuse_size(struct conn *c)
 {
     char why[128];
-    snprintf(why, sizeof(why), "the body of the request is larger than the limit of %llu bytes", (unsigned long long)c->x->body_limit);
+    snprintf(why, sizeof(why), "the body of the request is larger than the limit of %llu bytes",
+             (unsigned long long)c->x->body_limit);
     conn_refuse(c, 413, why);
 }
 
@@ -198,7 +199,8 @@ static bool grow_body(struct conn *c, size_t need)
     bool has_room = e->counts.body_bytes - x->body_cap + cap <= e->limits.body_memory;
     if (has_room && set_capacity(c, cap))
         return true;
-    conn_refuse(c, 503, has_room ? "memory is short; try again" : "too many request bodies are held at once; try again");
+    conn_refuse(c, 503,
+                has_room ? "memory is short; try again" : "too many request bodies are held at once; try again");
     return false;
 }
 

@@ -64,7 +64,8 @@ static void keep_rest(struct conn *c, const struct iovec *pieces, int n, size_t 
     for (int i = 0; i < n; i++) {
         size_t skip = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
         sent -= skip;
-        if (skip < pieces[i].iov_len && !bytes_add(&c->out, (const char *)pieces[i].iov_base + skip, pieces[i].iov_len - skip))
+        if (skip < pieces[i].iov_len &&
+            !bytes_add(&c->out, (const char *)pieces[i].iov_base + skip, pieces[i].iov_len - skip))
             c->is_broken = true;
     }
 }

@@ -18,7 +18,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRESH_S = 30, RETRY_S = 3, NAMES_MAX = 1024, NAME_MAX_BYTES = 254, ADDRESSES_MAX = 512, THREADS_MAX = 4, STACK_BYTES = 256 * 1024 };
+enum {
+    FRESH_S = 30,
+    RETRY_S = 3,
+    NAMES_MAX = 1024,
+    NAME_MAX_BYTES = 254,
+    ADDRESSES_MAX = 512,
+    THREADS_MAX = 4,
+    STACK_BYTES = 256 * 1024
+};
 
 struct dns_query {
     struct dns_query *next;
@@ -30,7 +38,7 @@ struct dns_query {
 struct name {
     struct name *next;
     struct dns_query *queries;
-    char *addresses;     /* the last good ones; NULL: never */
+    char *addresses; /* the last good ones; NULL: never */
     uint32_t version;
     int64_t refresh_at_s;
     bool is_underway;
@@ -78,7 +86,8 @@ static void add_address(char *list, const struct addrinfo *a)
                                                : (const void *)&((const struct sockaddr_in6 *)a->ai_addr)->sin6_addr;
     if (!inet_ntop(a->ai_family, from, plain, sizeof(plain)))
         return;
-    size_t n = strlen(list), more = (size_t)snprintf(text, sizeof(text), a->ai_family == AF_INET6 ? "[%s]" : "%s", plain);
+    size_t n = strlen(list),
+           more = (size_t)snprintf(text, sizeof(text), a->ai_family == AF_INET6 ? "[%s]" : "%s", plain);
     if (n + more + 2 >= ADDRESSES_MAX)
         return;
     if (n)
@@ -88,7 +97,8 @@ static void add_address(char *list, const struct addrinfo *a)
 
 static void look_up(struct job *j)
 {
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *list = NULL;
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG },
+                    *list = NULL;
     j->error = getaddrinfo(j->host, NULL, &hints, &list);
     if (j->error == EAI_NONAME || j->error == EAI_ADDRFAMILY || j->error == EAI_NODATA) {
         hints.ai_flags = 0; /* a machine with loopback only has no "configured" address */

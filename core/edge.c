@@ -135,7 +135,8 @@ int edge_listen(struct edge *e, int fd)
     if (!more)
         return -1;
     e->listeners = more;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* its connections inherit it; a unix socket has no use for it */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+               sizeof(on)); /* its connections inherit it; a unix socket has no use for it */
     struct event *event = event_new(e->base, fd, EV_READ | EV_PERSIST, on_accept, e);
     if (!event || (e->is_listening && event_add(event, NULL) < 0)) {
         if (event)
@@ -181,7 +182,8 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 static int start_tick(struct edge *e)
 {
     const struct edge_limits *l = &e->limits;
-    uint32_t ms = smaller(smaller(smaller(smaller(4000, l->header_ms), l->body_idle_ms), l->idle_ms), l->write_idle_ms) / 4;
+    uint32_t ms =
+        smaller(smaller(smaller(smaller(4000, l->header_ms), l->body_idle_ms), l->idle_ms), l->write_idle_ms) / 4;
     ms = ms < 10 ? 10 : ms;
     struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
     e->tick = event_new(e->base, -1, EV_PERSIST, on_tick, e);

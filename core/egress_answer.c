@@ -31,7 +31,9 @@ static bool is_digit(char c)
 /* "HTTP/1.1 200 OK", "HTTP/1.1 200"; of HTTP/2 libcurl makes "HTTP/2 200 ". Without the line's end. */
 static int parse_status(const char *p, size_t n, bool *is_1_0)
 {
-    size_t version = n > 8 && memcmp(p, "HTTP/1.", 7) == 0 && (p[7] == '0' || p[7] == '1') ? 8 : n > 6 && memcmp(p, "HTTP/2", 6) == 0 ? 6 : 0;
+    size_t version = n > 8 && memcmp(p, "HTTP/1.", 7) == 0 && (p[7] == '0' || p[7] == '1') ? 8
+                     : n > 6 && memcmp(p, "HTTP/2", 6) == 0                                ? 6
+                                                                                           : 0;
     *is_1_0 = version == 8 && p[7] == '0';
     if (!version || n < version + 4 || p[version] != ' ' || (n > version + 4 && p[version + 4] != ' '))
         return -1;
@@ -51,7 +53,9 @@ static bool begin_head(struct egress_call *c, const char *p, size_t n)
     if (c->status < 100 || c->status > 599)
         return refuse(c, EGRESS_PROTOCOL, "its status line makes no sense");
     if (c->status == 101 || (c->status < 200 && ++c->n_interim > INTERIM_MAX))
-        return refuse(c, EGRESS_PROTOCOL, c->status == 101 ? "it switches protocols without being asked" : "it sends interim answers without end");
+        return refuse(c, EGRESS_PROTOCOL,
+                      c->status == 101 ? "it switches protocols without being asked"
+                                       : "it sends interim answers without end");
     return true;
 }
 
@@ -158,7 +162,8 @@ static void free_request(struct egress_call *c)
     curl_off_t sent = 0;
     free(c->joined);
     c->joined = NULL;
-    if (c->is_streamed && curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK && (uint64_t)sent == c->body_n)
+    if (c->is_streamed && curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK &&
+        (uint64_t)sent == c->body_n)
         curl_easy_setopt(c->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)EGRESS_BUFFER);
 }
 

@@ -18,15 +18,15 @@
 struct event;
 
 enum call_state {
-    CALL_LOOKING,  /* its host is being looked up */
+    CALL_LOOKING, /* its host is being looked up */
     CALL_STARTING, /* to be given to libcurl from the event loop */
-    CALL_RUNNING,  /* libcurl's */
-    CALL_OVER,     /* its end is being told */
+    CALL_RUNNING, /* libcurl's */
+    CALL_OVER, /* its end is being told */
 };
 
 /* Idle ones wait in the pool of their origin with every option set that the next call of that origin needs as it is. */
 struct egress_call {
-    struct egress_call *next, *prev;              /* of all that are underway; in the pool */
+    struct egress_call *next, *prev; /* of all that are underway; in the pool */
     struct egress_call *next_later, **later_from; /* the egress's list */
     struct egress *egress;
     struct origin_pool *pool;
@@ -36,21 +36,21 @@ struct egress_call {
     void *arg;
 
     /* the request */
-    bool has_url;               /* the handle has … */
-    char *url;                  /* … this one, with what follows from it: */
-    const char *used_proxy;     /* "": none */
+    bool has_url; /* the handle has … */
+    char *url; /* … this one, with what follows from it: */
+    const char *used_proxy; /* "": none */
     struct url_place place;
-    char *looked_up;            /* the name to look up; NULL: none, an address is enough */
+    char *looked_up; /* the name to look up; NULL: none, an address is enough */
     unsigned looked_up_port;
-    char *lines;                /* the list of headers and the lines that it points to: one block */
+    char *lines; /* the list of headers and the lines that it points to: one block */
     size_t lines_cap;
     struct curl_slist *resolve;
-    uint32_t address_version;   /* of the addresses that libcurl has for this name */
+    uint32_t address_version; /* of the addresses that libcurl has for this name */
     const struct weir_str *body;
-    uint64_t body_n;            /* bytes in all */
+    uint64_t body_n; /* bytes in all */
     uint32_t n_body, piece;
     size_t piece_at;
-    char *joined;               /* a small body of several pieces */
+    char *joined; /* a small body of several pieces */
     bool is_post, has_custom_method, is_streamed;
     uint32_t connect_ms, set_connect_ms;
     struct dns_query *look_up;
@@ -58,11 +58,11 @@ struct egress_call {
     int64_t started_us;
 
     /* the answer */
-    char *head;                 /* "name:value\n" … as it comes */
+    char *head; /* "name:value\n" … as it comes */
     size_t head_n, head_cap;
     uint32_t n_fields, n_interim;
     int status;
-    bool has_status, has_head;  /* a head has begun; the final one is whole */
+    bool has_status, has_head; /* a head has begun; the final one is whole */
     bool has_length, is_chunked, is_http_1_0;
     struct http_chunks chunks;
     bool chunks_done;
@@ -71,7 +71,7 @@ struct egress_call {
     /* marks and ends */
     bool wants_pause, is_paused, wants_resume, is_cancelled, is_released;
     bool wants_retry, is_fresh; /* the kept connection was dead; FRESH_CONNECT is set */
-    uint32_t tries;             /* of libcurl in this run */
+    uint32_t tries; /* of libcurl in this run */
     enum egress_result refused; /* by us, with the reason in why; EGRESS_OK: not */
     const char *why;
     int64_t release_at_ms;
@@ -104,9 +104,9 @@ struct egress {
     struct watched **sockets; /* by descriptor */
     uint32_t n_sockets;
     uint32_t n_calls, inside;
-    bool wants_action;        /* libcurl's timer is due */
+    bool wants_action; /* libcurl's timer is due */
     struct dns *dns;
-    char *scratch;            /* chunks of one read, joined */
+    char *scratch; /* chunks of one read, joined */
     struct proxies *proxies;
 };
 

@@ -16,7 +16,13 @@
 
 #include "egress_curl.h"
 
-enum { JOINED_MAX = 32 * 1024, UPLOAD_BUFFER = 64 * 1024, POOL_MAX = 128, RECEIVE_BUFFER = 128 * 1024, UNSENT_MAX = 128 * 1024 };
+enum {
+    JOINED_MAX = 32 * 1024,
+    UPLOAD_BUFFER = 64 * 1024,
+    POOL_MAX = 128,
+    RECEIVE_BUFFER = 128 * 1024,
+    UNSENT_MAX = 128 * 1024
+};
 enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10, LINES_KEPT = 8192 };
 
 /* ---- what libcurl asks while it sends ---- */
@@ -86,7 +92,8 @@ static curl_socket_t open_public_socket(void *arg, curlsocktype purpose, struct 
 {
     (void)arg, (void)purpose;
     char host[64] = "", port[8];
-    if (getnameinfo(&to->addr, to->addrlen, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0 ||
+    if (getnameinfo(&to->addr, to->addrlen, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) !=
+            0 ||
         !address_is_public(host))
         return CURL_SOCKET_BAD;
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
@@ -304,7 +311,8 @@ static void drop_url(struct egress_call *c)
 static bool needs_look_up(const struct url_place *place)
 {
     size_t n = strlen(place->host);
-    bool is_local = strcasecmp(place->host, "localhost") == 0 || (n > 10 && strcasecmp(place->host + n - 10, ".localhost") == 0);
+    bool is_local =
+        strcasecmp(place->host, "localhost") == 0 || (n > 10 && strcasecmp(place->host + n - 10, ".localhost") == 0);
     return !place->is_literal && !is_local;
 }
 
@@ -383,7 +391,9 @@ bool call_set_addresses(struct egress_call *c, const char *addresses, uint32_t v
 
 static bool is_ours(struct weir_str name)
 {
-    static const char *const names[] = { "host", "content-length", "transfer-encoding", "connection", "keep-alive", "expect", "te", "upgrade" };
+    static const char *const names[] = { "host",       "content-length", "transfer-encoding",
+                                         "connection", "keep-alive",     "expect",
+                                         "te",         "upgrade" };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (name.n == strlen(names[i]) && strncasecmp(name.p, names[i], name.n) == 0)
             return true;
@@ -434,7 +444,8 @@ static bool set_headers(struct egress_call *c, const struct egress_request *r)
 {
     if (!reserve_lines(c, r))
         return false;
-    struct lines l = { (struct curl_slist *)(void *)c->lines, 0, c->lines + (r->n_headers + 3) * sizeof(struct curl_slist) };
+    struct lines l = { (struct curl_slist *)(void *)c->lines, 0,
+                       c->lines + (r->n_headers + 3) * sizeof(struct curl_slist) };
     bool has_accept = false, has_type = false;
     for (uint32_t i = 0; i < r->n_headers; i++) {
         const struct http_header *h = &r->headers[i];

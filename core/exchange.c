@@ -84,7 +84,8 @@ static void put_number(struct bytes *b, uint64_t value, unsigned base)
 /* What only the connection may say. */
 static bool is_ours(struct weir_str name)
 {
-    static const char *const names[] = { "connection", "content-length", "transfer-encoding", "date", "keep-alive", "upgrade", "trailer" };
+    static const char *const names[] = { "connection", "content-length", "transfer-encoding", "date", "keep-alive",
+                                         "upgrade",    "trailer" };
     if (!name.n || !strchr("cCtTdDkKuU", name.p[0]))
         return name.n == 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -146,7 +147,8 @@ static void put_connection(struct bytes *b, const struct exchange *x)
         put_text(b, "connection: keep-alive\r\n");
 }
 
-void exchange_start(struct exchange *x, int status, const struct http_header *headers, uint32_t n, int64_t content_length)
+void exchange_start(struct exchange *x, int status, const struct http_header *headers, uint32_t n,
+                    int64_t content_length)
 {
     struct conn *c = x->conn;
     size_t room = 256;

@@ -9,14 +9,22 @@
 
 #include <strings.h>
 
-enum { OK = 1, MORE = 0, BAD_REQUEST = -400, URI_TOO_LONG = -414, FIELDS_TOO_LARGE = -431, NOT_IMPLEMENTED = -501, VERSION = -505 };
+enum {
+    OK = 1,
+    MORE = 0,
+    BAD_REQUEST = -400,
+    URI_TOO_LONG = -414,
+    FIELDS_TOO_LARGE = -431,
+    NOT_IMPLEMENTED = -501,
+    VERSION = -505
+};
 enum { METHOD_MAX = 24, TARGET_MAX = 16384, EMPTY_LINES_MAX = 8 };
 
 /* Characters of a token (RFC 9110, 5.6.2). */
 static const bool token_chars[256] = {
-    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true, ['+'] = true,
-    ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true, ['|'] = true, ['~'] = true,
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+    ['!'] = true, ['#'] = true, ['$'] = true, ['%'] = true,         ['&'] = true,         ['\''] = true,
+    ['*'] = true, ['+'] = true, ['-'] = true, ['.'] = true,         ['^'] = true,         ['_'] = true,
+    ['`'] = true, ['|'] = true, ['~'] = true, ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
 };
 
 bool http_is_token(struct weir_str s)
@@ -80,7 +88,8 @@ static int refuse(const char **why, int status, const char *text)
 
 static int parse_version(struct weir_str v, struct http_head *head, const char **why)
 {
-    if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[6] != '.' || v.p[5] < '0' || v.p[5] > '9' || v.p[7] < '0' || v.p[7] > '9')
+    if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[6] != '.' || v.p[5] < '0' || v.p[5] > '9' || v.p[7] < '0' ||
+        v.p[7] > '9')
         return refuse(why, BAD_REQUEST, "the request line does not end in HTTP/1.1");
     if (v.p[5] != '1' || v.p[7] > '1')
         return refuse(why, VERSION, "the HTTP version is not 1.0 or 1.1");
@@ -346,7 +355,9 @@ static int check_beginning(const char *p, size_t n, const char **why)
         if (p[i] == ' ')
             return i ? OK : refuse(why, BAD_REQUEST, "the request begins with a blank");
         if (!token_chars[(unsigned char)p[i]] || (p[i] >= 'a' && p[i] <= 'z'))
-            return refuse(why, BAD_REQUEST, "this does not begin with an HTTP method in upper case (is a TLS client talking to a plain port?)");
+            return refuse(
+                why, BAD_REQUEST,
+                "this does not begin with an HTTP method in upper case (is a TLS client talking to a plain port?)");
     }
     return n > METHOD_MAX ? refuse(why, BAD_REQUEST, "the method is too long") : OK;
 }

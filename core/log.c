@@ -4,6 +4,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096 };
+enum { LINE_MAX_BYTES = 4096, END_ROOM = 32 };
 
 static enum log_level threshold = LOG_LEVEL_INFO;
 static int worker_number = -1;
@@ -57,7 +58,7 @@ static void put_value(struct line *l, const char *s)
         return;
     }
     put(l, "\"", 1);
-    for (; *s && l->n < sizeof(l->text) - 8; s++) {
+    for (; *s && l->n < sizeof(l->text) - END_ROOM; s++) {
         char escape[8];
         if (*s == '"' || *s == '\\')
             put(l, escape, (size_t)snprintf(escape, sizeof(escape), "\\%c", *s));
@@ -88,14 +89,21 @@ static void begin(struct line *l, enum log_level level, const char *event)
         put(l, text, (size_t)snprintf(text, sizeof(text), " worker=%d", worker_number));
 }
 
-/* Never blocks: sockets by flag; pipes and files take a line whole or the rest is dropped. */
+/* Never blocks: a line is no longer than what a pipe takes whole when it says that it takes anything, and what a pipe or socket
+ * does not take now is counted, not waited for. */
 static void end(struct line *l)
 {
+    static unsigned lost;
+    struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+    char text[32];
+    if (lost)
+        put(l, text, (size_t)snprintf(text, sizeof(text), " lost=%u", lost));
     l->text[l->n++] = '\n';
-    if (send(STDERR_FILENO, l->text, l->n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno != ENOTSOCK)
-        return;
-    if (write(STDERR_FILENO, l->text, l->n) < 0)
-        return;
+    bool is_ready = poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
+    ssize_t sent = is_ready ? send(STDERR_FILENO, l->text, l->n, MSG_DONTWAIT | MSG_NOSIGNAL) : -1;
+    if (is_ready && sent < 0 && errno == ENOTSOCK)
+        sent = write(STDERR_FILENO, l->text, l->n);
+    lost = sent < 0 ? lost + 1 : 0;
 }
 
 void log_pairs(enum log_level level, const char *event, ...)

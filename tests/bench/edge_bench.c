@@ -56,7 +56,8 @@ int main(int argc, char **argv)
     struct edge *edge = edge_new(base, &(struct edge_limits){ .header_ms = 10000 }, &handler);
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (!edge || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1024) < 0 || edge_listen(edge, fd) < 0) {
+    if (!edge || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, 1024) < 0 ||
+        edge_listen(edge, fd) < 0) {
         perror("edge_bench");
         return 1;
     }

@@ -65,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct decoded cut = decode(data, size, steps[i]);
         require(cut.done == whole.done && cut.is_refused == whole.is_refused, "the same verdict");
         require(cut.is_refused || cut.used == whole.used, "the same end");
-        require(cut.is_refused || (cut.n == whole.n && memcmp(cut.content, whole.content, whole.n) == 0), "the same content");
+        require(cut.is_refused || (cut.n == whole.n && memcmp(cut.content, whole.content, whole.n) == 0),
+                "the same content");
         free(cut.content);
     }
     free(whole.content);

@@ -40,8 +40,9 @@ static bool is_inside(struct weir_str s, const char *bytes, int length)
 static void check_head(const struct http_head *h, const char *bytes, int length)
 {
     uint32_t lengths = 0, codings = 0;
-    require(is_inside(h->method, bytes, length) && is_inside(h->target, bytes, length) && is_inside(h->path, bytes, length) &&
-                is_inside(h->query, bytes, length), "parts of the request line are inside");
+    require(is_inside(h->method, bytes, length) && is_inside(h->target, bytes, length) &&
+                is_inside(h->path, bytes, length) && is_inside(h->query, bytes, length),
+            "parts of the request line are inside");
     require(http_is_token(h->method) && h->path.n > 0 && h->minor <= 1, "the request line makes sense");
     require(!memchr(h->target.p, ' ', h->target.n), "a target has no blanks");
     for (uint32_t i = 0; i < h->n_headers; i++) {

@@ -82,7 +82,8 @@ static void write_some(struct raw_upstream *u, struct raw_conn *c)
     size_t n = c->step->bytes ? (c->step->n ? c->step->n : strlen(c->step->bytes)) : 0;
     while (c->sent < n || c->filler_left) {
         bool is_filler = c->sent >= n;
-        size_t want = is_filler ? (c->filler_left < sizeof(filler) ? (size_t)c->filler_left : sizeof(filler)) : n - c->sent;
+        size_t want =
+            is_filler ? (c->filler_left < sizeof(filler) ? (size_t)c->filler_left : sizeof(filler)) : n - c->sent;
         ssize_t got = send(c->fd, is_filler ? filler : c->step->bytes + c->sent, want, MSG_NOSIGNAL);
         if (got < 0 && errno == EAGAIN)
             return;
@@ -169,7 +170,8 @@ static void run_once(struct raw_upstream *u)
 {
     u->polls[CONNS_MAX] = (struct pollfd){ .fd = u->listener, .events = POLLIN };
     for (int i = 0; i < CONNS_MAX; i++)
-        u->polls[i] = (struct pollfd){ .fd = u->conns[i].fd, .events = (short)(POLLIN | (u->conns[i].step ? POLLOUT : 0)) };
+        u->polls[i] =
+            (struct pollfd){ .fd = u->conns[i].fd, .events = (short)(POLLIN | (u->conns[i].step ? POLLOUT : 0)) };
     poll(u->polls, CONNS_MAX + 1, 5);
     for (int i = 0; i < CONNS_MAX; i++) {
         struct raw_conn *c = &u->conns[i];

@@ -11,10 +11,10 @@ enum raw_end { RAW_KEEP, RAW_CLOSE, RAW_RESET };
 /* What to do with one request of a connection. */
 struct raw_step {
     const char *bytes; /* NULL: nothing is sent */
-    size_t n;          /* 0: strlen */
+    size_t n; /* 0: strlen */
     enum raw_end end;
-    uint64_t filler;   /* so many bytes more, as fast as they are taken */
-    bool at_once;      /* without waiting for the request */
+    uint64_t filler; /* so many bytes more, as fast as they are taken */
+    bool at_once; /* without waiting for the request */
 };
 
 struct raw_upstream;

@@ -934,7 +934,6 @@ TEST(tls)
     CHECK(t.timing.tls_us > 0);
     kill(pid, SIGTERM);
     waitpid(pid, NULL, 0);
-    snprintf(url, sizeof(url), "http://127.0.0.1:%u/", port);
     snprintf(command, sizeof(command), "rm -r %s", folder);
     (void)!run_shell(command);
     tear_down();

@@ -11,12 +11,12 @@ enum { ROOM = 200 * 1024 };
 
 /* What becomes of the bytes of one connection. */
 struct reading {
-    int complete;     /* messages read whole */
-    bool is_refused;  /* … before something that can't be read */
+    int complete; /* messages read whole */
+    bool is_refused; /* … before something that can't be read */
     bool has_upgrade; /* the last one asks for another protocol: the pipeline refuses it (426) */
-    bool was_last;    /* the client said it is: nothing after it is read */
+    bool was_last; /* the client said it is: nothing after it is read */
     struct http_head head; /* of the last message; points into bytes */
-    char body[ROOM];  /* of the last message */
+    char body[ROOM]; /* of the last message */
     size_t body_n;
     char bytes[ROOM];
     size_t n;
@@ -85,17 +85,21 @@ struct argued {
 
 static const struct argued argued[] = {
     { "gunicorn/invalid/006", "a target of 4100 bytes: RFC 9112, 3 recommends at least 8000; weir's bound is 16384" },
-    { "gunicorn/valid/025_line", "gzip under chunked: weir does not decode it, so it answers 501 (RFC 9112, 6.1) instead of "
-                                 "handing on a body that nobody can read" },
+    { "gunicorn/valid/025_line",
+      "gzip under chunked: weir does not decode it, so it answers 501 (RFC 9112, 6.1) instead of "
+      "handing on a body that nobody can read" },
     { "gunicorn/valid/rfc9112_smuggle_gzip_chunked_01", "as valid/025_line" },
     { "llhttp/request/transfer-encoding:754", "as valid/025_line, with deflate" },
     { "llhttp/request/transfer-encoding:796", "as valid/025_line, with deflate on a line of its own" },
-    { "gunicorn/valid/031", "the file has this case in both directions: -BLARGH here, -bl (refused) in invalid/003c. Both are "
-                            "tokens; weir refuses lower case letters in a method and takes this one" },
-    { "llhttp/request/connection:297", "what follows `connection: close` is never read as a request (RFC 9112, 9.6; gunicorn's "
-                                       "valid/021 wants exactly this); the message itself is good" },
+    { "gunicorn/valid/031",
+      "the file has this case in both directions: -BLARGH here, -bl (refused) in invalid/003c. Both are "
+      "tokens; weir refuses lower case letters in a method and takes this one" },
+    { "llhttp/request/connection:297",
+      "what follows `connection: close` is never read as a request (RFC 9112, 9.6; gunicorn's "
+      "valid/021 wants exactly this); the message itself is good" },
     { "llhttp/request/connection:347", "as connection:297" },
-    { "llhttp/request/invalid:69", "ANNOUNCE is a token like any other to the parser; no route has it, so it gets 404" },
+    { "llhttp/request/invalid:69",
+      "ANNOUNCE is a token like any other to the parser; no route has it, so it gets 404" },
     { "llhttp/request/method:375", "ICE/1.0 is not HTTP" },
     { "llhttp/request/method:405", "RTSP/1.0 is not HTTP" },
     { "llhttp/request/method:433", "RTSP/1.0 is not HTTP" },
@@ -139,13 +143,15 @@ static bool is_as_described(json_t *detail)
     if (!json_is_object(m))
         return true;
     const struct http_head *h = &reading.head;
-    bool is_same = weir_is(h->method, json_string_value(json_object_get(m, "method"))) &&
-                   weir_is(h->target, json_string_value(json_object_get(m, "uri"))) &&
-                   h->minor == (uint32_t)json_integer_value(json_array_get(json_object_get(m, "version"), 1)) &&
-                   weir_is((struct weir_str){ reading.body, reading.body_n }, json_string_value(json_object_get(m, "body")));
+    bool is_same =
+        weir_is(h->method, json_string_value(json_object_get(m, "method"))) &&
+        weir_is(h->target, json_string_value(json_object_get(m, "uri"))) &&
+        h->minor == (uint32_t)json_integer_value(json_array_get(json_object_get(m, "version"), 1)) &&
+        weir_is((struct weir_str){ reading.body, reading.body_n }, json_string_value(json_object_get(m, "body")));
     size_t i, at = 0;
     json_t *field;
-    json_array_foreach(json_object_get(m, "headers"), i, field) {
+    json_array_foreach(json_object_get(m, "headers"), i, field)
+    {
         char name[64] = "";
         for (size_t k = 0; k < sizeof(name) - 1 && json_string_value(json_array_get(field, 0))[k]; k++)
             name[k] = (char)(json_string_value(json_array_get(field, 0))[k] | 0x20);
@@ -168,7 +174,8 @@ static int run_case(json_t *c, struct arena *a)
 {
     const char *id = json_string_value(json_object_get(c, "id"));
     struct weir_str bytes;
-    if (!bytes_base64_decode(a, weir_cstr(json_string_value(json_object_get(c, "bytes_b64"))), BYTES_BASE64_STD, &bytes))
+    if (!bytes_base64_decode(a, weir_cstr(json_string_value(json_object_get(c, "bytes_b64"))), BYTES_BASE64_STD,
+                             &bytes))
         return -1;
     bool wants = strcmp(json_string_value(json_object_get(c, "expect")), "accept") == 0;
     json_t *complete = json_object_get(c, "messages_complete");
@@ -229,7 +236,9 @@ static int status_of(const char *text)
     return rc < 0 ? -rc : 200;
 }
 
-#define HEAD "POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: weir:8080\r\nX-Thing:  some value \t\r\nContent-Length: 12\r\n\r\n"
+#define HEAD                                                                                                           \
+    "POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: weir:8080\r\nX-Thing:  some value \t\r\nContent-Length: "         \
+    "12\r\n\r\n"
 
 TEST(a_head)
 {
@@ -241,7 +250,8 @@ TEST(a_head)
     CHECK_INT(h.n_headers, 3);
     CHECK(weir_is(http_find(h.headers, h.n_headers, "x-thing"), "some value"));
     CHECK(http_find(h.headers, h.n_headers, "absent").p == NULL);
-    CHECK(h.content_length == 12 && h.keeps_alive && !h.is_chunked && !h.wants_upgrade && !h.expects_continue && h.minor == 1);
+    CHECK(h.content_length == 12 && h.keeps_alive && !h.is_chunked && !h.wants_upgrade && !h.expects_continue &&
+          h.minor == 1);
 }
 
 TEST(cut_at_every_byte)
@@ -302,11 +312,15 @@ TEST(connection_options)
     CHECK(parse("GET / HTTP/1.0\r\n\r\n", &h, &why) > 0 && !h.keeps_alive);
     CHECK(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", &h, &why) > 0 && h.keeps_alive);
     CHECK(parse("GET / HTTP/1.0\r\nConnection: close, keep-alive\r\n\r\n", &h, &why) > 0 && !h.keeps_alive);
-    CHECK(parse("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", &h, &why) > 0 && h.wants_upgrade);
-    CHECK(parse("GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n", &h, &why) > 0 && !h.wants_upgrade);
+    CHECK(parse("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", &h, &why) > 0 &&
+          h.wants_upgrade);
+    CHECK(parse("GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n", &h, &why) > 0 &&
+          !h.wants_upgrade);
     CHECK(parse("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", &h, &why) > 0 && !h.wants_upgrade);
-    CHECK(parse("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n", &h, &why) > 0 && h.expects_continue);
-    CHECK(parse("POST / HTTP/1.0\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", &h, &why) > 0 && !h.expects_continue);
+    CHECK(parse("POST / HTTP/1.1\r\nContent-Length: 3\r\nExpect: 100-Continue\r\n\r\n", &h, &why) > 0 &&
+          h.expects_continue);
+    CHECK(parse("POST / HTTP/1.0\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n", &h, &why) > 0 &&
+          !h.expects_continue);
 }
 
 TEST(too_much)
@@ -368,10 +382,33 @@ TEST(chunks_cut_anywhere)
 
 TEST(chunks_malformed)
 {
-    static const char *const bad[] = { "\r\n", "g\r\n", "-5\r\n", "+5\r\n", "0x5\r\n", " 5\r\n", "5 \r\n", "5\n", "5;\r\n", "5;=b\r\n", "5;a=\r\n",
-        "5;a=\"b\r\n", "5;a=\"b\"c\r\n", "5;a b\r\n", "5\r\nhelloX", "5\r\nhello\rX", "5\r\nhello\n", "0\r\nA b: c\r\n", "0\r\n b: c\r\n",
-        "0\r\nno colon\r\n", "0\r\n: c\r\n", "0\r\nTransfer-Encoding: chunked\r\n", "0\r\nContent-Length: 3\r\n", "0\r\na: b\rc", "0\r\na: \x01",
-        "0\r\n\rX", "11111111111111111\r\n" };
+    static const char *const bad[] = { "\r\n",
+                                       "g\r\n",
+                                       "-5\r\n",
+                                       "+5\r\n",
+                                       "0x5\r\n",
+                                       " 5\r\n",
+                                       "5 \r\n",
+                                       "5\n",
+                                       "5;\r\n",
+                                       "5;=b\r\n",
+                                       "5;a=\r\n",
+                                       "5;a=\"b\r\n",
+                                       "5;a=\"b\"c\r\n",
+                                       "5;a b\r\n",
+                                       "5\r\nhelloX",
+                                       "5\r\nhello\rX",
+                                       "5\r\nhello\n",
+                                       "0\r\nA b: c\r\n",
+                                       "0\r\n b: c\r\n",
+                                       "0\r\nno colon\r\n",
+                                       "0\r\n: c\r\n",
+                                       "0\r\nTransfer-Encoding: chunked\r\n",
+                                       "0\r\nContent-Length: 3\r\n",
+                                       "0\r\na: b\rc",
+                                       "0\r\na: \x01",
+                                       "0\r\n\rX",
+                                       "11111111111111111\r\n" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (decoded(bad[i]) != -1) {
             printf("  %s\n", bad[i]);
@@ -397,7 +434,8 @@ TEST(names_and_values)
     CHECK(http_is_token(WEIR_LIT("x-a_b.c!")) && !http_is_token(WEIR_LIT("a b")) && !http_is_token(WEIR_LIT("")));
     CHECK(!http_is_token(WEIR_LIT("a\xc3\x9f")) && !http_is_token(WEIR_LIT("a:")));
     CHECK(http_is_value(WEIR_LIT("a\tb \xc3\x9f")) && http_is_value(WEIR_LIT("")));
-    CHECK(!http_is_value(WEIR_LIT("a\r")) && !http_is_value(WEIR_LIT("a\nb")) && !http_is_value(WEIR_LIT("a\0b")) && !http_is_value(WEIR_LIT("\x7f")));
+    CHECK(!http_is_value(WEIR_LIT("a\r")) && !http_is_value(WEIR_LIT("a\nb")) && !http_is_value(WEIR_LIT("a\0b")) &&
+          !http_is_value(WEIR_LIT("\x7f")));
     CHECK_STR(http_reason(413), "Content Too Large");
     CHECK_STR(http_reason(299), "");
 }
