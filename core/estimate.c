@@ -1,6 +1,6 @@
 /* The estimate of input tokens: counts made in one pass over the texts, with a rate per kind of script. Always an estimate.
  *
- * The rates were fitted by tests/unit/test_estimate.c's data on recorded usage; see core/README.md for the error reached.
+ * The rates are rules of thumb for the tokenizers of the large providers; they have not been fitted to recorded usage yet.
  */
 #include "conversation.h"
 
