@@ -33,7 +33,7 @@ def tell(name, is_good, text):
 def check_shipped():
     for so in sorted(glob.glob(os.path.join(BUILD, "plugins/*.so")) + glob.glob(os.path.join(BUILD, "providers/*.so"))):
         name = os.path.basename(so)[:-3]
-        arguments = ["--seconds", "2"]
+        arguments = ["--seconds", str(2 * harness.SLOW)]
         pairs = os.path.join(ROOT, "providers", name, "tests")
         if os.path.isdir(pairs):
             arguments += ["--tests", pairs]
@@ -50,11 +50,11 @@ def check_found(name, says, source):
 
 
 def main():
+    check_shipped()
     if harness.SLOW > 1:
-        print("SKIP conformance: plugins are verified with a plain build")
+        print("SKIP conformance: faults are looked for with a plain build")
         counts["skipped"] += 1
     else:
-        check_shipped()
         for name, says, source in faults.STAGES:
             check_found("stage: " + name, says, source)
         with open(os.path.join(ROOT, "sdk/templates/provider/NAME.c")) as f:
