@@ -126,6 +126,12 @@ static void hand_over(struct conn *c, const struct http_head *head, size_t lengt
     e->handler->on_head(e->handler->arg, c->x);
 }
 
+/* Some clients send an empty line behind a body. It is no beginning of a request: nobody has to hurry. */
+static bool is_stray_line(const struct conn *c)
+{
+    return c->left == 2 && c->at[0] == '\r' && c->at[1] == '\n';
+}
+
 bool conn_read_head(struct conn *c)
 {
     static struct http_head head; /* filled and copied at once */
@@ -144,6 +150,10 @@ bool conn_read_head(struct conn *c)
         conn_refuse(c, 431, "the head of the request is larger than limits.header");
     } else if (rc > 0) {
         hand_over(c, &head, (size_t)rc);
+    } else if (is_stray_line(c)) {
+        use(c, c->left);
+        c->state = CONN_IDLE;
+        conn_set_deadline(c, limits->idle_ms);
     } else {
         c->seen = c->left;
     }
@@ -165,10 +175,11 @@ static size_t next_capacity(const struct exchange *x, size_t need)
 {
     size_t cap = 4 * x->body_n > BODY_STEP ? 4 * x->body_n : BODY_STEP;
     int64_t claimed = x->head->is_chunked ? INT64_MAX : x->head->content_length;
+    uint64_t most = (uint64_t)claimed < x->body_limit ? (uint64_t)claimed : x->body_limit;
     if (x->head->is_chunked)
         cap = 2 * need;
-    if ((uint64_t)cap > (uint64_t)claimed)
-        cap = (size_t)claimed;
+    if (cap > most)
+        cap = (size_t)most;
     return cap < need ? need : cap;
 }
 
@@ -195,8 +206,12 @@ static bool grow_body(struct conn *c, size_t need)
     }
     if (need <= x->body_cap)
         return true;
+    uint64_t others = e->counts.body_bytes - x->body_cap;
     size_t cap = next_capacity(x, need);
-    bool has_room = e->counts.body_bytes - x->body_cap + cap <= e->limits.body_memory;
+    uint64_t free_bytes = e->limits.body_memory > others ? e->limits.body_memory - others : 0;
+    bool has_room = need <= free_bytes; /* what has arrived counts, not what might still come */
+    if (cap > free_bytes)
+        cap = (size_t)free_bytes;
     if (has_room && set_capacity(c, cap))
         return true;
     conn_refuse(c, 503,

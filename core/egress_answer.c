@@ -161,7 +161,8 @@ static void free_request(struct egress_call *c)
 {
     curl_off_t sent = 0;
     free(c->joined);
-    c->joined = NULL;
+    free(c->lines);
+    c->joined = c->lines = NULL;
     if (c->is_streamed && curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK &&
         (uint64_t)sent == c->body_n)
         curl_easy_setopt(c->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)EGRESS_BUFFER);

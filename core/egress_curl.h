@@ -43,7 +43,6 @@ struct egress_call {
     char *looked_up; /* the name to look up; NULL: none, an address is enough */
     unsigned looked_up_port;
     char *lines; /* the list of headers and the lines that it points to: one block */
-    size_t lines_cap;
     struct curl_slist *resolve;
     uint32_t address_version; /* of the addresses that libcurl has for this name */
     const struct weir_str *body;
@@ -110,8 +109,8 @@ struct egress {
     struct proxies *proxies;
 };
 
-/* libcurl adds a byte to the buffer. */
-enum { EGRESS_BUFFER = 4095, EGRESS_READ_MAX = 64 * 1024, EGRESS_HEAD_MAX = 64 * 1024 };
+/* Every open call holds such a buffer (libcurl adds a byte): a few events fit, and larger answers come in several reads. */
+enum { EGRESS_BUFFER = 2047, EGRESS_READ_MAX = 64 * 1024, EGRESS_HEAD_MAX = 64 * 1024 };
 
 int64_t egress_now_us(void);
 void egress_later(struct egress_call *c);

@@ -23,7 +23,7 @@ enum {
     RECEIVE_BUFFER = 128 * 1024,
     UNSENT_MAX = 128 * 1024
 };
-enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10, LINES_KEPT = 8192 };
+enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10 };
 
 /* ---- what libcurl asks while it sends ---- */
 
@@ -248,13 +248,9 @@ static void forget_call(struct egress_call *c)
 {
     free(c->joined);
     free(c->head);
-    c->joined = c->head = NULL;
+    free(c->lines);
+    c->joined = c->head = c->lines = NULL;
     c->head_n = c->head_cap = 0;
-    if (c->lines_cap > LINES_KEPT) {
-        free(c->lines);
-        c->lines = NULL;
-        c->lines_cap = 0;
-    }
     if (c->easy && c->is_fresh && !c->pool->origin->refuses_private)
         curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 0L);
     c->is_fresh = false;
@@ -426,23 +422,19 @@ static void add_line(struct lines *l, struct weir_str name, const char *between,
     *l->text++ = 0;
 }
 
-static bool reserve_lines(struct egress_call *c, const struct egress_request *r)
+static bool make_lines(struct egress_call *c, const struct egress_request *r)
 {
     size_t n = (r->n_headers + 3) * sizeof(struct curl_slist) + 64;
     for (uint32_t i = 0; i < r->n_headers; i++)
         n += r->headers[i].name.n + r->headers[i].value.n + 3;
-    if (n <= c->lines_cap)
-        return true;
-    free(c->lines);
     c->lines = malloc(n);
-    c->lines_cap = c->lines ? n : 0;
     return c->lines != NULL;
 }
 
 /* "name:" takes away what libcurl would add; "name;" is how it wants an empty value. */
 static bool set_headers(struct egress_call *c, const struct egress_request *r)
 {
-    if (!reserve_lines(c, r))
+    if (!make_lines(c, r))
         return false;
     struct lines l = { (struct curl_slist *)(void *)c->lines, 0,
                        c->lines + (r->n_headers + 3) * sizeof(struct curl_slist) };

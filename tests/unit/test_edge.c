@@ -517,6 +517,25 @@ TEST(body_memory_is_shared)
     tear_down();
 }
 
+TEST(what_a_body_might_become_refuses_nobody)
+{
+    char *x = big(1500000), head[64];
+    set_up(&(struct edge_limits){ .body_bytes = 2000000, .body_memory = 1600000 });
+    int fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    snprintf(head, sizeof(head), "%x\r\n", 1500000);
+    say(fd, head);
+    say_n(fd, x, 1500000);
+    say(fd, "\r\n0\r\n\r\n");
+    hear(fd, NULL, 200);
+    CHECK(starts(got, "HTTP/1.1 200 "));
+    CHECK_INT(seen.last_body_n, 1500000);
+    close(fd);
+    free(x);
+    pump(10);
+    tear_down();
+}
+
 TEST(slow_clients)
 {
     set_up(&(struct edge_limits){ .header_ms = 80, .body_idle_ms = 80, .idle_ms = 80 });
@@ -535,6 +554,21 @@ TEST(slow_clients)
     close(head);
     close(body);
     close(idle);
+    tear_down();
+}
+
+TEST(an_empty_line_begins_nothing)
+{
+    set_up(&(struct edge_limits){ .header_ms = 50, .idle_ms = 5000 });
+    int fd = dial();
+    say(fd, POST_HELLO "\r\n");
+    CHECK(ends(hear(fd, "hello", 500), "hello"));
+    CHECK_STR(hear(fd, NULL, 150), "");
+    CHECK_INT(end_state, OPEN);
+    say(fd, POST_HELLO);
+    CHECK(ends(hear(fd, "hello", 500), "hello"));
+    close(fd);
+    pump(10);
     tear_down();
 }
 

@@ -258,6 +258,23 @@ TEST(a_large_body_in_pieces)
     tear_down();
 }
 
+TEST(an_answer_before_the_body_is_sent)
+{
+    static char big[4000000];
+    struct weir_str body = { big, sizeof(big) };
+    struct told t = { 0 };
+    struct raw_script s = script_of("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno", RAW_KEEP);
+    s.steps[0][0].at_once = true;
+    set_up();
+    struct raw_upstream *u = raw_start(&s);
+    start_with(&t, url_of(u), "POST", &body, 1);
+    wait_for(&t.ends, 3000);
+    CHECK(t.result == EGRESS_OK && t.status == 413);
+    CHECK_STR(t.body, "no");
+    raw_stop(u);
+    tear_down();
+}
+
 /* ---- answers that are none ---- */
 
 static void check_result(const char *bytes, enum raw_end end, enum egress_result wanted)
