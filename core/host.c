@@ -356,4 +356,5 @@ const struct weir_host host_table = {
     .shared_get = host_shared_get,
     .shared_set = host_shared_set,
     .shared_incr = host_shared_incr,
+    .lose = host_lose,
 };

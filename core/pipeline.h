@@ -132,6 +132,9 @@ void deliver_keepalive(struct request *r);
 extern const struct weir_host host_table;
 void *host_alloc(struct weir_call *c, enum weir_lifetime lifetime, size_t n);
 enum weir_verdict host_fail(struct weir_call *c, const struct weir_error *error);
+/* The name of an enum weir_feature; NULL: there is none. */
+const char *feature_name(uint32_t feature);
+void loss_add(struct request *r, uint32_t feature, uint32_t what, struct weir_str why);
 void note_add(struct request *r, const char *stage, const char *key, struct weir_str value);
 void error_copy(struct arena *a, struct weir_error *to, const struct weir_error *from);
 uint64_t request_random(struct request *r);

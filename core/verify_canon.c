@@ -16,11 +16,14 @@ const char *const canon_fields[WEIR_FIELD_COUNT] = {
     [WEIR_FIELD_RESPONSE_FORMAT] = "response_format", [WEIR_FIELD_REASONING_EFFORT] = "reasoning_effort",
     [WEIR_FIELD_REASONING_BUDGET] = "reasoning_budget", [WEIR_FIELD_REASONING_VISIBLE] = "reasoning_visible",
     [WEIR_FIELD_VERBOSITY] = "verbosity", [WEIR_FIELD_MODALITIES] = "modalities",
+    [WEIR_FIELD_DIMENSIONS] = "dimensions", [WEIR_FIELD_ENCODING] = "encoding", [WEIR_FIELD_INPUT_TYPE] = "input_type",
+    [WEIR_FIELD_TRUNCATE] = "truncate", [WEIR_FIELD_TOP_N] = "top_n", [WEIR_FIELD_RETURN_DOCUMENTS] = "return_documents",
 };
 const char *const canon_roles[] = { "", "system", "user", "assistant", "tool", NULL };
 const char *const canon_parts[] = { "", "text", "image", "audio", "file", "tool_call", "tool_result", "thinking", "refusal", "opaque", NULL };
 const char *const canon_events_names[] = { "", "start", "block_start", "delta", "block_stop", "finish", "usage", "end", "error", "ping", NULL };
-const char *const canon_blocks[] = { "", "text", "thinking", "refusal", "tool_call", "tool_result", "image", "audio", "opaque", NULL };
+const char *const canon_blocks[] = { "", "text", "thinking", "refusal", "tool_call", "tool_result", "image", "audio", "opaque",
+                                      "embedding", "score", NULL };
 const char *const canon_deltas[] = { "", "text", "arguments", "signature", "citation", "logprobs", "audio", "transcript", "ext", NULL };
 const char *const canon_finishes[] = { "", "stop", "stop_sequence", "length", "tool_calls", "content_filter", "refusal", "pause",
                                        "context_window", "other", NULL };

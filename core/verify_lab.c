@@ -246,6 +246,11 @@ __attribute__((format(printf, 3, 4))) static void bench_log(struct weir_instance
     va_end(args);
 }
 
+static void bench_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why)
+{
+    (void)c, (void)feature, (void)what, (void)why;
+}
+
 /* Everything that needs no worker is the real thing; what a codec has no business with is missing, and a crash tells. */
 static const struct weir_host *bench(void)
 {
@@ -260,7 +265,7 @@ static const struct weir_host *bench(void)
         .response_header = bench_no_header, .write = out_write, .out = bench_out, .out_bytes = out_bytes, .now_ms = bench_now,
         .monotonic_us = host_table.monotonic_us, .random = bench_random, .new_id = bench_new_id, .base64 = bench_base64,
         .sha256 = host_table.sha256, .hmac_sha256 = host_table.hmac_sha256, .equal = host_table.equal,
-        .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
+        .lose = bench_lose, .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
     };
     return &host;
 }

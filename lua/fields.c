@@ -37,6 +37,12 @@ static const struct field {
     [WEIR_FIELD_REASONING_VISIBLE] = { "reasoning_visible", FIELD_BOOLEAN },
     [WEIR_FIELD_VERBOSITY] = { "verbosity", FIELD_STRING },
     [WEIR_FIELD_MODALITIES] = { "modalities", FIELD_TABLE },
+    [WEIR_FIELD_DIMENSIONS] = { "dimensions", FIELD_INTEGER },
+    [WEIR_FIELD_ENCODING] = { "encoding", FIELD_STRING },
+    [WEIR_FIELD_INPUT_TYPE] = { "input_type", FIELD_STRING },
+    [WEIR_FIELD_TRUNCATE] = { "truncate", FIELD_STRING },
+    [WEIR_FIELD_TOP_N] = { "top_n", FIELD_INTEGER },
+    [WEIR_FIELD_RETURN_DOCUMENTS] = { "return_documents", FIELD_BOOLEAN },
 };
 
 const char *fields_name(int f)

@@ -146,7 +146,7 @@ def test_refusals(version, folder):
 
 
 def freeze():
-    with open(os.path.join(NOW, "weir", "plugin.h")) as f:
+    with open(os.path.join(NOW, "weir", "base.h")) as f:
         text = f.read()
     version = ".".join(re.search(rf"#define {name} (\d+)", text).group(1) for name in ("WEIR_ABI_MAJOR", "WEIR_ABI_MINOR_NEWEST"))
     target = os.path.join(HERE, version, "include", "weir")

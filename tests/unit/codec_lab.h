@@ -252,6 +252,15 @@ static void lab_sha256(struct weir_str bytes, uint8_t out[32])
     bytes_sha256(bytes, out);
 }
 
+/* What codecs said they lost, by feature: enum weir_loss, 0 = nothing. */
+static uint8_t lab_losses[WEIR_FEATURES];
+
+static void lab_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why)
+{
+    (void)c, (void)why;
+    lab_losses[feature] = (uint8_t)what;
+}
+
 static const struct weir_host *lab_host(void)
 {
     static struct weir_host host;
@@ -288,6 +297,7 @@ static const struct weir_host *lab_host(void)
         .new_id = lab_new_id,
         .base64 = lab_base64,
         .sha256 = lab_sha256,
+        .lose = lab_lose,
     };
     return &host;
 }

@@ -19,6 +19,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#define WEIR_ABI_MAJOR 1
+#define WEIR_ABI_MINOR_NEWEST 1
+#ifndef WEIR_ABI_MINOR
+#define WEIR_ABI_MINOR WEIR_ABI_MINOR_NEWEST /* define it lower to hide what is newer */
+#endif
+
 /* A string by pointer and length: UTF-8, not terminated, may contain NUL. p may be NULL only if n is 0. */
 struct weir_str {
     const char *p;

@@ -21,7 +21,8 @@ enum weir_framing {
     WEIR_FRAMING_OWN = 5,    /* split() cuts */
 };
 
-/* A way into the dialect. path: '*' at its end matches one segment or more. Constant. */
+/* A way into the dialect. path: one '*', anywhere, matches one character or more: a model's id, for example. The longest
+ * path that matches wins. Constant. */
 struct weir_claim {
     const char *method;
     const char *path;
@@ -63,6 +64,40 @@ struct weir_model_list {
     uint32_t n;
     uint32_t single; /* operation MODEL: exactly one */
 };
+
+#if WEIR_ABI_MINOR >= 1
+/* What of a feature gets across when this codec writes: encode_request for features of a request, encode_event and
+ * encode_answer for those of an answer. A feature that is not in the table is left out, and the host reports it as
+ * dropped: a codec declares what it can say. */
+enum weir_saying {
+    WEIR_SAYS = 1,          /* as it was meant */
+    WEIR_SAYS_PARTLY = 2,   /* not always: the codec calls lose() when it doesn't */
+    WEIR_SAYS_CHANGED = 3,  /* always with another value or meaning: the host reports it */
+    WEIR_SAYS_EMULATED = 4, /* always by other means: the host reports it */
+};
+struct weir_says {
+    uint32_t feature; /* enum weir_feature, or enum weir_field */
+    uint32_t saying;  /* enum weir_saying */
+    const char *how;  /* for `weir matrix`: "clamped to 0..1"; NULL where nothing needs saying */
+};
+#define WEIR_SAYS_END { WEIR_FEATURE_NONE, 0, NULL }
+
+/* A request as it will be sent, for sign(). */
+struct weir_outgoing_header {
+    struct weir_str name, value;
+};
+struct weir_outgoing {
+    uint32_t size;
+    uint32_t n_headers;
+    struct weir_str method;
+    struct weir_str url; /* whole, as it goes on the wire */
+    const struct weir_outgoing_header *headers;
+    const struct weir_str *body; /* pieces */
+    uint32_t n_body;
+    uint32_t reserved;
+    int64_t now_ms; /* unix time */
+};
+#endif
 
 struct weir_codec {
     uint32_t size;
@@ -112,7 +147,7 @@ struct weir_codec {
     /* Emits the frame's events. -1 without fail(): the frame is malformed. An error inside a 200 is an ERROR event. */
     int (*decode_frame)(void *self, struct weir_call *call, void *state, struct weir_frame *frame);
     /* The bytes are over; clean: the transport ended as it should. Emits END if, and only if, the answer is whole and
-     * END was not emitted. */
+     * END was not emitted. response_header() finds trailers too now. */
     int (*decode_end)(void *self, struct weir_call *call, void *state, bool clean);
     /* An answer of status >= 300. Fills class, retry_after_ms, message, native, param; the host has set defaults from
      * the status. */
@@ -126,6 +161,18 @@ struct weir_codec {
     const char *speaks;
     /* The base URL, asked once per worker and provider entry that names none; lifetime: worker. NULL: keep base_url. */
     const char *(*endpoint)(void *self, const void *entry);
+
+#if WEIR_ABI_MINOR >= 1
+    /* ---- since 1.1 ---- */
+    /* What encode_request, and what encode_event and encode_answer can say; ends with WEIR_SAYS_END. NULL: not told. */
+    const struct weir_says *says;
+    /* Under which the claims stand too: "/openai". NULL: "/" and the plugin's name. The claims at the root hold where no other
+     * codec claims the same. */
+    const char *prefix;
+    /* Signs the finished request by adding headers with http_header(). The key is reached with hmac_key() and key_id(). With it
+     * the host sends no credential of its own unless the entry's `auth` says so. */
+    int (*sign)(void *self, struct weir_call *call, void *state, const struct weir_outgoing *request);
+#endif
 };
 
 #endif

@@ -53,6 +53,14 @@ enum weir_field {
     WEIR_FIELD_REASONING_VISIBLE,  /* true: thoughts are wanted in the answer */
     WEIR_FIELD_VERBOSITY,          /* "low" | "medium" | "high" */
     WEIR_FIELD_MODALITIES,         /* array of strings */
+#if WEIR_ABI_MINOR >= 1
+    WEIR_FIELD_DIMENSIONS,         /* EMBED: integer >= 1 */
+    WEIR_FIELD_ENCODING,           /* EMBED: "float" | "base64" | "int8" | "uint8" | "binary" | "ubinary" */
+    WEIR_FIELD_INPUT_TYPE,         /* EMBED: "query" | "document" | "classification" | "clustering" | the dialect's own word */
+    WEIR_FIELD_TRUNCATE,           /* EMBED, RERANK: "none" | "start" | "end" */
+    WEIR_FIELD_TOP_N,              /* RERANK: integer >= 1 */
+    WEIR_FIELD_RETURN_DOCUMENTS,   /* RERANK: true | false */
+#endif
     WEIR_FIELD_COUNT,              /* grows; fields of later versions are ignored by older plugins */
 };
 
@@ -151,6 +159,72 @@ enum weir_capability {
     WEIR_CAN_OPAQUE = 1u << 15,   /* blocks or tools only the client's own dialect has */
 };
 
+#if WEIR_ABI_MINOR >= 1
+/* What a request or an answer can say, one number each: what a translation may lose. Those below 64 are the field of the same
+ * number (enum weir_field). The name in `weir matrix`, in the loss header and in the record stands behind each. */
+enum weir_feature {
+    WEIR_FEATURE_NONE = 63,          /* ends a table */
+    /* ---- of a request ---- */
+    WEIR_FEATURE_SYSTEM_LATER = 64,  /* system_later: a system message behind others */
+    WEIR_FEATURE_MESSAGE_NAME,       /* message_name */
+    WEIR_FEATURE_PREFILL,            /* prefill: the last message is the assistant's */
+    WEIR_FEATURE_PART_ORDER,         /* part_order: text behind a tool call, thinking behind text */
+    WEIR_FEATURE_IMAGE_URL,          /* image_url */
+    WEIR_FEATURE_IMAGE_DATA,         /* image_data */
+    WEIR_FEATURE_IMAGE_DETAIL,       /* image_detail */
+    WEIR_FEATURE_AUDIO,              /* audio */
+    WEIR_FEATURE_FILE_DATA,          /* file_data */
+    WEIR_FEATURE_FILE_URL,           /* file_url */
+    WEIR_FEATURE_FILE_ID,            /* file_id */
+    WEIR_FEATURE_TOOLS,              /* tools */
+    WEIR_FEATURE_TOOL_STRICT,        /* tool_strict */
+    WEIR_FEATURE_TOOL_OPAQUE,        /* tool_opaque: a tool that only one dialect knows */
+    WEIR_FEATURE_RESULT_ERROR,       /* result_error: a tool result that says it failed */
+    WEIR_FEATURE_RESULT_MEDIA,       /* result_media: images or files in a tool result */
+    WEIR_FEATURE_THINKING,           /* thinking: of earlier turns */
+    WEIR_FEATURE_SIGNATURE,          /* signature: of earlier turns' thinking or tool calls */
+    WEIR_FEATURE_REDACTED,           /* redacted: thinking that only its provider can read */
+    WEIR_FEATURE_REFUSAL,            /* refusal: of earlier turns */
+    WEIR_FEATURE_OPAQUE,             /* opaque: a block that only one dialect knows */
+    WEIR_FEATURE_CACHE_MARK,         /* cache_mark */
+    WEIR_FEATURE_EXT,                /* ext: a field that only the client's dialect knows */
+    /* ---- of an answer ---- */
+    WEIR_FEATURE_ANSWER_THINKING = 96,   /* answer.thinking */
+    WEIR_FEATURE_ANSWER_SIGNATURE,       /* answer.signature */
+    WEIR_FEATURE_ANSWER_REDACTED,        /* answer.redacted */
+    WEIR_FEATURE_ANSWER_REFUSAL,         /* answer.refusal */
+    WEIR_FEATURE_ANSWER_TOOL_RESULT,     /* answer.tool_result: of a tool that the provider ran */
+    WEIR_FEATURE_ANSWER_IMAGE,           /* answer.image */
+    WEIR_FEATURE_ANSWER_AUDIO,           /* answer.audio */
+    WEIR_FEATURE_ANSWER_OPAQUE,          /* answer.opaque */
+    WEIR_FEATURE_ANSWER_CITATIONS,       /* answer.citations */
+    WEIR_FEATURE_ANSWER_LOGPROBS,        /* answer.logprobs */
+    WEIR_FEATURE_ANSWER_EXT,             /* answer.ext: a field that only the provider's dialect knows */
+    WEIR_FEATURE_ANSWER_CHOICES,         /* answer.choices: more than one */
+    WEIR_FEATURE_ANSWER_ORDER,           /* answer.order: text behind a tool call, thinking behind text */
+    WEIR_FEATURE_ANSWER_STOP_SEQUENCE,   /* answer.stop_sequence: which one it was */
+    WEIR_FEATURE_ANSWER_FINISH,          /* answer.finish: a reason that the client's dialect has no word for */
+    WEIR_FEATURE_ANSWER_CACHED_READ,     /* answer.cached_read: tokens */
+    WEIR_FEATURE_ANSWER_CACHED_WRITE,    /* answer.cached_write */
+    WEIR_FEATURE_ANSWER_REASONING,       /* answer.reasoning: tokens */
+    WEIR_FEATURE_ANSWER_USAGE,           /* answer.usage: tokens in and out */
+    WEIR_FEATURES = 128,
+};
+
+/* What became of it. */
+enum weir_loss {
+    WEIR_LOSS_DROPPED = 1,  /* left out */
+    WEIR_LOSS_CHANGED = 2,  /* said with another value: a temperature of 1.6 as 1 */
+    WEIR_LOSS_EMULATED = 3, /* said by other means: a schema as a forced tool */
+};
+#endif
+
+/* The shape of the calls beside chat:
+ *   COUNT   a chat request; its answer is USAGE with `input`.
+ *   EMBED   each input is a message (user) of one part; each vector a block EMBEDDING whose `choice` is the input's number.
+ *   RERANK  the query is the first message, each document one message behind it; each result a block SCORE in order of
+ *           rank: `id` is the document's number, counted from 0, its text the score as a JSON number.
+ */
 struct weir_conversation {
     uint32_t operation; /* enum weir_operation */
     uint32_t needs;     /* enum weir_capability bits; valid from on_request on */

@@ -39,6 +39,10 @@ enum weir_block_kind {
     WEIR_BLOCK_IMAGE = 6,
     WEIR_BLOCK_AUDIO = 7,
     WEIR_BLOCK_OPAQUE = 8, /* a block only `dialect` knows; raw */
+#if WEIR_ABI_MINOR >= 1
+    WEIR_BLOCK_EMBEDDING = 9, /* text: a JSON array of numbers, or a JSON string (base64); name: the encoding, "" = float */
+    WEIR_BLOCK_SCORE = 10,    /* RERANK: id is the document's number, text its score */
+#endif
 };
 
 /* What a DELTA adds to its block. */

@@ -294,6 +294,22 @@ struct weir_host {
     struct weir_str (*shared_get)(struct weir_call *call, struct weir_str key);
     int (*shared_set)(struct weir_instance *inst, struct weir_str key, struct weir_str value, uint32_t ttl_ms);
     int (*shared_incr)(struct weir_instance *inst, struct weir_str key, int64_t by, uint32_t ttl_ms, int64_t *result);
+
+#if WEIR_ABI_MINOR >= 1
+    /* ---- since 1.1 ------------------------------------------------------------------------------------------------ */
+    /* A codec's op that writes (encode_request, encode_event, encode_answer, splice) could not say a feature as it was meant.
+     * Only for features that its table calls PARTLY. why: one short sentence, or a value; goes to the record. */
+    void (*lose)(struct weir_call *call, enum weir_feature feature, enum weir_loss what, const char *why);
+    /* The answer is to be asked for: another request to the same host after delay_ms, at most 100 in an attempt, within its
+     * time-outs. Legal in decode_head, decode_frame and decode_end before any content was emitted; the bytes of this answer
+     * are forgotten. path: behind base_url. */
+    int (*again)(struct weir_call *call, uint32_t delay_ms, const char *method, struct weir_str path);
+    /* HMAC-SHA256 with the provider's key, or with the part of it behind the n-th ':' (0: what stands before the first);
+     * prefix goes before the key. Only in sign(): the key itself never leaves weir. -1: there is no such part. */
+    int (*hmac_key)(struct weir_call *call, uint32_t part, const char *prefix, struct weir_str bytes, uint8_t out[32]);
+    /* A part of the provider's key that is no secret (an access key's id). Only in sign(). */
+    struct weir_str (*key_id)(struct weir_call *call, uint32_t part);
+#endif
 };
 
 #endif

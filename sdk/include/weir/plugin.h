@@ -1,6 +1,8 @@
 /* weir/plugin.h: the one symbol that a plugin exports, and what a stage is.
  *
  * Changes of the ABI, newest first:
+ *   1.1  codecs: says, prefix, sign; claims with '*' anywhere; host: lose, again, hmac_key, key_id; trailers in decode_end;
+ *        fields and blocks of EMBED and RERANK; features and losses
  *   1.0  first version
  *
  * A plugin is a shared object that exports exactly one symbol, the constant `weir_plugin`. Write it with WEIR_PLUGIN:
@@ -12,12 +14,6 @@
  */
 #ifndef WEIR_PLUGIN_H
 #define WEIR_PLUGIN_H
-
-#define WEIR_ABI_MAJOR 1
-#define WEIR_ABI_MINOR_NEWEST 0
-#ifndef WEIR_ABI_MINOR
-#define WEIR_ABI_MINOR WEIR_ABI_MINOR_NEWEST /* define it lower to hide what is newer */
-#endif
 
 #include "base.h"
 #include "conversation.h"
