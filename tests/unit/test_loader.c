@@ -108,7 +108,7 @@ TEST(each_reason_has_its_sentence)
 
 TEST(abi_versions_are_named_with_the_remedy)
 {
-    refused(built("other_major"), 0, "ABI 2.0, this weir speaks 1.0: build it against this weir's SDK, or upgrade weir");
+    refused(built("other_major"), 0, "ABI 2.0, this weir speaks 1.1: build it against this weir's SDK, or upgrade weir");
     refused(built("newer_minor"), 0, "ABI 1.4, this weir speaks 1.1: upgrade weir, or build it with -DWEIR_ABI_MINOR=1");
 }
 
