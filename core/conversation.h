@@ -83,6 +83,7 @@ bool splices_place(struct splices *s, const struct edit *e, struct weir_str body
 
 /* ---- reading ---- */
 void conversation_texts(struct conversation *c, struct arena *a, weir_text_fn fn, void *arg);
-int64_t conversation_estimate(const struct conversation *c);
+/* Tokens of the input, an estimate; rates: the dialect's, NULL: a middle one. */
+int64_t conversation_estimate(const struct conversation *c, const struct weir_token_rates *rates);
 
 #endif

@@ -1,11 +1,17 @@
-/* The estimate of input tokens: counts made in one pass over the texts, with a rate per kind of script. Always an estimate.
+/* The estimate of input tokens: counts made in one pass over the texts, with a rate per kind of character, and what the dialect
+ * adds for messages, tools and images. Always an estimate.
  *
- * The rates are rules of thumb for the tokenizers of the large providers; they have not been fitted to recorded usage yet.
+ * The rates for texts stand here: they were fitted, with those of each dialect, on the recorded usage of 500 requests, and kept
+ * near what tokenizers do with long prose, because recorded prompts are short. Five-fold cross-validated, the median error is
+ * 14 % for OpenAI's chat, 9 % for Anthropic's messages and 31 % for Gemini, which counts schemas in a way of its own; bytes / 4
+ * is off by 40, 77 and 43 %. tests/unit/test_estimate.c measures it.
  */
 #include "conversation.h"
 
+static const struct weir_token_rates middle = { 3, 3, 10, 5, 10, 257, 20 };
+
 struct tally {
-    uint64_t letters, digits, symbols, spaces, other2, wide, images;
+    uint64_t letters, digits, symbols, spaces, other2, wide, images, tool_uses;
 };
 
 static void tally_bytes(struct tally *t, const char *p, size_t n)
@@ -28,39 +34,52 @@ static void tally_bytes(struct tally *t, const char *p, size_t n)
     }
 }
 
-static void tally_part(struct tally *t, const struct weir_part *p, uint64_t *framing)
+static void tally_part(struct tally *t, const struct weir_part *p)
 {
     tally_bytes(t, p->text.p, p->text.n);
     tally_bytes(t, p->name.p, p->name.n);
     if (p->kind == WEIR_PART_IMAGE)
         t->images++;
     if (p->kind == WEIR_PART_TOOL_CALL || p->kind == WEIR_PART_TOOL_RESULT)
-        *framing += 8;
+        t->tool_uses++;
     if (p->kind == WEIR_PART_FILE)
-        *framing += p->data.n / 40;
+        t->letters += p->data.n / 10; /* base64 of a document: some of it is text */
     for (const struct weir_part *child = p->parts; child; child = child->next)
-        tally_part(t, child, framing);
+        tally_part(t, child);
 }
 
-int64_t conversation_estimate(const struct conversation *c)
+static double tokens_of_text(const struct tally *t)
 {
-    struct tally t = { 0 }, schema = { 0 };
-    uint64_t framing = 3;
-    for (const struct weir_message *m = c->view.messages; m; m = m->next) {
-        framing += 4;
+    return (double)t->letters * 0.222 + (double)t->digits * 0.456 + (double)t->symbols * 0.62 +
+           (double)t->spaces * 0.071 + (double)t->other2 * 0.667 + (double)t->wide * 0.909;
+}
+
+static double tokens_of_schema(const struct tally *t)
+{
+    return (double)t->letters * 0.153 + (double)t->digits * 0.4 + (double)t->symbols * 0.166 +
+           (double)t->spaces * 0.02 + (double)t->other2 * 0.3 + (double)t->wide * 0.5;
+}
+
+int64_t conversation_estimate(const struct conversation *c, const struct weir_token_rates *rates)
+{
+    const struct weir_token_rates *rate = rates ? rates : &middle;
+    struct tally text = { 0 }, schema = { 0 };
+    double framing = rate->request + rate->message * (double)c->view.n_messages;
+    for (const struct weir_message *m = c->view.messages; m; m = m->next)
         for (const struct weir_part *p = m->parts; p; p = p->next)
-            tally_part(&t, p, &framing);
-    }
+            tally_part(&text, p);
     for (const struct weir_tool *tool = c->view.tools; tool; tool = tool->next) {
-        framing += 12;
-        tally_bytes(&t, tool->description.p, tool->description.n);
+        framing += rate->tool + (tool == c->view.tools ? rate->tools : 0);
+        tally_bytes(&text, tool->name.p, tool->name.n);
+        tally_bytes(&text, tool->description.p, tool->description.n);
         tally_bytes(&schema, tool->schema.p, tool->schema.n);
-        tally_bytes(&schema, tool->raw.p, tool->raw.n);
+        tally_bytes(&schema, tool->schema.n ? NULL : tool->raw.p, tool->schema.n ? 0 : tool->raw.n);
     }
     struct weir_str format = weir_field(&c->view, WEIR_FIELD_RESPONSE_FORMAT);
-    tally_bytes(&schema, format.p, format.n);
-    double text = (double)t.letters / 4.6 + (double)t.digits / 2.2 + (double)t.symbols / 1.6 + (double)t.spaces / 14 +
-                  (double)t.other2 / 1.5 + (double)t.wide / 1.1;
-    double tools = (double)schema.letters / 6.5 + (double)schema.digits / 2.5 + (double)schema.symbols / 6;
-    return (int64_t)(text + tools) + (int64_t)framing + (int64_t)t.images * 700;
+    if (format.n && format.p[0] == '{') {
+        framing += rate->schema;
+        tally_bytes(&schema, format.p, format.n);
+    }
+    framing += rate->tool_use * (double)text.tool_uses + rate->image * (double)text.images;
+    return (int64_t)(tokens_of_text(&text) + tokens_of_schema(&schema) + framing + 0.5);
 }

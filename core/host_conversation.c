@@ -110,8 +110,15 @@ void host_event_texts(struct weir_call *c, const struct weir_event *e, weir_text
         fn(arg, WEIR_LIT("name"), &name, NULL);
 }
 
+/* Of the target's dialect in an attempt, else of the client's. */
+static const struct weir_token_rates *rates_of(const struct weir_call *c)
+{
+    const struct weir_instance *codec = c->attempt && c->attempt->codec ? c->attempt->codec : c->request->codec;
+    return codec ? codec->plugin->codec.tokens : NULL;
+}
+
 int64_t host_estimate_tokens(struct weir_call *c)
 {
     struct conversation *conversation = current(c);
-    return conversation ? conversation_estimate(conversation) : 0;
+    return conversation ? conversation_estimate(conversation, rates_of(c)) : 0;
 }

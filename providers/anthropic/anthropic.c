@@ -40,6 +40,8 @@ static const struct weir_credential_place credentials[] = {
 static const char *const request_headers[] = { "anthropic-version", "anthropic-beta", "idempotency-key", NULL };
 static const char *const response_headers[] = { "request-id", NULL };
 
+static const struct weir_token_rates token_rates = { 3.6, 4, 513, 11.4, 22.5, 70, 154 };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
@@ -55,6 +57,7 @@ static const struct weir_codec codec = {
     .auth = { "x-api-key", NULL, "" },
     .stream_framing = WEIR_FRAMING_SSE,
     .whole_framing = WEIR_FRAMING_JSON,
+    .tokens = &token_rates,
     .ingress_size = sizeof(struct anthropic_client),
     .egress_size = sizeof(struct anthropic_attempt),
     .create = create,

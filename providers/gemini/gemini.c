@@ -107,6 +107,8 @@ int gemini_request_head(void *self, struct weir_call *call, void *state, const v
 
 static const char *const response_headers[] = { NULL };
 
+static const struct weir_token_rates token_rates = { 1, 1.1, 6.7, 5.5, 15.4, 256, 2.1 };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
@@ -118,6 +120,7 @@ static const struct weir_codec codec = {
     .auth = { "x-goog-api-key", NULL, "" },
     .stream_framing = WEIR_FRAMING_SSE,
     .whole_framing = WEIR_FRAMING_JSON,
+    .tokens = &token_rates,
     .egress_size = sizeof(struct gemini_attempt),
     .create = create,
     .request_head = gemini_request_head,

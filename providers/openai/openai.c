@@ -46,6 +46,8 @@ static const struct weir_option options[] = {
     WEIR_OPTIONS_END,
 };
 
+static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21 };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
@@ -61,6 +63,7 @@ static const struct weir_codec codec = {
     .auth = { "authorization", NULL, "Bearer " },
     .stream_framing = WEIR_FRAMING_SSE,
     .whole_framing = WEIR_FRAMING_JSON,
+    .tokens = &token_rates,
     .ingress_size = sizeof(struct openai_client),
     .egress_size = sizeof(struct openai_attempt),
     .create = create,

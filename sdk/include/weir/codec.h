@@ -82,6 +82,15 @@ struct weir_says {
 };
 #define WEIR_SAYS_END { WEIR_FEATURE_NONE, 0, NULL }
 
+/* Tokens that a provider counts beside the texts themselves, as fitted on real usage. */
+struct weir_token_rates {
+    double request, message;          /* for the request, for each message */
+    double tools, tool;               /* once if there are tools, and for each */
+    double tool_use;                  /* for each tool call and each result of earlier turns */
+    double image;
+    double schema;                    /* once for a schema of the answer */
+};
+
 /* A request as it will be sent, for sign(). */
 struct weir_outgoing_header {
     struct weir_str name, value;
@@ -172,6 +181,8 @@ struct weir_codec {
     /* Signs the finished request by adding headers with http_header(). The key is reached with hmac_key() and key_id(). With it
      * the host sends no credential of its own unless the entry's `auth` says so. */
     int (*sign)(void *self, struct weir_call *call, void *state, const struct weir_outgoing *request);
+    /* What the dialect adds to the texts of a request, for weir's estimate of its input; NULL: the host's own. */
+    const struct weir_token_rates *tokens;
 #endif
 };
 
