@@ -42,8 +42,9 @@ LINKS     := $(BUILD)/lua $(BUILD)/policies
 UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT         := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
-FUZZ_HELPERS := $(filter-out tests/fuzz/fuzz_%,$(wildcard tests/fuzz/*.c))
 FUZZ         := $(patsubst tests/fuzz/%.c,$(FUZZBUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# every provider that translates by itself; one that only `speaks` another's dialect reads no answers
+FUZZ_CODECS  := $(foreach d,$(wildcard providers/*),$(if $(shell grep -l '\.decode_frame' $(d)/*.c 2>/dev/null),$(FUZZBUILD)/codec_$(notdir $(d))))
 
 RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
 
@@ -179,12 +180,20 @@ $(FUZZBUILD)/libcore.a: $(patsubst %.c,$(FUZZBUILD)/%.o,$(filter-out core/main.c
 	@rm -f $@
 	ar rcs $@ $^
 
-$(FUZZBUILD)/%: tests/fuzz/%.c $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a
+$(FUZZBUILD)/%: tests/fuzz/%.c $(FUZZBUILD)/libcore.a
 	$(call SAYS,LD ,$@)
-	$(Q)clang $(FUZZFLAGS) -fsanitize=fuzzer -MF $@.d -o $@ $< $(FUZZ_HELPERS) $(FUZZBUILD)/libcore.a \
+	$(Q)clang $(FUZZFLAGS) -fsanitize=fuzzer -MF $@.d -o $@ $< $(FUZZBUILD)/libcore.a \
 	  -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
-fuzz-build: $(FUZZ)
+define fuzz_codec_rule
+$(FUZZBUILD)/codec_$(1): tests/fuzz/codec.c $(wildcard providers/$(1)/*.c providers/$(1)/*.h) $(FUZZBUILD)/libcore.a
+	$$(call SAYS,LD ,$$@)
+	$$(Q)clang $$(filter-out -MMD -MP,$$(FUZZFLAGS)) -fsanitize=fuzzer -o $$@ $$(filter %.c,$$^) $$(FUZZBUILD)/libcore.a \
+	  -Wl,--as-needed $$(PKG_LIBS) -ldl -lpthread
+endef
+$(foreach d,$(FUZZ_CODECS:$(FUZZBUILD)/codec_%=%),$(eval $(call fuzz_codec_rule,$(d))))
+
+fuzz-build: $(FUZZ) $(FUZZ_CODECS)
 
 fuzz:
 	@$(MAKE) -k fuzz-build || true

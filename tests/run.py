@@ -81,12 +81,16 @@ def run_unit(total):
 def run_fuzz(total):
     seconds = int(os.environ.get("FUZZ_SECONDS", "10"))
     build = os.path.join(ROOT, os.environ.get("FUZZ_BUILD", "build-fuzz"))
-    more_seeds = {"elf": os.path.join(BUILD, "tests/plugins")}
-    for source in sorted(glob.glob(os.path.join(ROOT, "tests/fuzz/fuzz_*.c"))):
-        name = os.path.basename(source)[:-2]
+    targets = [os.path.basename(source)[:-2] for source in sorted(glob.glob(os.path.join(ROOT, "tests/fuzz/fuzz_*.c")))]
+    codecs = [os.path.dirname(source) for source in sorted(glob.glob(os.path.join(ROOT, "providers/*/*.c")))
+              if ".decode_frame" in open(source, encoding="utf-8").read()]
+    folders = {"elf": os.path.join(BUILD, "tests/plugins")}
+    folders.update({"codec_" + os.path.basename(folder): os.path.join(folder, "tests") for folder in codecs})
+    for name in targets + ["codec_" + os.path.basename(folder) for folder in codecs]:
+        short = name[5:] if name.startswith("fuzz_") else name
         corpus = os.path.join(build, name + ".corpus")
         os.makedirs(corpus, exist_ok=True)
-        seeds = [os.path.join(ROOT, "tests/fuzz/seeds", name[5:]), more_seeds.get(name[5:], "")]
+        seeds = [os.path.join(ROOT, "tests/fuzz/seeds", short), folders.get(short, "")]
         seeds = [folder for folder in seeds if os.path.isdir(folder)]
         script = '"$@" && echo "1 passed, 0 failed"'
         run("fuzz/" + name, ["sh", "-c", script, "sh", os.path.join(build, name), "-timeout=10",
