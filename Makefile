@@ -38,6 +38,7 @@ LUA_FLAGS  = $(shell pkg-config --cflags lua5.4 yaml-0.1)
 LUA_LIBS   = $(shell pkg-config --libs lua5.4 yaml-0.1)
 SO        := $(PLUGINS) $(PROVIDERS) $(POLICY)
 LINKS     := $(BUILD)/lua $(BUILD)/policies
+DATA      := $(patsubst providers/%,$(BUILD)/providers/%,$(wildcard providers/*.tsv providers/*.yaml))
 
 UNIT_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 UNIT         := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
@@ -57,7 +58,7 @@ SAYS  = $(if $(V),,@echo "  $(1) $(2)")
 .SECONDARY:
 
 all: $(if $(wildcard core/main.c),$(BUILD)/weir) so
-so: $(SO) $(LINKS)
+so: $(SO) $(LINKS) $(DATA)
 
 # ---- the program ------------------------------------------------------------------------------------------------------
 
@@ -115,6 +116,11 @@ $(BUILD)/plugins/policy.so: $(patsubst lua/%.c,$(BUILD)/lua-stage/%.o,$(wildcard
 $(BUILD)/lua:
 	@mkdir -p $(BUILD)
 	@ln -sfn $(CURDIR)/lua/lib $@
+
+# What the program reads of the providers besides their codecs: prices, addresses.
+$(DATA): $(BUILD)/providers/%: providers/%
+	@mkdir -p $(@D)
+	@cp $< $@.new && mv $@.new $@
 
 $(BUILD)/policies:
 	@mkdir -p $(BUILD)
@@ -248,7 +254,7 @@ install: all
 	  $(SHAREDIR)/sdk $(DESTDIR)$(PREFIX)/include/weir $(UNITDIR)
 	install -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -m 644 $(PLUGINS) $(POLICY) $(LIBDIR)/plugins/
-	install -m 644 $(PROVIDERS) $(LIBDIR)/providers/
+	install -m 644 $(PROVIDERS) $(DATA) $(LIBDIR)/providers/
 	for f in $(wildcard lua/lib/*.lua); do install -m 644 $$f $(LIBDIR)/lua/ || exit 1; done
 	for f in $(wildcard policies/*.lua policies/README.md); do install -m 644 $$f $(SHAREDIR)/policies/ || exit 1; done
 	ln -sfn ../../share/weir/policies $(LIBDIR)/policies

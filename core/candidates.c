@@ -70,6 +70,31 @@ static void fill_figures(struct candidate *c)
     c->view.in_flight = f.in_flight;
 }
 
+/* What was said of the target, then of its name, then what the table of models knows. */
+static void fill_facts(struct candidate *c, const struct config_model *of, const struct config_model *named)
+{
+    const struct model_facts *known = facts_find(config->facts, c->provider->prices, c->provider->region, c->view.model);
+    const struct config_model *said[] = { named != of ? named : NULL, of };
+    c->view.context_tokens = known ? known->context_tokens : -1;
+    c->prices = known ? known->prices : NULL;
+    c->n_prices = known ? known->n_prices : 0;
+    c->lacks = known ? known->lacks : 0;
+    for (int i = 0; i < 2; i++) {
+        const struct config_model *m = said[i];
+        if (m && m->context_tokens > 0)
+            c->view.context_tokens = m->context_tokens;
+        if (m && m->price.usd[FACTS_INPUT] >= 0) {
+            c->prices = &m->price;
+            c->n_prices = 1;
+        }
+        c->lacks = m ? (c->lacks & ~m->can) | m->lacks : c->lacks;
+    }
+    c->lacks |= c->provider->lacks;
+    c->view.capabilities = c->provider->codec->codec.capabilities & ~c->lacks;
+    c->view.price_input = c->n_prices ? c->prices->usd[FACTS_INPUT] : -1;
+    c->view.price_output = c->n_prices ? c->prices->usd[FACTS_OUTPUT] : -1;
+}
+
 static struct weir_candidate *make(struct request *r, const struct config_provider *p, struct weir_str model,
                                    const struct config_model *of)
 {
@@ -89,11 +114,7 @@ static struct weir_candidate *make(struct request *r, const struct config_provid
     v->region = weir_cstr(p->region);
     v->tags = p->tags;
     v->n_tags = p->n_tags;
-    v->capabilities = p->codec->codec.capabilities;
-    const struct config_model *known = of ? of : model_find(v->name);
-    v->context_tokens = known ? known->context_tokens : -1;
-    v->price_input = known ? known->price_input : -1;
-    v->price_output = known ? known->price_output : -1;
+    fill_facts(c, of, model_find(v->name));
     v->unavailable = weir_cstr(p->unavailable);
     fill_figures(c);
     return v;
@@ -204,9 +225,10 @@ enum { MAY_BE_LOST = WEIR_CAN_LOGPROBS };
 
 static const char *missing_capability(const struct request *r, const struct candidate *c)
 {
-    if (weir_is(c->view.dialect, r->codec->plugin->desc.name))
-        return NULL; /* the same dialect can say it all */
-    uint32_t missing = r->conversation->view.needs & ~c->view.capabilities & ~(uint32_t)MAY_BE_LOST;
+    /* The same dialect can say it all; the model behind it may still not have it. */
+    bool is_same = weir_is(c->view.dialect, r->codec->plugin->desc.name);
+    uint32_t lacks = is_same ? c->lacks : ~c->view.capabilities;
+    uint32_t missing = r->conversation->view.needs & lacks & ~(uint32_t)MAY_BE_LOST;
     for (size_t i = 0; missing && i < sizeof(capability_words) / sizeof(*capability_words); i++)
         if (missing & capability_words[i].bit)
             return capability_words[i].words;
@@ -218,13 +240,23 @@ static void skip(struct request *r, const struct candidate *c, const char *why)
     note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: %s", (int)c->view.name.n, c->view.name.p, why));
 }
 
+/* Is it the dialect, not the model, that lacks it? */
+static bool is_dialects(const struct candidate *c, const char *missing)
+{
+    uint32_t bit = 0;
+    for (size_t i = 0; i < sizeof(capability_words) / sizeof(*capability_words); i++)
+        if (capability_words[i].words == missing)
+            bit = capability_words[i].bit;
+    return !(c->lacks & bit);
+}
+
 static bool is_usable(struct request *r, struct candidate *c)
 {
     const char *missing = missing_capability(r, c);
     if (c->view.unavailable.n)
         skip(r, c, c->view.unavailable.p);
     else if (missing)
-        skip(r, c, arena_printf(r->arena, "its dialect has no %s", missing).p);
+        skip(r, c, arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p);
     else if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
         skip(r, c, "max_inflight is reached");
     else if (!codec_instance(c->provider->codec) ||

@@ -359,6 +359,7 @@ static void read_all(struct reader *r)
 {
     const struct tree_node *root = r->root;
     table_read(r, config_fields, NULL, root, r->c);
+    facts_read(r);
     plugins_read(r, tree_get(root, "plugins"));
     providers_read(r, tree_get(root, "providers"));
     models_read(r, tree_get(root, "models"));

@@ -7,6 +7,7 @@
 #define WEIR_CORE_CONFIG_H
 
 #include "arena.h"
+#include "config_facts.h"
 #include "edge.h"
 #include "egress.h"
 #include "loader.h"
@@ -52,6 +53,8 @@ struct config_provider {
     struct config_timeouts timeouts;
     uint32_t max_inflight;       /* 0: none */
     const char *region;
+    const char *prices;          /* under which name the table of models knows it; NULL: it doesn't */
+    uint32_t lacks;              /* enum weir_capability: what it has not, whatever its dialect can say */
     const struct weir_str *tags;
     uint32_t n_tags;
     bool fetches_media;          /* `fetch_media: true`: URLs inside messages may be fetched for it */
@@ -71,8 +74,9 @@ struct config_model {
     struct config_target *targets;
     uint32_t n_targets;
     struct config_timeouts timeouts;
-    int64_t context_tokens;      /* -1: not said */
-    double price_input, price_output; /* USD per million tokens; -1: not said */
+    int64_t context_tokens, output_tokens; /* -1: not said */
+    struct facts_prices price;   /* usd[FACTS_INPUT] -1: not said, the table's hold; else they replace all of the table's */
+    uint32_t can, lacks;         /* enum weir_capability: said of it, before the table */
 };
 
 /* One use of a stage in a pipeline. */
@@ -138,6 +142,7 @@ struct config {
     uint32_t n_routes;
     struct config_stage **stages; /* all uses, by index */
     uint32_t n_stages;
+    struct facts_table *facts;   /* NULL: there is no table of models */
     struct config_secret *secrets;
     uint32_t n_secrets;
     const char *const *plugin_files; /* every plugin of this configuration, resolved */

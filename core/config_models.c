@@ -67,21 +67,48 @@ static void read_targets(struct reader *r, const struct tree_node *node, void *b
 
 /* ---- one model ---- */
 
+#define PRICE(kind) .type = FIELD_NUMBER, .offset = (kind) * sizeof(double), .min = 0, .max = 1e6
 static const struct field price_fields[] = {
-    { .name = "input",
-      .type = FIELD_NUMBER,
-      .offset = 0,
-      .min = 0,
-      .max = 1e6,
-      .help = "USD per million tokens of the request." },
-    { .name = "output",
-      .type = FIELD_NUMBER,
-      .offset = offsetof(struct config_model, price_output) - offsetof(struct config_model, price_input),
-      .min = 0,
-      .max = 1e6,
-      .help = "USD per million tokens of the answer." },
+    { .name = "input", PRICE(FACTS_INPUT), .help = "USD per million tokens of the request." },
+    { .name = "output", PRICE(FACTS_OUTPUT), .help = "USD per million tokens of the answer." },
+    { .name = "cached", PRICE(FACTS_CACHED), .help = "Of tokens read from the provider's cache; else as input." },
+    { .name = "cache_write", PRICE(FACTS_WRITE), .help = "Of tokens written to it; else as input." },
+    { .name = "cache_write_1h", PRICE(FACTS_WRITE_1H), .help = "Of tokens kept there for an hour; else as cache_write." },
+    { .name = "reasoning", PRICE(FACTS_REASONING), .help = "Of thinking; else as output." },
+    { .name = "audio_input", PRICE(FACTS_AUDIO_INPUT), .help = "Of heard audio; else as input." },
+    { .name = "audio_output", PRICE(FACTS_AUDIO_OUTPUT), .help = "Of spoken audio; else as output." },
     { .name = NULL },
 };
+#undef PRICE
+
+/* ---- capabilities ---- */
+
+uint32_t capabilities_read(struct reader *r, const char *name, const struct tree_node *node)
+{
+    const struct value_rule rule = { .name = name };
+    const char *const *words;
+    uint32_t n, bits = 0;
+    if (value_list(r, &rule, node, &words, &n))
+        return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t bit = facts_capability(weir_cstr(words[i]));
+        bits |= bit;
+        if (!bit)
+            mistake(r, node, "%s: %s: there is no capability \"%.40s\"; there are %s", r->where, name, words[i],
+                    facts_capability_words);
+    }
+    return bits;
+}
+
+static void read_can(struct reader *r, const struct tree_node *node, void *base)
+{
+    ((struct config_model *)base)->can = capabilities_read(r, "can", node);
+}
+
+static void read_lacks(struct reader *r, const struct tree_node *node, void *base)
+{
+    ((struct config_model *)base)->lacks = capabilities_read(r, "lacks", node);
+}
 
 #define AT(member) .offset = offsetof(struct config_model, member)
 const struct field config_model_fields[] = {
@@ -97,11 +124,27 @@ const struct field config_model_fields[] = {
       .min = 1,
       .max = 1e9,
       .help = "Tokens that fit into the context." },
+    { .name = "max_output",
+      .type = FIELD_I64,
+      AT(output_tokens),
+      .min = 1,
+      .max = 1e9,
+      .help = "Tokens of its longest answer." },
     { .name = "price",
       .type = FIELD_TABLE,
-      AT(price_input),
+      AT(price.usd),
       .table = price_fields,
-      .help = "USD per million tokens, for records and rules." },
+      .help = "USD per million tokens, for records and rules; replaces all that is known of its price." },
+    { .name = "can",
+      .type = FIELD_OWN,
+      .read = read_can,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+      .help = "What it can do although the table of models says otherwise: tools, images, json_schema …" },
+    { .name = "lacks",
+      .type = FIELD_OWN,
+      .read = read_lacks,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+      .help = "What it can't do: requests that need it go to another target." },
     { .name = "timeouts",
       .type = FIELD_TABLE,
       AT(timeouts),
@@ -120,6 +163,17 @@ static void check_name(struct reader *r, const struct tree_node *key)
         mistake(r, key, "the model \"%.128s\": a star may only stand at the end", key->text.p);
 }
 
+/* "groq/llama-x": { price: … } adds to what is known of the target of that name. */
+static void target_itself(struct reader *r, struct config_model *m, const struct tree_node *key)
+{
+    const char *slash = strchr(key->text.p, '/');
+    struct weir_str provider = { key->text.p, slash ? (size_t)(slash - key->text.p) : 0 };
+    struct config_provider *p = slash && slash[1] ? config_find_provider(r->c, provider) : NULL;
+    m->targets = arena_zalloc(r->a, 2 * sizeof *m->targets);
+    if (p && m->targets && !strchr(slash, '*'))
+        m->targets[m->n_targets++] = (struct config_target){ m->name, p, slash + 1 };
+}
+
 static struct config_model *read_model(struct reader *r, const struct tree_node *key, const struct tree_node *node)
 {
     struct config_model *m = arena_zalloc(r->a, sizeof *m);
@@ -127,14 +181,20 @@ static struct config_model *read_model(struct reader *r, const struct tree_node 
     if (!m || !node_is(r, r->where, node, TREE_MAP))
         return NULL;
     *m = (struct config_model){
-        .name = key->text.p, .place = place_of_node(key), .context_tokens = -1, .price_input = -1, .price_output = -1
+        .name = key->text.p, .place = place_of_node(key), .context_tokens = -1, .output_tokens = -1
     };
+    for (int i = 0; i < FACTS_PRICES; i++)
+        m->price.usd[i] = -1;
     memset(&m->timeouts, 0xff, sizeof m->timeouts);
     check_name(r, key);
     uint32_t before = r->errors->n_errors;
     table_read(r, config_model_fields, NULL, node, m);
+    if (!m->n_targets && !tree_get(node, "targets"))
+        target_itself(r, m, key);
     if (!m->n_targets && r->errors->n_errors == before)
         mistake(r, key, "%s needs targets, as in { targets: [openai/gpt-4o-mini] }", r->where);
+    if (m->price.usd[FACTS_INPUT] < 0 && tree_get(node, "price"))
+        mistake(r, tree_get(node, "price"), "%s: a price needs `input`", r->where);
     return m;
 }
 
@@ -150,6 +210,22 @@ void models_read(struct reader *r, const struct tree_node *map)
             c->models[c->n_models++] = m;
     }
     r->where = NULL;
+}
+
+/* ---- what is known of models ---- */
+
+/* Beside the codecs, read like every other file of the configuration. Without it no price is known, and nothing else is amiss. */
+void facts_read(struct reader *r)
+{
+    char why[600] = "";
+    struct weir_str path = arena_printf(r->a, "%s/providers/models.tsv", r->library);
+    if (!path.p || !files_exist(r->files, path.p))
+        return;
+    struct weir_str text = files_read(r->files, path.p, why, sizeof why);
+    if (text.p)
+        r->c->facts = facts_open(r->a, text, why, sizeof why);
+    if (!r->c->facts)
+        mistake(r, NULL, "%s can't be read: %s", path.p, why);
 }
 
 /* ---- secrets ---- */

@@ -244,6 +244,11 @@ static void read_proxy(struct reader *r, const struct tree_node *node, void *bas
         mistake(r, node, "%s: proxy must be a URL (http://proxy.example.com:3128) or none", r->where);
 }
 
+static void read_lacks(struct reader *r, const struct tree_node *node, void *base)
+{
+    ((struct config_provider *)base)->lacks = capabilities_read(r, "lacks", node);
+}
+
 const struct field config_timeout_fields[] = {
     { .name = "connect",
       .type = FIELD_MS,
@@ -336,6 +341,16 @@ const struct field config_provider_fields[] = {
       AT(tags),
       .offset_n = offsetof(struct config_provider, n_tags),
       .help = "Words that rules may look for." },
+    { .name = "prices",
+      .type = FIELD_STRING,
+      AT(prices),
+      .help = "Whose prices, context sizes and capabilities its models have in the table of models; its own name, or its "
+              "dialect's." },
+    { .name = "lacks",
+      .type = FIELD_OWN,
+      .read = read_lacks,
+      .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
+      .help = "What none of its models can do, whatever the dialect can say: choices, image_urls, json_schema …" },
     { .name = "fetch_media",
       .type = FIELD_BOOL,
       AT(fetches_media),
@@ -404,6 +419,16 @@ static void check_name(struct reader *r, const struct tree_node *key)
                 key->text.p);
 }
 
+/* As it says; else its own name, else its dialect's, if the table of models has them. */
+static void find_prices(struct reader *r, struct config_provider *p)
+{
+    const char *dialect = p->plugin ? p->plugin->desc.name : "";
+    if (!p->prices)
+        p->prices = facts_has_provider(r->c->facts, weir_cstr(p->name)) ? p->name : dialect;
+    if (!facts_has_provider(r->c->facts, weir_cstr(p->prices)))
+        p->prices = NULL;
+}
+
 static struct config_provider *read_entry(struct reader *r, const struct tree_node *key, const struct tree_node *node,
                                           uint32_t index)
 {
@@ -426,6 +451,7 @@ static struct config_provider *read_entry(struct reader *r, const struct tree_no
         check_entry(r, p, key);
     }
     r->unavailable = NULL;
+    find_prices(r, p);
     return p;
 }
 

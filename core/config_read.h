@@ -128,6 +128,8 @@ void plugins_read(struct reader *r, const struct tree_node *patterns);
 struct plugin *plugins_find(struct reader *r, const struct tree_node *at, const char *name, uint32_t kind);
 void providers_read(struct reader *r, const struct tree_node *map);
 void models_read(struct reader *r, const struct tree_node *map);
+void facts_read(struct reader *r); /* the table of models */
+uint32_t capabilities_read(struct reader *r, const char *name, const struct tree_node *node);
 void keys_read(struct reader *r, const struct tree_node *list);
 void secrets_read(struct reader *r, const struct tree_node *map);
 struct config_stage **stages_read(struct reader *r, const struct tree_node *list, uint32_t *n);

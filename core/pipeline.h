@@ -142,6 +142,7 @@ uint64_t request_random(struct request *r);
 /* ---- record (record.c) ---- */
 void record_write(struct request *r, struct weir_out *out);
 void record_metrics(struct request *r);
+double attempt_cost_usd(const struct attempt *a); /* -1: a price or a count is not known */
 
 /* ---- errors (errors.c) ---- */
 int error_status(const struct weir_error *e); /* what the client gets */

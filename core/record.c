@@ -52,14 +52,25 @@ static void put_usage(struct weir_out *o, const struct weir_usage *u)
     json_object_end(o);
 }
 
-/* USD, where both the price and the count are known. */
-static void put_cost(struct weir_out *o, const struct attempt *a)
+static enum facts_tier tier_of(const struct request *r)
 {
-    const struct weir_candidate *c = &a->target->view;
+    struct weir_str tier = r->conversation ? weir_field(&r->conversation->view, WEIR_FIELD_SERVICE_TIER) : WEIR_NONE;
+    return weir_is(tier, "\"priority\"") ? FACTS_PRIORITY : weir_is(tier, "\"flex\"") ? FACTS_FLEX : FACTS_STANDARD;
+}
+
+/* USD; -1 where the price or the count is not known. */
+double attempt_cost_usd(const struct attempt *a)
+{
+    if (!a->target)
+        return -1;
+    return facts_cost(a->target->prices, a->target->n_prices, tier_of(a->call.request), &a->usage);
+}
+
+static void put_cost(struct weir_out *o, double usd)
+{
     char text[32];
-    if (c->price_input < 0 || c->price_output < 0 || a->usage.input < 0 || a->usage.output < 0)
+    if (usd < 0)
         return;
-    double usd = ((double)a->usage.input * c->price_input + (double)a->usage.output * c->price_output) / 1e6;
     int n = snprintf(text, sizeof(text), "%.8f", usd);
     json_key(o, "cost_usd");
     json_put_raw(o, (struct weir_str){ text, (size_t)n });
@@ -91,9 +102,20 @@ static void put_attempt(struct weir_out *o, const struct attempt *a)
         json_put_bool(o, true);
     }
     put_usage(o, &a->usage);
-    put_cost(o, a);
+    put_cost(o, attempt_cost_usd(a));
     put_error(o, &a->error);
     json_object_end(o);
+}
+
+/* What all attempts cost together, as far as it is known; -1: of none. */
+static double whole_cost(const struct request *r)
+{
+    double whole = -1;
+    for (const struct attempt *a = r->attempts; a; a = a->next) {
+        double usd = attempt_cost_usd(a);
+        whole = usd < 0 ? whole : usd + (whole < 0 ? 0 : whole);
+    }
+    return whole;
 }
 
 /* Kept newest first, told oldest first. */
@@ -209,6 +231,7 @@ void record_write(struct request *r, struct weir_out *o)
     put_ms(o, "total_ms", r->started_us, now);
     if (r->elected)
         put_usage(o, &r->elected->usage);
+    put_cost(o, whole_cost(r));
     if (r->n_attempts) {
         json_key(o, "attempts");
         json_array_begin(o);

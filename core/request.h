@@ -88,6 +88,9 @@ struct candidate {
     const struct config_provider *provider;
     const struct config_model *of; /* the configured model whose target it is; NULL: named directly */
     int figures; /* target id in shared memory; -1: none */
+    const struct facts_prices *prices; /* n_prices of them; 0: not known */
+    uint32_t n_prices;
+    uint32_t lacks; /* enum weir_capability: known to be missing, whatever the dialect can say */
     struct edit *edits; /* applied when it is tried */
     struct header_item *headers;
     struct config_timeouts timeouts;

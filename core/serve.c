@@ -340,7 +340,7 @@ static void fail_without_target(struct request *r)
         if (strcmp(n->key, "skipped") == 0) {
             why = arena_printf(r->arena, "%.*s%s%.*s", (int)why.n, why.p ? why.p : "", why.n ? "; " : "",
                                (int)n->value.n, n->value.p);
-            is_capability |= n->value.n > 16 && strstr(n->value.p, "its dialect has no") != NULL;
+            is_capability |= n->value.n > 16 && strstr(n->value.p, " has no ") != NULL;
         }
     struct weir_error e = { .size = sizeof(e),
                             .error_class = is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };

@@ -125,7 +125,7 @@ TEST(models_keys_and_secrets_are_read)
     CHECK(config->n_secrets == 2 && weir_is(config->secrets[0].value, "sk-from-the-environment"));
     const struct config_model *m = config->models[0];
     CHECK(m->n_targets == 1 && m->targets[0].provider == config->providers[0] && m->context_tokens == -1 &&
-          m->price_input < 0);
+          m->price.usd[FACTS_INPUT] < 0);
     CHECK_STR(m->targets[0].model, "demo");
 }
 
