@@ -1,4 +1,4 @@
-/* Arenas. Small allocations are cut from blocks of 4 to 64 KiB that are chained, newest first, and recycled through
+/* Arenas. Small allocations are cut from blocks of 1 to 64 KiB that are chained, newest first, and recycled through
  * free lists; large ones are malloc'ed, with their descriptor in a block, so that one position in the chain of blocks
  * says for both what came before a mark and what after. The arena itself lives at the beginning of its first block.
  *
@@ -29,9 +29,10 @@ struct arena {
     bool failed;
 };
 
-struct arena *arena_new(void)
+struct arena *arena_new_of(size_t bytes)
 {
     struct arena *a = calloc(1, sizeof *a);
+    (void)bytes;
     if (a)
         live_count++;
     return a;
@@ -76,9 +77,9 @@ void arena_free(struct arena *a)
 
 #else
 
-#define BLOCK_MIN ((size_t)4096)
-#define BLOCK_CLASSES 5                       /* 4, 8, 16, 32, 64 KiB */
-#define LARGE_MIN (BLOCK_MIN / 2)             /* from here on an allocation is a malloc of its own */
+#define BLOCK_MIN ((size_t)1024)
+#define BLOCK_CLASSES 7                       /* 1, 2, 4 … 64 KiB */
+#define LARGE_MIN ((size_t)2048)              /* from here on an allocation is a malloc of its own */
 #define RECYCLE_MAX ((size_t)4 * 1024 * 1024) /* bytes kept in the free lists; beyond it blocks go back to malloc */
 
 struct block {
@@ -147,25 +148,31 @@ static void block_put(struct block *block)
     recycled_size += size;
 }
 
-struct arena *arena_new(void)
+static uint32_t class_for(size_t n)
 {
-    struct block *first = block_get(0);
+    uint32_t class = 0;
+    while (class < BLOCK_CLASSES - 1 && (BLOCK_MIN << class) < n)
+        class++;
+    return class;
+}
+
+struct arena *arena_new_of(size_t bytes)
+{
+    struct block *first = block_get(class_for(bytes));
     if (!first)
         return NULL;
     struct arena *a = (struct arena *)((char *)first + first->used);
     first->used += round_up(sizeof *a);
-    *a = (struct arena){ first, NULL, block_size(0), false };
+    *a = (struct arena){ first, NULL, block_size(first->class), false };
     live_count++;
     return a;
 }
 
-/* The next block is as large as a quarter of what the arena holds, so that a small request stays small. */
-static bool grow(struct arena *a)
+/* The next block is as large as a quarter of what the arena holds, so that a small request stays small; and large enough. */
+static bool grow(struct arena *a, size_t rounded)
 {
-    uint32_t class = 0;
-    while (class < BLOCK_CLASSES - 1 && (BLOCK_MIN << (class + 1)) <= a->size / 4)
-        class++;
-    struct block *block = block_get(class);
+    size_t wanted = rounded + BLOCK_HEADER + ALIGN;
+    struct block *block = block_get(class_for(wanted > a->size / 4 ? wanted : a->size / 4));
     if (!block) {
         a->failed = true;
         return false;
@@ -173,13 +180,13 @@ static bool grow(struct arena *a)
     block->older = a->newest;
     block->serial = a->newest->serial + 1;
     a->newest = block;
-    a->size += block_size(class);
+    a->size += block_size(block->class);
     return true;
 }
 
 static void *cut(struct arena *a, size_t rounded)
 {
-    if (rounded > block_size(a->newest->class) - a->newest->used && !grow(a))
+    if (rounded > block_size(a->newest->class) - a->newest->used && !grow(a, rounded))
         return NULL;
     struct block *block = a->newest;
     void *p = (char *)block + block->used;
@@ -249,6 +256,11 @@ void arena_free(struct arena *a)
 }
 
 #endif
+
+struct arena *arena_new(void)
+{
+    return arena_new_of(4096);
+}
 
 void *arena_zalloc(struct arena *a, size_t n)
 {

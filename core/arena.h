@@ -14,6 +14,7 @@
 struct arena;
 
 struct arena *arena_new(void);
+struct arena *arena_new_of(size_t bytes); /* what it will probably need: the size of its first block */
 void arena_free(struct arena *a); /* NULL is allowed */
 /* 16-byte aligned, not cleared. */
 void *arena_alloc(struct arena *a, size_t n);

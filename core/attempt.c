@@ -8,13 +8,14 @@
 #include "log.h"
 #include "pipeline.h"
 
-enum { ATTEMPTS_MAX = 16, ERROR_BODY_MAX = 64 * 1024 };
+/* Most attempts live in that many bytes; each costs them for as long as its stream is open. */
+enum { ATTEMPTS_MAX = 16, ERROR_BODY_MAX = 64 * 1024, ATTEMPT_BYTES = 2048 };
 
 /* ---- beginning ---- */
 
 static struct attempt *attempt_new(struct request *r, struct candidate *c)
 {
-    struct arena *arena = arena_new();
+    struct arena *arena = arena_new_of(ATTEMPT_BYTES);
     struct attempt *a = arena ? arena_zalloc(arena, sizeof(*a)) : NULL;
     if (!a) {
         arena_free(arena);
