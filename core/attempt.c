@@ -288,7 +288,10 @@ static enum weir_framing framing_of(const struct attempt *a)
     struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
     if (codec->whole_framing == WEIR_FRAMING_JSON && contains(type, "text/event-stream"))
         return WEIR_FRAMING_SSE;
-    if (codec->stream_framing == WEIR_FRAMING_SSE && contains(type, "application/json"))
+    if (codec->stream_framing == WEIR_FRAMING_AWS && contains(type, "application/vnd.amazon.eventstream"))
+        return WEIR_FRAMING_AWS;
+    bool may_be_document = codec->stream_framing == WEIR_FRAMING_SSE || codec->stream_framing == WEIR_FRAMING_AWS;
+    if (may_be_document && contains(type, "application/json"))
         return WEIR_FRAMING_JSON;
     return (enum weir_framing)(a->is_streaming ? codec->stream_framing : codec->whole_framing);
 }
@@ -459,8 +462,13 @@ static void decode_end(struct attempt *a)
     struct weir_frame frame;
     /* Half a frame of a stream that broke says nothing, and its bytes would run into the error event. */
     bool has_rest = a->ended_cleanly || a->framer.framing == WEIR_FRAMING_JSON;
-    if (has_rest && framer_last(&a->framer, &frame) == FRAMER_FRAME && !decode_frame(a, &frame))
+    enum framer_result rest = has_rest ? framer_last(&a->framer, &frame) : FRAMER_MORE;
+    if (rest == FRAMER_FRAME && !decode_frame(a, &frame))
         return;
+    if (rest < 0) {
+        fail_broken(a, WEIR_ERROR_BROKEN, "its answer ended in the middle of a message");
+        return;
+    }
     if (a->call.wait || a->state == ATTEMPT_OVER || c->request->is_ending)
         return;
     if (!a->grammar.has_ended && a->codec->plugin->codec.decode_end) {

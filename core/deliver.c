@@ -351,7 +351,7 @@ static void error_event(struct request *r, const struct weir_error *error)
         return;
     if (r->error_was_relayed)
         return;
-    if (r->elected && r->elected->can_relay)
+    if (r->elected && r->elected->can_relay && r->elected->framer.framing == WEIR_FRAMING_SSE)
         deliver_bytes(r, WEIR_LIT("\n\n")); /* relayed bytes may have stopped in the middle of a line */
     deliver_flush(r);
     if (encode(r, &e) == 0)

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "aws_frame.h"
 #include "scratch.h"
 
 void framer_init(struct framer *f, enum weir_framing framing)
@@ -127,17 +128,6 @@ static size_t line_length(struct weir_str s, size_t *scanned)
     return lf ? (size_t)(lf - s.p) + 1 : 0;
 }
 
-static int64_t aws_length(struct weir_str s, size_t limit)
-{
-    if (s.n < 12)
-        return 0;
-    const unsigned char *p = (const unsigned char *)s.p;
-    uint64_t total = (uint64_t)p[0] << 24 | (uint64_t)p[1] << 16 | (uint64_t)p[2] << 8 | p[3];
-    if (total < 16 || total > limit)
-        return -1;
-    return s.n >= total ? (int64_t)total : 0;
-}
-
 /* Length of the first frame; 0: more is needed; -1: malformed. */
 static int64_t frame_length(struct framer *f, struct weir_str s, size_t limit)
 {
@@ -147,7 +137,7 @@ static int64_t frame_length(struct framer *f, struct weir_str s, size_t limit)
     case WEIR_FRAMING_NDJSON:
         return (int64_t)line_length(s, &f->scanned);
     case WEIR_FRAMING_AWS:
-        return aws_length(s, limit);
+        return aws_frame_length(s, limit);
     default:
         return 0;
     }
@@ -160,16 +150,20 @@ static struct weir_str without_line_end(struct weir_str s)
     return s;
 }
 
-static void fill_frame(const struct framer *f, struct weir_frame *frame, struct weir_str bytes)
+/* false: it makes no sense. */
+static bool fill_frame(const struct framer *f, struct weir_frame *frame, struct weir_str bytes)
 {
     memset(frame, 0, sizeof(*frame));
     frame->size = sizeof(*frame);
     frame->framing = f->framing;
     frame->bytes = bytes;
+    if (f->framing == WEIR_FRAMING_AWS)
+        return aws_frame_fill(frame);
     if (f->framing == WEIR_FRAMING_SSE)
         sse_fields(frame);
     else
         frame->data = f->framing == WEIR_FRAMING_NDJSON ? without_line_end(bytes) : bytes;
+    return true;
 }
 
 static void start_over(struct framer *f)
@@ -185,7 +179,8 @@ static enum framer_result next_in_place(struct framer *f, struct weir_str *in, s
     if (n < 0)
         return FRAMER_MALFORMED;
     if (n > 0) {
-        fill_frame(f, frame, (struct weir_str){ in->p, (size_t)n });
+        if (!fill_frame(f, frame, (struct weir_str){ in->p, (size_t)n }))
+            return FRAMER_MALFORMED;
         in->p += n;
         in->n -= (size_t)n;
         start_over(f);
@@ -218,10 +213,9 @@ static enum framer_result next_joined(struct framer *f, struct weir_str *in, str
     f->left.n = (size_t)n;
     in->p += used;
     in->n -= used;
-    fill_frame(f, frame, out_bytes(&f->left));
-    start_over(f);
     f->is_handed_out = true;
-    return FRAMER_FRAME;
+    start_over(f);
+    return fill_frame(f, frame, out_bytes(&f->left)) ? FRAMER_FRAME : FRAMER_MALFORMED;
 }
 
 enum framer_result framer_next(struct framer *f, struct weir_str *in, struct weir_frame *frame, size_t limit)
@@ -241,7 +235,9 @@ enum framer_result framer_last(struct framer *f, struct weir_frame *frame)
 {
     if (f->is_handed_out || f->left.n == 0)
         return FRAMER_MORE;
-    fill_frame(f, frame, out_bytes(&f->left));
     f->is_handed_out = true;
+    if (f->framing == WEIR_FRAMING_AWS) /* what is left of a message is none */
+        return FRAMER_MALFORMED;
+    fill_frame(f, frame, out_bytes(&f->left));
     return FRAMER_FRAME;
 }

@@ -25,7 +25,7 @@ void framer_free(struct framer *f);
 /* Bytes that arrived, in `in` (advanced past what was used): FRAME fills frame; MORE: all of `in` was taken. What frame points to
  * lives until the next call. Call until MORE. */
 enum framer_result framer_next(struct framer *f, struct weir_str *in, struct weir_frame *frame, size_t limit);
-/* The bytes are over: the frame that has no end (a document, a last line without newline). */
+/* The bytes are over: the frame that has no end (a document, a last line without newline). MALFORMED: half a message. */
 enum framer_result framer_last(struct framer *f, struct weir_frame *frame);
 
 #endif

@@ -395,8 +395,9 @@ static int decode_framed(struct lab *l, const struct lab_answer *answer)
     int rc = feed(l, &f, (struct weir_str){ bytes.p, answer->cut });
     if (rc == 0)
         rc = feed(l, &f, (struct weir_str){ bytes.p + answer->cut, bytes.n - answer->cut });
-    if (rc == 0 && framer_last(&f, &frame) == FRAMER_FRAME)
-        rc = decode_one(l, &frame);
+    enum framer_result rest = rc == 0 ? framer_last(&f, &frame) : FRAMER_MORE;
+    if (rest != FRAMER_MORE)
+        rc = rest == FRAMER_FRAME ? decode_one(l, &frame) : -1;
     framer_free(&f);
     return rc;
 }

@@ -376,18 +376,18 @@ __attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_fr
 {
     struct framer f;
     struct weir_frame frame;
+    enum framer_result got = FRAMER_MORE;
     int rc = 0;
     framer_init(&f, framing);
     for (size_t at = 0; at < bytes.n && rc == 0;) {
         size_t n = piece && piece < bytes.n - at ? piece : bytes.n - at;
         struct weir_str in = { bytes.p + at, n };
         at += n;
-        while (rc == 0 && framer_next(&f, &in, &frame, SIZE_MAX / 2) == FRAMER_FRAME) {
-            rc = lab_decode_frame(l, &frame);
-        }
+        while (rc == 0 && (got = framer_next(&f, &in, &frame, SIZE_MAX / 2)) != FRAMER_MORE)
+            rc = got == FRAMER_FRAME ? lab_decode_frame(l, &frame) : -1;
     }
-    if (rc == 0 && framer_last(&f, &frame) == FRAMER_FRAME)
-        rc = lab_decode_frame(l, &frame);
+    if (rc == 0 && (got = framer_last(&f, &frame)) != FRAMER_MORE)
+        rc = got == FRAMER_FRAME ? lab_decode_frame(l, &frame) : -1;
     if (rc == 0 && !l->has_ended && !l->has_error)
         rc = l->codec->decode_end(l->self, &l->call, l->state, clean);
     framer_free(&f);

@@ -43,8 +43,8 @@ struct weir_frame {
     uint32_t size;
     uint32_t framing;      /* enum weir_framing */
     struct weir_str bytes; /* as received, with its end; frames concatenate to the answer */
-    struct weir_str name;  /* SSE: the event's name */
-    struct weir_str data;  /* SSE: its data lines joined; NDJSON: the line; JSON: the document */
+    struct weir_str name;  /* SSE: the event's name; AWS: the event's, exception's or error's type */
+    struct weir_str data;  /* SSE: its data lines joined; NDJSON: the line; JSON: the document; AWS: the payload */
     /* Out, heeded only when the frame is relayed to the same dialect: */
     uint32_t flags;        /* WEIR_FRAME_DROP: leave it out */
     uint32_t cut_offset, cut_n; /* bytes of `bytes` to leave out; n 0: none */
