@@ -291,7 +291,7 @@ static void fallback_error(struct weir_out *out, const struct weir_error *error)
     json_object_end(out);
 }
 
-static void encode_error(struct request *r, const struct weir_error *error, struct weir_out *out)
+void deliver_error_text(struct request *r, const struct weir_error *error, struct weir_out *out)
 {
     const struct weir_codec *codec = r->codec ? &r->codec->plugin->codec : NULL;
     int rc = -1;
@@ -336,7 +336,7 @@ static void error_document(struct request *r, const struct weir_error *error)
     } else if (out) {
         add_error_heads(&h, r, error);
         add_stages(&h, r);
-        encode_error(r, error, out);
+        deliver_error_text(r, error, out);
         send_document(r, &h, error->status, out_bytes(out));
     }
     scratch_leave(s);
@@ -381,12 +381,6 @@ static struct weir_model *visible_models(struct request *r, uint32_t *n)
     return to;
 }
 
-static struct weir_str asked_model_id(const struct request *r)
-{
-    size_t prefix = strlen(r->claim->path) - 1; /* the claim ends in a star */
-    return (struct weir_str){ r->view.path.p + prefix, r->view.path.n - prefix };
-}
-
 static const struct weir_model *find_model(struct request *r, const struct weir_model *list, uint32_t n,
                                            struct weir_str id)
 {
@@ -407,7 +401,7 @@ void deliver_models(struct request *r)
     struct weir_model_list list = { .single = r->view.operation == WEIR_OP_MODEL };
     list.models = visible_models(r, &list.n);
     if (list.single) {
-        list.models = find_model(r, list.models, list.n, asked_model_id(r));
+        list.models = find_model(r, list.models, list.n, r->view.star);
         list.n = 1;
         if (!list.models)
             return;

@@ -1,62 +1,195 @@
-/* Front doors: the health probes, which dialect a request speaks, where its key is, which route it takes. Reads heads, owns nothing.
+/* Front doors: the health probes, which dialect a request speaks, where its key is, which route it takes. Reads heads; owns the
+ * table of doors, which is made once per worker from the claims of all codecs.
+ *
+ * Every claim stands at its codec's prefix ("/openai/v1/chat/completions") and, unless it says otherwise, at the root, where a
+ * plugin of the configuration takes no place from one that lies beside the program. A path's first segment chooses a short list
+ * of doors, the longest claim first: the first door of it that fits is the one.
  */
 #include "pipeline.h"
 
 #include <strings.h>
 
-/* ---- dialect, credential ---- */
+/* ---- the table ---- */
 
-static bool claim_matches_path(const struct weir_claim *c, struct weir_str path)
-{
-    return config_matches(c->path, path) && (c->path[strlen(c->path) - 1] != '*' || path.n >= strlen(c->path));
-}
-
-static const struct weir_claim *claim_in(const struct plugin *p, const struct http_head *head, struct weir_str method,
-                                         struct weir_str path, bool needs_header, bool *other_method)
-{
-    const struct weir_claim *c = p->codec.claims;
-    for (; c && c->method; c++) {
-        if (!!c->header != needs_header || !claim_matches_path(c, path))
-            continue;
-        if (c->header && !http_find(head->headers, head->n_headers, c->header).p)
-            continue;
-        if (weir_is(method, c->method))
-            return c;
-        *other_method = true;
-    }
-    return NULL;
-}
-
-/* Claims that ask for a header are more special and come first. */
-static const struct weir_claim *find_claim(const struct http_head *head, struct weir_str method, struct weir_str path,
-                                           struct plugin **owner, bool *other_method)
-{
-    for (int with_header = 1; with_header >= 0; with_header--)
-        for (struct plugin *p = plugin_first(); p; p = p->next) {
-            if (p->desc.head.kind != WEIR_KIND_CODEC)
-                continue;
-            const struct weir_claim *c = claim_in(p, head, method, path, with_header, other_method);
-            *owner = p;
-            if (c)
-                return c;
-        }
-    *owner = NULL;
-    return NULL;
-}
-
-const struct weir_claim *door_find(const struct http_head *head, struct plugin **owner, bool *other_method)
-{
-    return find_claim(head, head->method, head->path, owner, other_method);
-}
-
-/* Nobody claims the path: the error is said in the dialect that would list the models for such a head. */
-struct plugin *door_guess(const struct http_head *head)
-{
+struct door {
+    struct door *next; /* in its list */
     struct plugin *owner;
-    bool other_method;
-    find_claim(head, WEIR_LIT("GET"), WEIR_LIT("/v1/models"), &owner, &other_method);
-    return owner;
+    const struct weir_claim *claim;
+    struct weir_str before, after; /* the path around its star; without a star all of it is `before` */
+    bool has_star;
+};
+
+enum { LISTS = 64 };
+
+static struct arena *arena;
+static struct door *lists[LISTS];
+
+static bool begins(struct weir_str s, struct weir_str with)
+{
+    return s.n >= with.n && memcmp(s.p, with.p, with.n) == 0;
 }
+
+/* "/v1" of "/v1/models": chooses the list. */
+static struct weir_str first_segment(struct weir_str path)
+{
+    const char *end = path.n > 1 ? memchr(path.p + 1, '/', path.n - 1) : NULL;
+    return (struct weir_str){ path.p, end ? (size_t)(end - path.p) : path.n };
+}
+
+static uint32_t list_of(struct weir_str path)
+{
+    struct weir_str s = first_segment(path);
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < s.n && i < 16; i++)
+        hash = (hash ^ (uint8_t)s.p[i]) * 16777619u;
+    return (hash ^ hash >> 16) % LISTS;
+}
+
+/* Longer claims come first, of those that are as long the ones that ask for a header. */
+static bool stands_before(const struct door *a, const struct door *b)
+{
+    size_t n_a = a->before.n + a->after.n, n_b = b->before.n + b->after.n;
+    return n_a != n_b ? n_a > n_b : a->claim->header && !b->claim->header;
+}
+
+static void put_into(struct door **at, const struct door *d)
+{
+    struct door *copy = arena_alloc(arena, sizeof(*copy));
+    if (!copy)
+        return;
+    *copy = *d;
+    while (*at && !stands_before(copy, *at))
+        at = &(*at)->next;
+    copy->next = *at;
+    *at = copy;
+}
+
+static bool is_same_claim(const struct door *a, const struct door *b)
+{
+    const char *x = a->claim->header, *y = b->claim->header;
+    return a->has_star == b->has_star && weir_eq(a->before, b->before) && weir_eq(a->after, b->after) &&
+           strcmp(a->claim->method, b->claim->method) == 0 && (x && y ? strcasecmp(x, y) == 0 : x == y);
+}
+
+static bool is_taken(const struct door *d)
+{
+    for (const struct door *other = lists[list_of(d->before)]; other; other = other->next)
+        if (is_same_claim(other, d))
+            return true;
+    return false;
+}
+
+static void add_door(struct plugin *owner, const struct weir_claim *claim, struct weir_str path)
+{
+    struct door d = { .owner = owner, .claim = claim, .before = path };
+    const char *star = memchr(path.p, '*', path.n);
+    if (star) {
+        d.has_star = true;
+        d.before.n = (size_t)(star - path.p);
+        d.after = (struct weir_str){ star + 1, path.n - d.before.n - 1 };
+    }
+    if (is_taken(&d))
+        return;
+    bool is_in_first = first_segment(d.before).n == d.before.n && star;
+    for (uint32_t i = 0; i < LISTS; i++)
+        if (is_in_first || i == list_of(path))
+            put_into(&lists[i], &d);
+}
+
+static struct weir_str prefix_of(const struct plugin *p)
+{
+    struct weir_str prefix = p->codec.prefix ? weir_cstr(p->codec.prefix)
+                                             : arena_printf(arena, "/%s", p->desc.name);
+    while (prefix.n && prefix.p[prefix.n - 1] == '/')
+        prefix.n--;
+    return prefix;
+}
+
+static void add_claims(struct plugin *p)
+{
+    struct weir_str prefix = prefix_of(p);
+    for (const struct weir_claim *c = p->codec.claims; c && c->method; c++) {
+        if (prefix.n)
+            add_door(p, c, arena_printf(arena, "%.*s%s", (int)prefix.n, prefix.p, c->path));
+        if (!(c->reserved & WEIR_CLAIM_PREFIXED))
+            add_door(p, c, weir_cstr(c->path));
+    }
+}
+
+int doors_start(void)
+{
+    uint32_t n = 0;
+    arena = arena_new();
+    memset(lists, 0, sizeof(lists));
+    for (struct plugin *p = plugin_first(); p; p = p->next)
+        n = p->index > n ? p->index : n;
+    for (uint32_t i = n; arena && i > 0; i--) {
+        struct plugin *p = plugin_by_index(i); /* those beside the program were opened last and come first */
+        if (p && p->desc.head.kind == WEIR_KIND_CODEC)
+            add_claims(p);
+    }
+    return arena && !arena_failed(arena) ? 0 : -1;
+}
+
+void doors_stop(void)
+{
+    arena_free(arena);
+    arena = NULL;
+}
+
+/* ---- dialect ---- */
+
+static bool fits(const struct door *d, struct weir_str path, struct weir_str *star)
+{
+    size_t fixed = d->before.n + d->after.n;
+    if (d->has_star ? path.n <= fixed : path.n != fixed)
+        return false;
+    *star = (struct weir_str){ path.p + d->before.n, path.n - fixed };
+    return begins(path, d->before) && memcmp(path.p + path.n - d->after.n, d->after.p ? d->after.p : "", d->after.n) == 0;
+}
+
+static struct door_found find(const struct http_head *head, struct weir_str method, struct weir_str path)
+{
+    struct door_found found = { NULL, NULL, WEIR_NONE, false };
+    struct weir_str star;
+    for (const struct door *d = lists[list_of(path)]; d; d = d->next) {
+        if (!fits(d, path, &star))
+            continue;
+        if (d->claim->header && !http_find(head->headers, head->n_headers, d->claim->header).p)
+            continue;
+        if (weir_is(method, d->claim->method))
+            return (struct door_found){ d->claim, d->owner, star, false };
+        if (!found.owner)
+            found = (struct door_found){ NULL, d->owner, WEIR_NONE, true };
+    }
+    return found;
+}
+
+/* Nobody claims the path: an error is said in the dialect whose prefix it begins with, else in the one that would list the
+ * models for such a head. */
+static struct plugin *guess(const struct http_head *head)
+{
+    struct scratch s = scratch_enter();
+    struct plugin *owner = NULL;
+    for (struct plugin *p = plugin_first(); p && !owner; p = p->next) {
+        struct weir_str prefix = p->codec.prefix ? weir_cstr(p->codec.prefix)
+                                                 : arena_printf(scratch_arena(), "/%s", p->desc.name);
+        if (p->codec.claims && prefix.n > 1 && weir_eq(first_segment(head->path), prefix))
+            owner = p;
+    }
+    scratch_leave(s);
+    return owner ? owner : find(head, WEIR_LIT("GET"), WEIR_LIT("/v1/models")).owner;
+}
+
+struct door_found door_find(const struct http_head *head)
+{
+    struct door_found found = find(head, head->method, head->path);
+    if (!found.owner)
+        found.owner = guess(head);
+    return found;
+}
+
+/* ---- credential ---- */
 
 /* The value of a query parameter, still encoded; the whole "name=value" in *whole. */
 static struct weir_str query_value(struct weir_str query, const char *name, struct weir_str *whole)

@@ -62,10 +62,15 @@ int lane_give_attempt_blocks(struct attempt *a);
 const char *provider_base_url(const struct config_provider *p);
 
 /* ---- front doors (doors.c) ---- */
-/* The claim that a head matches and whose it is; NULL: none, and whether another method would. */
-const struct weir_claim *door_find(const struct http_head *head, struct plugin **owner, bool *other_method);
-struct plugin *
-door_guess(const struct http_head *head); /* the dialect to say an error in when nobody claims the path */
+struct door_found {
+    const struct weir_claim *claim; /* NULL: nobody claims it */
+    struct plugin *owner; /* whose claim it is, or in whose dialect to say that there is none; NULL: no codec has claims */
+    struct weir_str star; /* what the claim's '*' stands for */
+    bool other_method;    /* the path exists, but not with this method */
+};
+int doors_start(void); /* when all plugins are loaded; -1: no memory */
+void doors_stop(void);
+struct door_found door_find(const struct http_head *head);
 void door_credential(struct request *r, const struct http_head *head, const struct plugin *p);
 bool door_probe(struct exchange *x, const struct http_head *head); /* /healthz, /readyz: answered */
 int door_route(struct request *r); /* 1: chosen; 0: the model decides and is not known yet; -1: none */
@@ -125,6 +130,7 @@ void deliver_flush(struct request *r);
 void deliver_whole(struct attempt *a, struct weir_str relayed); /* relayed.p NULL: encode the collected answer */
 void deliver_end(struct request *r);
 void deliver_error(struct request *r, const struct weir_error *error);
+void deliver_error_text(struct request *r, const struct weir_error *error, struct weir_out *out); /* in the client's dialect */
 void deliver_models(struct request *r);
 void deliver_keepalive(struct request *r);
 

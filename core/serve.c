@@ -181,21 +181,19 @@ static void on_head(void *arg, struct exchange *x)
         return;
     }
     request_enter(r);
-    bool other_method = false;
-    struct plugin *owner;
     seed(r);
     name_request(r, head);
     describe(r, head);
-    r->claim = door_find(head, &owner, &other_method);
-    if (!owner)
-        owner = door_guess(head);
-    r->codec = codec_instance(owner);
-    door_credential(r, head, owner);
+    struct door_found door = door_find(head);
+    r->claim = door.claim;
+    r->codec = codec_instance(door.owner);
+    door_credential(r, head, door.owner);
     if (r->claim) {
-        r->view.dialect = weir_cstr(owner->desc.name);
+        r->view.dialect = weir_cstr(door.owner->desc.name);
         r->view.operation = r->claim->operation;
+        r->view.star = door.star;
     }
-    if (is_acceptable(r, head, other_method))
+    if (is_acceptable(r, head, door.other_method))
         request_run(r);
     request_arm(r);
     request_leave(r);
@@ -523,26 +521,32 @@ static void on_gone(void *arg, struct exchange *x)
     request_leave(r);
 }
 
+/* The edge refuses before there is a request, or in the middle of its body: a request that only has a dialect stands in. */
 static size_t on_refuse(void *arg, const struct http_head *head, int status, const char *why, char *out, size_t n)
 {
     (void)arg;
-    bool is_anthropic = head && (http_find(head->headers, head->n_headers, "anthropic-version").p ||
-                                 weir_is(head->path, "/v1/messages"));
-    const char *type = status == 413   ? "request_too_large"
-                       : status >= 500 ? "overloaded_error"
-                                       : "invalid_request_error";
-    const char *code = status == 413   ? "body_too_large"
-                       : status == 431 ? "headers_too_large"
-                       : status == 408 ? "client_timeout"
-                       : status == 503 ? "overloaded"
-                       : status == 501 ? "not_implemented"
-                       : status == 505 ? "http_version"
-                                       : "malformed_http";
-    int len = is_anthropic
-                  ? snprintf(out, n, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}", type, why)
-                  : snprintf(out, n, "{\"error\":{\"message\":\"%s\",\"type\":\"%s\",\"param\":null,\"code\":\"%s\"}}",
-                             why, type, code);
-    return len < 0 ? 0 : (size_t)len < n ? (size_t)len : n - 1;
+    static const struct http_head nothing = { .method = { "GET", 3 }, .path = { "/", 1 } };
+    struct scratch s = scratch_enter();
+    struct request *r = arena_zalloc(scratch_arena(), sizeof(*r));
+    struct weir_out *body = scratch_out();
+    struct weir_error e = { .size = sizeof(e),
+                            .error_class = status == 413   ? WEIR_ERROR_TOO_LARGE
+                                           : status == 503 ? WEIR_ERROR_OVERLOADED
+                                                           : WEIR_ERROR_BAD_REQUEST,
+                            .status = (uint16_t)status,
+                            .code = weir_cstr(edge_refusal_code(status)),
+                            .message = weir_cstr(why) };
+    size_t len = 0;
+    if (r && body) {
+        r->arena = scratch_arena();
+        r->call = (struct weir_call){ .request = r, .arena = r->arena };
+        r->codec = codec_instance(door_find(head ? head : &nothing).owner);
+        deliver_error_text(r, &e, body);
+        len = body->n < n ? body->n : 0;
+        memcpy(out, out_bytes(body).p ? out_bytes(body).p : "", len);
+    }
+    scratch_leave(s);
+    return len;
 }
 
 const struct edge_handler *pipeline_handler(void)
@@ -557,6 +561,10 @@ int pipeline_start(struct worker *w, char *why, size_t n)
 {
     waits_start(w->base);
     candidates_start(w);
+    if (doors_start() < 0) {
+        snprintf(why, n, "no memory for the front doors");
+        return -1;
+    }
     if (host_loop_start(w->base) < 0) {
         snprintf(why, n, "no descriptor left for the worker's own wake-up");
         return -1;
@@ -583,6 +591,7 @@ void pipeline_stop(void)
         request_leave(r);
     }
     lanes_stop();
+    doors_stop();
     waits_stop();
     host_loop_stop();
     scratch_free();

@@ -181,12 +181,20 @@ static bool codec_splice(struct attempt *a, const struct edit *e)
     return rc == 0;
 }
 
+/* Does the body say the model at all? In some dialects the path does. */
+static bool is_model_elsewhere(const struct request *r)
+{
+    return !r->conversation->fields[WEIR_FIELD_MODEL].span_n;
+}
+
 static bool place_edits(struct attempt *a, const struct edit *list)
 {
-    struct weir_str body = a->call.request->conversation->view.body;
-    for (const struct edit *e = list; e; e = e->next)
-        if (!splices_place(a->splices, e, body) && !codec_splice(a, e))
+    const struct request *r = a->call.request;
+    for (const struct edit *e = list; e; e = e->next) {
+        bool may_be_missing = e->kind == WEIR_EDIT_FIELD && e->field == WEIR_FIELD_MODEL && is_model_elsewhere(r);
+        if (!splices_place(a->splices, e, r->conversation->view.body) && !codec_splice(a, e) && !may_be_missing)
             return false;
+    }
     return true;
 }
 
@@ -239,7 +247,7 @@ static int name_model(struct attempt *a)
     json_put_str(&name, model);
     struct weir_str json = out_bytes(&name);
     int rc = 0;
-    if (!weir_eq(json, weir_field(&conversation_for(a)->view, WEIR_FIELD_MODEL)))
+    if (is_model_elsewhere(r) || !weir_eq(json, weir_field(&conversation_for(a)->view, WEIR_FIELD_MODEL)))
         rc = attempt_edit_field(r->conversation, &a->edits, a->arena, WEIR_FIELD_MODEL, json);
     out_free(&name);
     return rc;

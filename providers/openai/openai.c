@@ -20,6 +20,9 @@ static const struct weir_claim claims[] = {
     { "POST", "/v1/chat/completions", NULL, WEIR_OP_CHAT, 0 },
     { "GET", "/v1/models", NULL, WEIR_OP_MODELS, 0 },
     { "GET", "/v1/models/*", NULL, WEIR_OP_MODEL, 0 },
+    /* Azure's, before its v1 path: the deployment is the model. Its SDK puts /openai before it. */
+    { "POST", "/deployments/*/chat/completions", NULL, WEIR_OP_CHAT, WEIR_CLAIM_PREFIXED },
+    { "GET", "/models", NULL, WEIR_OP_MODELS, WEIR_CLAIM_PREFIXED },
     { NULL, NULL, NULL, 0, 0 },
 };
 

@@ -381,6 +381,40 @@ static void read_member(struct reading *x, struct weir_str key)
         read_ext(x, key);
 }
 
+/* ---- Azure's deployments ---- */
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* A path's piece without its %XX. */
+static struct weir_str unescaped(struct openai *o, struct weir_str s)
+{
+    char *to = o->host->alloc(o->call, WEIR_FOR_REQUEST, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; to && i < s.n; i++) {
+        int high = i + 2 < s.n && s.p[i] == '%' ? hex_digit(s.p[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+        to[n++] = low >= 0 ? (char)(high * 16 + low) : s.p[i];
+        i += low >= 0 ? 2 : 0;
+    }
+    return (struct weir_str){ to, to ? n : 0 };
+}
+
+/* /deployments/NAME/…: what the path names counts, whatever the body says. */
+static void settle_deployment(struct reading *x)
+{
+    const struct weir_host *h = x->o.host;
+    struct weir_str star = h->request(x->o.call)->star;
+    struct weir_out *out = star.n ? h->out(x->o.call) : NULL;
+    if (!out)
+        return;
+    x->o.json->put_str(out, unescaped(&x->o, star));
+    set_field(x, WEIR_FIELD_MODEL, h->keep(x->o.call, h->out_bytes(out)), WEIR_NONE);
+    x->has_model = true;
+}
+
 int openai_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body)
 {
     struct reading x = { .o = openai_begin(self, call), .client = state, .body = body };
@@ -394,6 +428,7 @@ int openai_decode_request(void *self, struct weir_call *call, void *state, struc
     if (!j->close(x.r))
         return x.o.host->fail_json(call, x.r);
     settle_user(&x);
+    settle_deployment(&x);
     if (!x.has_model)
         openai_fail_at(&x, WEIR_LIT("model"), "is missing; name a model, GET /v1/models lists them");
     else if (!x.n_messages)

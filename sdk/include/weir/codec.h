@@ -21,15 +21,18 @@ enum weir_framing {
     WEIR_FRAMING_OWN = 5,    /* split() cuts */
 };
 
-/* A way into the dialect. path: one '*', anywhere, matches one character or more: a model's id, for example. The longest
- * path that matches wins. Constant. */
+/* A way into the dialect. path: one '*', anywhere, matches one character or more: a model's id, for example; request()->star
+ * tells them. The longest path that matches wins. Constant. */
 struct weir_claim {
     const char *method;
     const char *path;
     const char *header; /* must be present (any value); NULL: none needed */
     uint32_t operation; /* enum weir_operation */
-    uint32_t reserved;
+    uint32_t reserved;  /* since 1.1 flags: WEIR_CLAIM_* */
 };
+#if WEIR_ABI_MINOR >= 1
+#define WEIR_CLAIM_PREFIXED 1u /* stands only under the codec's prefix, not at the root */
+#endif
 
 /* A place where the dialect's clients put their key. Header: prefix is "Bearer " or "". */
 struct weir_credential_place {
@@ -131,7 +134,8 @@ struct weir_codec {
     /* ---- ingress; call: the request ---- */
     int (*decode_request)(void *self, struct weir_call *call, void *state, struct weir_str body);
     /* Puts an edit into the received bytes with host->splice(); returns -1 without fail() if it has no place there: then
-     * the request is encoded anew. Fields with a wire span, and texts, are spliced by the host itself. */
+     * the request is encoded anew (but for a model that the body doesn't say: request_head says that one). Fields with a wire
+     * span, and texts, are spliced by the host itself. */
     int (*splice)(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);
     /* A stream: each event in order, START to END, ERROR, and PING for a keep-alive. SILENT events write nothing. */
     int (*encode_event)(void *self, struct weir_call *call, void *state, const struct weir_event *event,
@@ -175,8 +179,8 @@ struct weir_codec {
     /* ---- since 1.1 ---- */
     /* What encode_request, and what encode_event and encode_answer can say; ends with WEIR_SAYS_END. NULL: not told. */
     const struct weir_says *says;
-    /* Under which the claims stand too: "/openai". NULL: "/" and the plugin's name. The claims at the root hold where no other
-     * codec claims the same. */
+    /* Under which the claims stand too: "/openai". NULL: "/" and the plugin's name. At the root a plugin of the configuration
+     * takes no place from one that came with weir. */
     const char *prefix;
     /* Signs the finished request by adding headers with http_header(). The key is reached with hmac_key() and key_id(). With it
      * the host sends no credential of its own unless the entry's `auth` says so. */

@@ -53,6 +53,9 @@ struct weir_request_view {
     int64_t started_ms;      /* unix time in ms */
     int64_t deadline_ms;     /* unix time in ms, 0: none */
     uint64_t body_n;         /* bytes of the body, once read */
+#if WEIR_ABI_MINOR >= 1
+    struct weir_str star;    /* what the '*' of the codec's claim stands for, as it was sent; "" if the claim has none */
+#endif
 };
 #define WEIR_REQUEST_STREAM 1u         /* a streamed answer is wanted (known from on_request on) */
 #define WEIR_REQUEST_LOOPBACK 2u       /* the peer is on this machine */

@@ -1,8 +1,8 @@
 /* weir/plugin.h: the one symbol that a plugin exports, and what a stage is.
  *
  * Changes of the ABI, newest first:
- *   1.1  codecs: says, prefix, sign; claims with '*' anywhere; host: lose, again, hmac_key, key_id; trailers in decode_end;
- *        fields and blocks of EMBED and RERANK; features and losses
+ *   1.1  codecs: says, prefix, sign; claims with '*' anywhere, request()->star, WEIR_CLAIM_PREFIXED; trailers in decode_end; host:
+ *        lose, again, hmac_key, key_id; fields and blocks of EMBED and RERANK; features and losses
  *   1.0  first version
  *
  * A plugin is a shared object that exports exactly one symbol, the constant `weir_plugin`. Write it with WEIR_PLUGIN:
