@@ -79,16 +79,32 @@ static void fail_for_memory(struct request *r)
     request_fail(r, &e);
 }
 
-/* on_attempt let it pass: off it goes. */
-static void send_attempt(struct attempt *a)
+static void note_skipped(struct attempt *a, struct weir_str why)
 {
-    if (upstream_build(a) == 0 && upstream_send(a) == 0) {
+    struct arena *arena = a->call.request->arena;
+    struct weir_str name = a->target->view.name;
+    note_add(a->call.request, "core", "skipped",
+             arena_printf(arena, "%.*s: %.*s", (int)name.n, name.p, (int)why.n, why.p));
+}
+
+/* on_attempt let it pass: off it goes. false: it would lose what may not be lost; try the next candidate. */
+static bool send_attempt(struct attempt *a)
+{
+    bool is_built = upstream_build(a) == 0;
+    struct weir_str loss = is_built ? losses_of_request(a) : WEIR_NONE;
+    if (loss.n) {
+        note_skipped(a, loss);
+        attempt_close(a);
+        return false;
+    }
+    if (is_built && upstream_send(a) == 0) {
         a->state = ATTEMPT_SENT;
-        return;
+        return true;
     }
     if (a->call.error.error_class == WEIR_ERROR_NONE)
         pipeline_fault(&a->call, a->codec->plugin->desc.name, "could not make the request and gave no reason");
     attempt_fail(a, &a->call.error);
+    return true;
 }
 
 /* true: it is settled for now; false: try the next candidate. */
@@ -98,9 +114,7 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
     if (v == WEIR_WAIT)
         return true;
     if (v == WEIR_SKIP) {
-        note_add(
-            r, "core", "skipped",
-            arena_printf(r->arena, "%.*s: a stage vetoed it", (int)a->target->view.name.n, a->target->view.name.p));
+        note_skipped(a, WEIR_LIT("a stage vetoed it"));
         attempt_close(a);
         return false;
     }
@@ -111,8 +125,7 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
         return true;
     }
     a->n_entered = r->lane->n;
-    send_attempt(a);
-    return true;
+    return send_attempt(a);
 }
 
 bool attempt_next(struct request *r)

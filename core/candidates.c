@@ -220,15 +220,20 @@ static const struct capability_word capability_words[] = {
     { WEIR_CAN_OPAQUE, "blocks or tools of the client's own dialect" },
 };
 
-/* Log probabilities can be left out without changing what the answer means; the loss is noted by the codec. */
-enum { MAY_BE_LOST = WEIR_CAN_LOGPROBS };
+/* What a dialect lacks of these is a loss, and `on_loss` decides about it (losses.c), where its codec has a table; of a codec
+ * without one only what changes no meaning may be lost. All else that a target lacks, and all that its model lacks, rules it out. */
+static uint32_t may_be_lost(const struct candidate *c)
+{
+    const uint32_t settings = WEIR_CAN_LOGPROBS | WEIR_CAN_CHOICES | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA;
+    return c->provider->codec->says.is_declared ? WEIR_CAN_LOGPROBS | (settings & ~c->lacks) : WEIR_CAN_LOGPROBS;
+}
 
 static const char *missing_capability(const struct request *r, const struct candidate *c)
 {
     /* The same dialect can say it all; the model behind it may still not have it. */
     bool is_same = weir_is(c->view.dialect, r->codec->plugin->desc.name);
     uint32_t lacks = is_same ? c->lacks : ~c->view.capabilities;
-    uint32_t missing = r->conversation->view.needs & lacks & ~(uint32_t)MAY_BE_LOST;
+    uint32_t missing = r->conversation->view.needs & lacks & ~may_be_lost(c);
     for (size_t i = 0; missing && i < sizeof(capability_words) / sizeof(*capability_words); i++)
         if (missing & capability_words[i].bit)
             return capability_words[i].words;
@@ -250,6 +255,14 @@ static bool is_dialects(const struct candidate *c, const char *missing)
     return !(c->lacks & bit);
 }
 
+static bool may_lose(struct request *r, const struct candidate *c)
+{
+    struct weir_str why = losses_forbid(r, c);
+    if (why.n)
+        skip(r, c, why.p);
+    return !why.n;
+}
+
 static bool is_usable(struct request *r, struct candidate *c)
 {
     const char *missing = missing_capability(r, c);
@@ -265,7 +278,7 @@ static bool is_usable(struct request *r, struct candidate *c)
     else if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
         skip(r, c, "its codec is quarantined");
     else
-        return true;
+        return may_lose(r, c);
     return false;
 }
 

@@ -64,6 +64,11 @@ static void read_log_level(struct reader *r, const struct tree_node *node, void 
         ((struct config *)base)->log_level = LOG_LEVEL_ERROR + choice;
 }
 
+static void read_on_loss(struct reader *r, const struct tree_node *node, void *base)
+{
+    ((struct config *)base)->on_loss = on_loss_read(r, node);
+}
+
 static void read_path(struct reader *r, const struct tree_node *node, const char *name, const char **to)
 {
     const struct value_rule rule = { .name = name };
@@ -301,6 +306,14 @@ const struct field config_fields[] = {
       .fallback = "info",
       .schema = "{\"enum\":[\"error\",\"warn\",\"info\",\"debug\"]}",
       .help = "Of the operator's log on stderr." },
+    { .name = "on_loss",
+      .type = FIELD_OWN,
+      .read = read_on_loss,
+      .fallback = "default",
+      .schema = CONFIG_ON_LOSS_SCHEMA,
+      .help = "When a target's dialect can't say what a request uses: warn (a header names it), refuse (another target, or 400), "
+              "allow (only the record tells); default: warn, but refuse for tools, tool_choice, response_format, n, stop and "
+              "modalities." },
     { .name = NULL },
 };
 #undef AT

@@ -96,6 +96,15 @@ struct config_match {
 
 enum config_unknown { CONFIG_UNKNOWN_PASS = 0, CONFIG_UNKNOWN_DROP, CONFIG_UNKNOWN_REFUSE };
 
+/* What happens when a target's dialect can't say what a request uses (losses.c). */
+enum config_on_loss {
+    CONFIG_LOSS_UNSAID = 0, /* what is said further out */
+    CONFIG_LOSS_DEFAULT, /* warn; refuse what changes the meaning */
+    CONFIG_LOSS_WARN,
+    CONFIG_LOSS_REFUSE,
+    CONFIG_LOSS_ALLOW,
+};
+
 struct config_route {
     const char *name;            /* `name:` or its path pattern */
     uint32_t index;
@@ -107,6 +116,7 @@ struct config_route {
     bool is_open;                /* `open: true` */
     bool usage_as_asked;
     enum config_unknown unknown_fields;
+    enum config_on_loss on_loss;
 };
 
 /* `secrets:`: what scripts and plugins may send, by name, without seeing it. */
@@ -130,6 +140,7 @@ struct config {
     uint32_t keepalive_ms;       /* silence in a stream before a comment; 0: none */
     uint32_t keepalive_first_ms; /* the same before the first token; 0: off */
     int log_level;
+    enum config_on_loss on_loss; /* where a route says nothing */
     struct config_provider **providers;
     uint32_t n_providers;
     struct config_model **models;

@@ -134,6 +134,9 @@ void keys_read(struct reader *r, const struct tree_node *list);
 void secrets_read(struct reader *r, const struct tree_node *map);
 struct config_stage **stages_read(struct reader *r, const struct tree_node *list, uint32_t *n);
 void routes_read(struct reader *r, const struct tree_node *list);
+/* `on_loss`, of a route and of everything. */
+#define CONFIG_ON_LOSS_SCHEMA "{\"enum\":[\"default\",\"warn\",\"refuse\",\"allow\"]}"
+enum config_on_loss on_loss_read(struct reader *r, const struct tree_node *node);
 void checks_run(struct reader *r);
 struct config_provider *config_find_provider(const struct config *c, struct weir_str name);
 

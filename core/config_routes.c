@@ -225,12 +225,25 @@ static void read_pipeline(struct reader *r, const struct tree_node *node, void *
     route->stages = stages_read(r, node, &route->n_stages);
 }
 
+enum config_on_loss on_loss_read(struct reader *r, const struct tree_node *node)
+{
+    const struct value_rule rule = { .name = "on_loss", .choices = "default|warn|refuse|allow" };
+    int32_t choice = 0;
+    value_choice(r, &rule, node, &choice);
+    return (enum config_on_loss)(CONFIG_LOSS_DEFAULT + choice);
+}
+
 static void read_usage(struct reader *r, const struct tree_node *node, void *base)
 {
     const struct value_rule rule = { .name = "usage", .choices = "always|as_asked" };
     int32_t choice = 0;
     value_choice(r, &rule, node, &choice);
     ((struct config_route *)base)->usage_as_asked = choice == 1;
+}
+
+static void read_on_loss(struct reader *r, const struct tree_node *node, void *base)
+{
+    ((struct config_route *)base)->on_loss = on_loss_read(r, node);
 }
 
 #define AT(member) .offset = offsetof(struct config_route, member)
@@ -268,7 +281,12 @@ const struct field config_route_fields[] = {
       AT(unknown_fields),
       .fallback = "pass",
       .choices = "pass|drop|refuse",
-      .help = "What happens to request fields that weir doesn't know." },
+      .help = "Request fields that weir doesn't know: pass and drop: to a provider of the same dialect; refuse: 400." },
+    { .name = "on_loss",
+      .type = FIELD_OWN,
+      .read = read_on_loss,
+      .schema = CONFIG_ON_LOSS_SCHEMA,
+      .help = "The same as the global on_loss, for this route." },
     { .name = NULL },
 };
 #undef AT

@@ -1,6 +1,7 @@
 /* Building the canonical conversation and reading it as a whole. Everything lives in the request's arena. */
 #include "conversation.h"
 
+#include "feature_set.h"
 #include "scratch.h"
 #include "text.h"
 
@@ -159,6 +160,7 @@ void conversation_close(struct conversation *c)
         for (const struct weir_part *p = m->parts; p; p = p->next)
             needs |= part_needs(p);
     c->view.needs = needs;
+    c->content = features_of_content(&c->view);
 }
 
 /* ---- every text ---- */

@@ -20,6 +20,11 @@ struct edit {
 };
 enum { EDIT_TEXT = 100, EDIT_REMOVE = 101 };
 
+/* A set of enum weir_feature (feature_set.h). */
+struct features {
+    uint64_t bits[2];
+};
+
 struct conversation {
     struct weir_conversation view; /* first: plugins hold its address */
     struct weir_field_value fields[WEIR_FIELD_COUNT];
@@ -30,6 +35,7 @@ struct conversation {
     struct weir_tool *last_tool;
     struct weir_ext *last_ext;
     struct edit *edits, **edits_end; /* of the request, in order */
+    struct features content; /* what messages and tools use; fields change, so they are looked at when asked */
     struct arena *arena;
 };
 
@@ -45,7 +51,7 @@ struct weir_message *conversation_message(struct conversation *c, enum weir_role
 struct weir_part *conversation_part(struct conversation *c, struct weir_part **list, enum weir_part_kind kind);
 struct weir_tool *conversation_tool(struct conversation *c);
 int conversation_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member);
-/* The conversation is complete: computes what a target needs for it. */
+/* The conversation is complete: computes what a target needs for it, and what it uses. */
 void conversation_close(struct conversation *c);
 
 /* Editing the request's own. Values are copied. 0, or -1 (no memory, not JSON). */

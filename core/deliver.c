@@ -129,6 +129,9 @@ static void add_target(struct heads *h, const struct attempt *a)
     if (!a || !a->target)
         return;
     add(h, "x-weir-target", a->target->view.name);
+    struct weir_str losses = losses_header(a);
+    if (losses.n)
+        add(h, "x-weir-loss", losses);
     add_upstream(h, a);
 }
 

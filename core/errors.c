@@ -44,6 +44,8 @@ const struct error_entry error_table[] = {
       "The message names the field; use another model." },
     { "no_capable_target", 400, "No target of the model can serve what the request needs.",
       "The message names the capability." },
+    { "loss_refused", 400, "Every target of the model would lose something that the request asks for (`on_loss`).",
+      "The message names what and where: leave it out, use another model, or say `on_loss: warn` on the route." },
     { "context_length_exceeded", 400, "The conversation is longer than the model's context.",
       "Send less, or use a larger model." },
     { "content_policy", 400, "The provider refused the content.", "Change the content." },

@@ -131,6 +131,7 @@ static void leave(struct attempt *a, struct weir_event *e)
 {
     if (e->kind == WEIR_EVENT_END)
         a->end_has_left = true;
+    losses_of_event(a, e);
     if (is_whole(a))
         collect(a, e);
     else

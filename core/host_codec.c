@@ -43,7 +43,7 @@ int host_splice(struct weir_call *c, size_t offset, size_t n, struct weir_str re
 
 void host_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why)
 {
-    loss_add(c->request, feature, what, weir_cstr(why));
+    losses_told(c, feature, what, weir_cstr(why ? why : ""));
 }
 
 struct weir_str host_response_header(struct weir_call *c, struct weir_str name)

@@ -81,8 +81,12 @@ int host_candidate_timeout(struct weir_call *c, struct weir_candidate *view, enu
 int host_candidate_flag(struct weir_call *c, struct weir_candidate *view, uint32_t flag)
 {
     (void)c;
-    if (flag != WEIR_CANDIDATE_BEYOND)
+    const uint32_t on_loss = WEIR_CANDIDATE_LOSS_WARN | WEIR_CANDIDATE_LOSS_REFUSE | WEIR_CANDIDATE_LOSS_ALLOW;
+    bool is_one = flag && (flag & (flag - 1)) == 0;
+    if (!is_one || !(flag & (WEIR_CANDIDATE_BEYOND | on_loss)))
         return -1;
+    if (flag & on_loss)
+        view->flags &= ~on_loss;
     view->flags |= flag;
     return 0;
 }

@@ -330,6 +330,9 @@ static int copy_ops(const struct reason *r, struct plugin *p)
     if (!p->desc.codec || p->desc.codec->size < 8)
         return refuse(r, "is a provider without .codec: let it point to its weir_codec, with .size set");
     copy_table(&p->codec, sizeof p->codec, p->desc.codec, p->desc.codec->size);
+    const char *wrong = says_read(&p->says, p->codec.says);
+    if (wrong)
+        return refuse(r, "has a table `says` %s", wrong);
     return check_codec(r, &p->codec);
 }
 

@@ -9,6 +9,8 @@
 
 #include <weir/codec.h>
 
+#include "feature_set.h"
+
 struct plugin {
     struct plugin *next;
     const char *path;      /* what was opened */
@@ -16,6 +18,7 @@ struct plugin {
     struct weir_plugin desc; /* host's copy, zero beyond what the plugin has */
     struct weir_stage_ops stage;
     struct weir_codec codec;
+    struct codec_says says; /* the codec's table, by feature */
     uint32_t index;        /* 1, 2, … in this process: the breadcrumb's number; 0 is core */
     uint8_t sha256[32];    /* of the file */
 };

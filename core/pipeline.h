@@ -138,12 +138,22 @@ void deliver_keepalive(struct request *r);
 extern const struct weir_host host_table;
 void *host_alloc(struct weir_call *c, enum weir_lifetime lifetime, size_t n);
 enum weir_verdict host_fail(struct weir_call *c, const struct weir_error *error);
-/* The name of an enum weir_feature; NULL: there is none. */
-const char *feature_name(uint32_t feature);
-void loss_add(struct request *r, uint32_t feature, uint32_t what, struct weir_str why);
 void note_add(struct request *r, const char *stage, const char *key, struct weir_str value);
 void error_copy(struct arena *a, struct weir_error *to, const struct weir_error *from);
 uint64_t request_random(struct request *r);
+
+/* ---- losses (losses.c: who decides what stands there) ---- */
+enum config_on_loss losses_rule(const struct request *r, const struct candidate *c);
+/* Why the target may not be tried for what its codec can't say; "": it may. Lifetime: request. */
+struct weir_str losses_forbid(struct request *r, const struct candidate *c);
+/* A codec said so with lose(). */
+void losses_told(struct weir_call *c, uint32_t feature, uint32_t what, struct weir_str why);
+/* The request is encoded: what its codec's table tells is added to what it told itself. Why it may not be sent; "": it may. */
+struct weir_str losses_of_request(struct attempt *a);
+/* An event goes to the client's encoder. */
+void losses_of_event(struct attempt *a, const struct weir_event *e);
+struct weir_str losses_header(const struct attempt *a); /* x-weir-loss; "": nothing to say */
+void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": […], nothing if there are none */
 
 /* ---- record (record.c) ---- */
 void record_write(struct request *r, struct weir_out *out);

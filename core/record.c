@@ -104,6 +104,8 @@ static void put_attempt(struct weir_out *o, const struct attempt *a)
     put_usage(o, &a->usage);
     put_cost(o, attempt_cost_usd(a));
     put_error(o, &a->error);
+    if (a != a->call.request->elected)
+        losses_write(a, o);
     json_object_end(o);
 }
 
@@ -238,6 +240,8 @@ void record_write(struct request *r, struct weir_out *o)
         put_attempts(o, r->attempts);
         json_array_end(o);
     }
+    if (r->elected)
+        losses_write(r->elected, o);
     put_stage_us(o, r);
     put_notes(o, r);
     json_object_end(o);

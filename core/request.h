@@ -14,6 +14,7 @@
 #include "answer.h"
 #include "config.h"
 #include "conversation.h"
+#include "feature_set.h"
 #include "framer.h"
 #include "shm.h"
 
@@ -99,6 +100,14 @@ struct candidate {
 
 /* ---- attempts ---- */
 
+/* One thing that a translation could not say as it was meant. */
+struct loss {
+    struct loss *next;
+    uint32_t feature; /* enum weir_feature */
+    uint32_t what; /* enum weir_loss; 0: nobody knows, the codec has no table */
+    struct weir_str why;
+};
+
 enum attempt_state {
     ATTEMPT_STARTING, /* on_attempt runs */
     ATTEMPT_SENT, /* waiting for an answer's head */
@@ -173,6 +182,10 @@ struct attempt {
     struct egress_timing timing;
     struct header_item *candidate_headers;
     bool is_counted; /* in the target's figures */
+
+    struct loss *losses, *last_loss; /* in the order in which they were found */
+    struct features answer_used; /* by what went to the client so far */
+    struct answer_order answer_order;
 };
 
 /* ---- requests ---- */
@@ -219,6 +232,7 @@ struct request {
     uint32_t n_candidates;
     bool has_candidates; /* computed, or set by a rule */
     bool were_candidates_set; /* by the hook that runs now */
+    const char *lost_feature; /* the first for which a target was refused; NULL: none was */
     const struct config_model *model; /* what the asked name means; NULL: a target's own name */
 
     struct attempt *attempts; /* newest first */

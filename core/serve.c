@@ -328,12 +328,13 @@ static bool step_hooks(struct request *r)
 /* The last error, or the reasons why nothing was tried. */
 static void fail_without_target(struct request *r)
 {
-    if (r->attempts && r->attempts->error.error_class != WEIR_ERROR_NONE) {
-        request_fail(r, &r->attempts->error);
-        return;
-    }
+    for (const struct attempt *a = r->attempts; a; a = a->next)
+        if (a->error.error_class != WEIR_ERROR_NONE) {
+            request_fail(r, &a->error);
+            return;
+        }
     struct weir_str why = WEIR_NONE;
-    bool is_capability = false;
+    bool is_loss = r->lost_feature != NULL, is_capability = false;
     for (const struct note *n = r->notes; n; n = n->next)
         if (strcmp(n->key, "skipped") == 0) {
             why = arena_printf(r->arena, "%.*s%s%.*s", (int)why.n, why.p ? why.p : "", why.n ? "; " : "",
@@ -341,10 +342,17 @@ static void fail_without_target(struct request *r)
             is_capability |= n->value.n > 16 && strstr(n->value.p, " has no ") != NULL;
         }
     struct weir_error e = { .size = sizeof(e),
-                            .error_class = is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
-    if (is_capability)
+                            .error_class = is_loss || is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
+    if (is_loss) {
+        e.code = WEIR_LIT("loss_refused");
+        e.param = weir_cstr(r->lost_feature);
+    } else if (is_capability) {
         e.code = WEIR_LIT("no_capable_target");
-    e.message = why.n ? arena_printf(r->arena, "No target can serve this request: %.*s.", (int)why.n, why.p)
+    }
+    e.message = why.n ? arena_printf(r->arena, "No target can serve this request: %.*s.%s", (int)why.n, why.p,
+                                     is_loss ? " Leave that out, ask for another model, or let it be lost with "
+                                               "`on_loss: warn` on the route."
+                                             : "")
                       : WEIR_LIT("No target can serve this request: the rules of this route left none.");
     request_fail(r, &e);
 }

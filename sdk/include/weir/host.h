@@ -118,6 +118,12 @@ struct weir_candidate {
 };
 #define WEIR_CANDIDATE_OF_MODEL 1u /* one of the asked model's own targets */
 #define WEIR_CANDIDATE_BEYOND 2u   /* a rule vouches for it beyond the key's rights */
+#if WEIR_ABI_MINOR >= 1
+/* What holds for this candidate in place of the route's `on_loss`; the last one set counts. */
+#define WEIR_CANDIDATE_LOSS_WARN 4u
+#define WEIR_CANDIDATE_LOSS_REFUSE 8u
+#define WEIR_CANDIDATE_LOSS_ALLOW 16u
+#endif
 
 /* One thing that happens to the client's bytes; see codec.h, splice(). */
 enum weir_edit_kind { WEIR_EDIT_FIELD = 1, WEIR_EDIT_PREPEND_SYSTEM = 2, WEIR_EDIT_ASK_USAGE = 3 };
