@@ -20,7 +20,6 @@
 #include "pipeline.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "log.h"
 
@@ -50,20 +49,6 @@ static const struct hook_rule rules[HOOKS] = {
 const char *hook_name(enum hook hook)
 {
     return rules[hook].name;
-}
-
-int64_t monotonic_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-int64_t unix_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* ---- the cursor ---- */

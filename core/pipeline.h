@@ -7,6 +7,7 @@
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
 
+#include "clock.h"
 #include "request.h"
 #include "scratch.h"
 #include "worker.h"
@@ -164,8 +165,5 @@ double attempt_cost_usd(const struct attempt *a); /* -1: a price or a count is n
 int error_status(const struct weir_error *e); /* what the client gets */
 const char *error_code(const struct weir_error *e); /* the class's own code unless it says one */
 const char *error_class_name(uint32_t error_class);
-
-int64_t monotonic_us(void);
-int64_t unix_ms(void);
 
 #endif

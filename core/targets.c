@@ -4,8 +4,8 @@
  * word for all, moved on by compare-and-swap.
  */
 #include <inttypes.h>
-#include <time.h>
 
+#include "clock.h"
 #include "shm_layout.h"
 
 int target_declare(const char *name)
@@ -50,13 +50,6 @@ static void average(_Atomic uint32_t *word, uint32_t ms)
         next = old == 0 ? sample : (uint32_t)((int64_t)old + step);
     } while (!atomic_compare_exchange_weak_explicit(word, &old, next ? next : 1, memory_order_relaxed,
                                                     memory_order_relaxed));
-}
-
-static int64_t unix_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void target_end(int id, bool failed, uint32_t first_token_ms)
