@@ -100,12 +100,19 @@ static bool is_translated(const char *name)
     return false;
 }
 
+/* Where answers are streamed unless told otherwise, what was not said is said: that means the same. */
+static bool is_default(const char *name, json_t *value)
+{
+    return strcmp(name, canon_fields[WEIR_FIELD_STREAM]) == 0 && json_is_false(value);
+}
+
 static bool are_settings_kept(json_t *sent, json_t *back)
 {
     const char *name;
     json_t *value;
     json_object_foreach(back, name, value)
-        if (!is_translated(name) && !json_equal(value, json_object_get(sent, name)))
+        if (!is_translated(name) && !json_equal(value, json_object_get(sent, name)) &&
+            !(is_default(name, value) && !json_object_get(sent, name)))
             return false;
     return true;
 }
@@ -121,6 +128,17 @@ bool codec_same_request(struct weir_str sent, struct weir_str back)
     bool is_same = x && y && are_equal(json_object_get(x, "messages"), json_object_get(y, "messages")) &&
                    are_equal(json_object_get(x, "tools"), json_object_get(y, "tools")) &&
                    are_settings_kept(json_object_get(x, "fields"), json_object_get(y, "fields"));
+    json_decref(x);
+    json_decref(y);
+    return is_same;
+}
+
+bool codec_same_answer(struct weir_str sent, struct weir_str back)
+{
+    json_t *x = parsed(sent), *y = parsed(back);
+    if (x && y && !json_object_get(y, "id"))
+        json_object_del(x, "id"); /* not every dialect gives its answers one */
+    bool is_same = x && y && json_equal(x, y);
     json_decref(x);
     json_decref(y);
     return is_same;

@@ -45,6 +45,7 @@ bool codec_same_json(struct weir_str a, struct weir_str b);
 bool codec_same_lines(struct weir_str a, struct weir_str b);
 /* Messages and tools are the same, and no setting has another value. */
 bool codec_same_request(struct weir_str sent, struct weir_str back);
+bool codec_same_answer(struct weir_str sent, struct weir_str back);
 bool codec_is_json(struct weir_str text);
 
 bool codec_reads_requests(const struct plugin *p);

@@ -1,0 +1,177 @@
+/* A whole answer, vectors, and the list of models, as documents. Nothing is remembered. */
+#include "answer.h"
+
+struct telling {
+    struct ollama o;
+    struct weir_out *out;
+    const struct weir_answer *a;
+};
+
+static bool is_of(const struct weir_answer_block *b, enum weir_block_kind kind)
+{
+    bool is_refused = kind == WEIR_BLOCK_TEXT && b->kind == WEIR_BLOCK_REFUSAL;
+    return b->choice == 0 && (b->kind == (uint32_t)kind || is_refused);
+}
+
+static bool has_any(const struct weir_answer *a, enum weir_block_kind kind)
+{
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next)
+        if (is_of(b, kind))
+            return true;
+    return false;
+}
+
+/* The blocks of one kind, joined: a message has one content. */
+static void put_joined(struct telling *t, enum weir_block_kind kind, const char *key)
+{
+    const struct weir_json_api *j = t->o.json;
+    j->key(t->out, key);
+    j->string_begin(t->out);
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next)
+        if (is_of(b, kind))
+            j->string_part(t->out, &b->text);
+    j->string_end(t->out);
+}
+
+static void put_calls(struct telling *t)
+{
+    const struct weir_json_api *j = t->o.json;
+    uint32_t n = 0;
+    if (!has_any(t->a, WEIR_BLOCK_TOOL_CALL))
+        return;
+    j->key(t->out, "tool_calls");
+    j->array_begin(t->out);
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
+        struct ollama_call c = { b->id, b->name, n };
+        if (!is_of(b, WEIR_BLOCK_TOOL_CALL))
+            continue;
+        ollama_put_call(&t->o, t->out, &c, &b->text);
+        n++;
+    }
+    j->array_end(t->out);
+}
+
+static void lose_order(struct telling *t)
+{
+    int last = 0;
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
+        int rank = b->kind == WEIR_BLOCK_THINKING ? 0 : b->kind == WEIR_BLOCK_TOOL_CALL ? 2 : 1;
+        if (rank < last) {
+            t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_ORDER, WEIR_LOSS_CHANGED, "thoughts, words, calls");
+            return;
+        }
+        last = rank;
+    }
+}
+
+/* Raw JSON: only this dialect's own is of use. */
+static struct weir_str own_logprobs(struct telling *t)
+{
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
+        if (!b->logprobs.n || !is_of(b, WEIR_BLOCK_TEXT))
+            continue;
+        if (weir_eq(b->dialect, OLLAMA_DIALECT))
+            return b->logprobs;
+        t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
+        return WEIR_NONE;
+    }
+    return WEIR_NONE;
+}
+
+static void put_message(struct telling *t)
+{
+    const struct weir_json_api *j = t->o.json;
+    j->object_begin(t->out);
+    j->key(t->out, "role");
+    j->put_raw(t->out, WEIR_LIT("\"assistant\""));
+    put_joined(t, WEIR_BLOCK_TEXT, "content");
+    if (has_any(t->a, WEIR_BLOCK_THINKING))
+        put_joined(t, WEIR_BLOCK_THINKING, "thinking");
+    put_calls(t);
+    j->object_end(t->out);
+    lose_order(t);
+}
+
+/* ---- vectors ---- */
+
+static void put_vectors(struct telling *t)
+{
+    const struct weir_json_api *j = t->o.json;
+    bool is_first = true;
+    t->o.host->write(t->out, WEIR_LIT("{\"model\":"));
+    j->put_str(t->out, t->a->model);
+    t->o.host->write(t->out, WEIR_LIT(",\"embeddings\":["));
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
+        if (b->kind != WEIR_BLOCK_EMBEDDING)
+            continue;
+        if (!is_first)
+            t->o.host->write(t->out, WEIR_LIT(","));
+        is_first = false;
+        j->put_text_raw(t->out, &b->text);
+    }
+    t->o.host->write(t->out, WEIR_LIT("]"));
+    if (t->a->usage.input >= 0)
+        t->o.host->write(t->out, t->o.host->format(t->o.call, ",\"prompt_eval_count\":%lld", (long long)t->a->usage.input));
+    t->o.host->write(t->out, WEIR_LIT("}"));
+}
+
+int ollama_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
+                         struct weir_out *out)
+{
+    struct telling t = { ollama_begin(self, call), out, answer };
+    const struct weir_conversation *c = t.o.host->conversation(call);
+    (void)state;
+    if (c && c->operation == WEIR_OP_EMBED) {
+        put_vectors(&t);
+        return 0;
+    }
+    t.o.host->write(out, WEIR_LIT("{"));
+    ollama_put_head(&t.o, out, answer->model, answer->created_s);
+    t.o.host->write(out, WEIR_LIT(",\"message\":"));
+    put_message(&t);
+    struct weir_str logprobs = own_logprobs(&t);
+    if (logprobs.n) {
+        t.o.host->write(out, WEIR_LIT(",\"logprobs\":"));
+        t.o.json->put_raw(out, logprobs);
+    }
+    ollama_put_end(&t.o, out, answer->n_choices ? answer->choices[0].finish : 0, &answer->usage);
+    t.o.host->write(out, WEIR_LIT("}"));
+    return 0;
+}
+
+/* ---- models ---- */
+
+static void put_model(struct ollama *o, struct weir_out *out, const struct weir_model *m)
+{
+    const struct weir_json_api *j = o->json;
+    j->object_begin(out);
+    j->key(out, "name");
+    j->put_str(out, m->id);
+    j->key(out, "model");
+    j->put_str(out, m->id);
+    j->key(out, "modified_at");
+    j->put_str(out, ollama_time(o, m->created_s > 0 ? m->created_s : 0));
+    j->key(out, "size");
+    j->put_int(out, 0);
+    j->key(out, "digest");
+    j->put_raw(out, WEIR_LIT("\"\""));
+    j->key(out, "details");
+    j->put_raw(out, WEIR_LIT("{\"parent_model\":\"\",\"format\":\"\",\"family\":\"\",\"families\":null,"
+                             "\"parameter_size\":\"\",\"quantization_level\":\"\"}"));
+    j->object_end(out);
+}
+
+int ollama_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out)
+{
+    struct ollama o = ollama_begin(self, call);
+    const struct weir_json_api *j = o.json;
+    j->object_begin(out);
+    j->key(out, "models");
+    j->array_begin(out);
+    for (uint32_t i = 0; i < list->n; i++)
+        if (!(list->models[i].flags & WEIR_MODEL_HIDDEN))
+            put_model(&o, out, &list->models[i]);
+    j->array_end(out);
+    j->object_end(out);
+    return 0;
+}
