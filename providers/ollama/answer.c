@@ -24,8 +24,9 @@ struct weir_str ollama_time(struct ollama *o, int64_t s)
     int64_t of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     int64_t mp = (5 * of_year + 2) / 153, d = of_year - (153 * mp + 2) / 5 + 1, m = mp < 10 ? mp + 3 : mp - 9;
     int64_t y = year_of_era + era * 400 + (m <= 2);
-    return o->host->format(o->call, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ", (long long)y, (long long)m, (long long)d,
-                           (long long)(of_day / 3600), (long long)(of_day / 60 % 60), (long long)(of_day % 60));
+    return o->host->format(o->call, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ", (long long)y, (long long)m,
+                           (long long)d, (long long)(of_day / 3600), (long long)(of_day / 60 % 60),
+                           (long long)(of_day % 60));
 }
 
 /* `"model":…,"created_at":…` */
@@ -111,7 +112,8 @@ static int begin_call(struct telling *t, const struct weir_event *e)
     if (!c)
         return -1;
     *c = (struct ollama_told){ .next = s->calls, .block = e->block };
-    c->call = (struct ollama_call){ t->o.host->keep(t->o.call, e->id), t->o.host->keep(t->o.call, e->name), s->n_calls++ };
+    c->call =
+        (struct ollama_call){ t->o.host->keep(t->o.call, e->id), t->o.host->keep(t->o.call, e->name), s->n_calls++ };
     s->calls = c;
     return 0;
 }
@@ -153,7 +155,8 @@ static void put_arguments(struct ollama *o, struct weir_out *out, const struct w
     }
 }
 
-void ollama_put_call(struct ollama *o, struct weir_out *out, const struct ollama_call *c, const struct weir_text *arguments)
+void ollama_put_call(struct ollama *o, struct weir_out *out, const struct ollama_call *c,
+                     const struct weir_text *arguments)
 {
     const struct weir_json_api *j = o->json;
     j->object_begin(out);
@@ -242,8 +245,8 @@ static void take_usage(struct weir_usage *to, const struct weir_usage *from)
 static int tell_delta(struct telling *t, const struct weir_event *e)
 {
     struct ollama_told *c = e->block_kind == WEIR_BLOCK_TOOL_CALL ? told_call(t, e->block) : NULL;
-    bool is_words = e->block_kind == WEIR_BLOCK_TEXT || e->block_kind == WEIR_BLOCK_THINKING ||
-                    e->block_kind == WEIR_BLOCK_REFUSAL;
+    bool is_words =
+        e->block_kind == WEIR_BLOCK_TEXT || e->block_kind == WEIR_BLOCK_THINKING || e->block_kind == WEIR_BLOCK_REFUSAL;
     if (c && e->delta_kind == WEIR_DELTA_ARGUMENTS)
         return add_arguments(t, c, &e->text);
     if (is_words && e->delta_kind == WEIR_DELTA_TEXT && e->text.n)

@@ -111,7 +111,8 @@ static void put_vectors(struct telling *t)
     }
     t->o.host->write(t->out, WEIR_LIT("]"));
     if (t->a->usage.input >= 0)
-        t->o.host->write(t->out, t->o.host->format(t->o.call, ",\"prompt_eval_count\":%lld", (long long)t->a->usage.input));
+        t->o.host->write(t->out,
+                         t->o.host->format(t->o.call, ",\"prompt_eval_count\":%lld", (long long)t->a->usage.input));
     t->o.host->write(t->out, WEIR_LIT("}"));
 }
 

@@ -28,6 +28,11 @@ void ollama_put_member(struct encoding *x, const char *key, struct weir_str raw)
     x->o.json->put_raw(x->out, raw);
 }
 
+static void lose_field(struct encoding *x, enum weir_field f, enum weir_loss what, const char *why)
+{
+    ollama_lose(x, (enum weir_feature)f, what, why);
+}
+
 static struct weir_str field(const struct encoding *x, enum weir_field f)
 {
     return weir_field(x->c, f);
@@ -63,7 +68,8 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
         j->put_text(x->out, &t->description);
     }
     if (t->schema.n || !x->o.is_own)
-        ollama_put_member(x, "parameters", t->schema.n ? t->schema : WEIR_LIT("{\"type\":\"object\",\"properties\":{}}"));
+        ollama_put_member(x, "parameters",
+                          t->schema.n ? t->schema : WEIR_LIT("{\"type\":\"object\",\"properties\":{}}"));
     j->object_end(x->out);
     j->object_end(x->out);
 }
@@ -72,8 +78,9 @@ static void refuse_hosted(struct encoding *x)
 {
     for (const struct weir_tool *t = x->c->tools; t; t = t->next)
         if (t->raw.n)
-            ollama_unsupported(&x->o, "tools",
-                               "A tool that the client's own provider runs can't be sent to a provider of the ollama dialect.");
+            ollama_unsupported(
+                &x->o, "tools",
+                "A tool that the client's own provider runs can't be sent to a provider of the ollama dialect.");
 }
 
 /* Which tool is called can't be demanded here: "none" sends no tools, a name only that one. */
@@ -85,9 +92,9 @@ static void put_tools(struct encoding *x)
     if (!x->c->tools || x->o.failed || weir_is(choice, "\"none\""))
         return;
     if (weir_is(choice, "\"required\""))
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_DROPPED, "a call can't be demanded");
+        lose_field(x, WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_DROPPED, "a call can't be demanded");
     if (only.n)
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_CHANGED, "only that tool is offered, its call not demanded");
+        lose_field(x, WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_CHANGED, "only that tool is offered, its call not demanded");
     j->key(x->out, "tools");
     j->array_begin(x->out);
     for (const struct weir_tool *t = x->c->tools; t; t = t->next)
@@ -161,30 +168,41 @@ static struct weir_str think_of_budget(struct encoding *x, int64_t budget)
         return WEIR_LIT("true");
     if (budget == 0)
         return WEIR_LIT("false");
-    ollama_lose(x, (enum weir_feature)WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "a level in place of a number of tokens");
+    lose_field(x, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "a level in place of a number of tokens");
     return budget < 4096 ? WEIR_LIT("\"low\"") : budget < 16384 ? WEIR_LIT("\"medium\"") : WEIR_LIT("\"high\"");
 }
 
 static struct weir_str think_of_effort(struct encoding *x, struct weir_str effort)
 {
-    if (weir_is(effort, "\"none\""))
-        return WEIR_LIT("false");
-    bool is_less = weir_is(effort, "\"minimal\""), is_more = weir_is(effort, "\"xhigh\"");
-    if (is_less || is_more)
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_CHANGED, is_less ? "low" : "max");
-    return is_less ? WEIR_LIT("\"low\"") : is_more ? WEIR_LIT("\"max\"") : effort;
+    static const struct {
+        const char *effort, *think;
+        bool is_same;
+    } levels[] = {
+        { "\"none\"", "false", true },        { "\"minimal\"", "\"low\"", false }, { "\"low\"", "\"low\"", true },
+        { "\"medium\"", "\"medium\"", true }, { "\"high\"", "\"high\"", true },    { "\"xhigh\"", "\"max\"", false },
+        { "\"max\"", "\"max\"", true },
+    };
+    for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
+        if (!weir_is(effort, levels[i].effort))
+            continue;
+        if (!levels[i].is_same)
+            lose_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_CHANGED, levels[i].think);
+        return weir_cstr(levels[i].think);
+    }
+    lose_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_DROPPED, "no level of this dialect");
+    return WEIR_NONE;
 }
 
 static void put_think(struct encoding *x)
 {
     struct weir_str effort = field(x, WEIR_FIELD_REASONING_EFFORT), budget = field(x, WEIR_FIELD_REASONING_BUDGET);
     struct weir_str visible = field(x, WEIR_FIELD_REASONING_VISIBLE);
-    struct weir_str think = effort.n                     ? think_of_effort(x, effort)
-                            : budget.n                   ? think_of_budget(x, number_of(budget))
+    struct weir_str think = effort.n                   ? think_of_effort(x, effort)
+                            : budget.n                 ? think_of_budget(x, number_of(budget))
                             : weir_is(visible, "true") ? WEIR_LIT("true")
-                                                         : WEIR_NONE;
+                                                       : WEIR_NONE;
     if (weir_is(visible, "false") && think.n && !weir_is(think, "false"))
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_REASONING_VISIBLE, WEIR_LOSS_DROPPED, "thoughts are always told");
+        lose_field(x, WEIR_FIELD_REASONING_VISIBLE, WEIR_LOSS_DROPPED, "thoughts are always told");
     if (think.n)
         ollama_put_member(x, "think", think);
 }
@@ -193,11 +211,11 @@ static void lose_settings(struct encoding *x)
 {
     struct weir_str n = field(x, WEIR_FIELD_N), modalities = field(x, WEIR_FIELD_MODALITIES);
     if (n.n && !weir_is(n, "1"))
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_N, WEIR_LOSS_DROPPED, "there is one answer");
+        lose_field(x, WEIR_FIELD_N, WEIR_LOSS_DROPPED, "there is one answer");
     if (weir_is(field(x, WEIR_FIELD_PARALLEL_TOOLS), "false"))
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_PARALLEL_TOOLS, WEIR_LOSS_DROPPED, "several calls may come at once");
+        lose_field(x, WEIR_FIELD_PARALLEL_TOOLS, WEIR_LOSS_DROPPED, "several calls may come at once");
     if (modalities.n && !weir_is(modalities, "[\"text\"]"))
-        ollama_lose(x, (enum weir_feature)WEIR_FIELD_MODALITIES, WEIR_LOSS_DROPPED, "answers are text");
+        lose_field(x, WEIR_FIELD_MODALITIES, WEIR_LOSS_DROPPED, "answers are text");
 }
 
 static void put_plain(struct encoding *x, enum weir_field f, const char *key)
@@ -206,19 +224,20 @@ static void put_plain(struct encoding *x, enum weir_field f, const char *key)
         ollama_put_member(x, key, field(x, f));
 }
 
-/* Members that nobody knew go only to the dialect that they came in. */
-void ollama_put_ext(struct encoding *x)
+/* Members that nobody knew go only to the dialect that they came in; elsewhere the host tells their loss. */
+static void put_ext(struct encoding *x)
 {
-    for (const struct weir_ext *e = x->c->ext; e; e = e->next) {
+    bool has_nested = false;
+    for (const struct weir_ext *e = x->o.is_own ? x->c->ext : NULL; e; e = e->next) {
         bool is_nested = e->path.n && memchr(e->path.p, '[', e->path.n);
-        if (!x->o.is_own || is_nested) {
-            x->o.host->lose(x->o.call, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED,
-                            x->o.host->format(x->o.call, "%.*s%c", (int)e->path.n, e->path.p, 0).p);
-        } else if (!ollama_is_option(e)) {
-            x->o.json->key_str(x->out, e->path);
-            x->o.json->put_raw(x->out, e->raw);
-        }
+        has_nested = has_nested || is_nested;
+        if (is_nested || ollama_is_option(e))
+            continue;
+        x->o.json->key_str(x->out, e->path);
+        x->o.json->put_raw(x->out, e->raw);
     }
+    if (has_nested)
+        x->o.host->note(x->o.call, "loss", WEIR_LIT("dropped:unknown members of messages"));
 }
 
 static void put_chat(struct encoding *x)
@@ -247,7 +266,7 @@ int ollama_encode_request(void *self, struct weir_call *call, void *state, const
     else
         put_chat(&x);
     put_options(&x);
-    ollama_put_ext(&x);
+    put_ext(&x);
     x.o.json->object_end(out);
     return x.o.failed ? -1 : 0;
 }

@@ -26,7 +26,9 @@ static struct weir_str words_of_file(struct encoding *x, const struct weir_part 
     if (is_words && base64.n)
         words = x->o.host->base64(x->o.call, base64, true);
     if (!words.p)
-        ollama_unsupported(&x->o, "messages", "A file can only be sent to a provider of the ollama dialect if it is text with its bytes inline.");
+        ollama_unsupported(
+            &x->o, "messages",
+            "A file can only be sent to a provider of the ollama dialect if it is text with its bytes inline.");
     else
         ollama_lose(x, WEIR_FEATURE_FILE_DATA, WEIR_LOSS_EMULATED, "a text file's words stand in the message");
     return words;
@@ -62,6 +64,17 @@ static void put_content(struct encoding *x, const struct weir_part *parts, struc
 
 /* ---- images ---- */
 
+/* "Before: [image] After: [image]": which is which is lost when all words come first. */
+static void lose_image_order(struct encoding *x, const struct weir_part *parts)
+{
+    bool has_image = false;
+    for (const struct weir_part *p = parts; p; p = p->next) {
+        if (has_image && (is_text(p) || p->kind == WEIR_PART_FILE))
+            ollama_lose(x, WEIR_FEATURE_PART_ORDER, WEIR_LOSS_CHANGED, "images stand behind the words");
+        has_image = has_image || p->kind == WEIR_PART_IMAGE;
+    }
+}
+
 static void put_images(struct encoding *x, const struct weir_part *parts)
 {
     const struct weir_json_api *j = x->o.json;
@@ -71,7 +84,8 @@ static void put_images(struct encoding *x, const struct weir_part *parts)
             continue;
         if (!p->data.n) {
             ollama_unsupported(&x->o, "messages",
-                               "An image can only be sent with its bytes to a provider of the ollama dialect; inline it as a data: URL.");
+                               "An image can only be sent with its bytes to a provider of the ollama dialect; inline "
+                               "it as a data: URL.");
             return;
         }
         if (!has_begun) {
@@ -81,8 +95,10 @@ static void put_images(struct encoding *x, const struct weir_part *parts)
         has_begun = true;
         j->put_text(x->out, &p->data);
     }
-    if (has_begun)
-        j->array_end(x->out);
+    if (!has_begun)
+        return;
+    j->array_end(x->out);
+    lose_image_order(x, parts);
 }
 
 static void refuse_others(struct encoding *x, const struct weir_part *parts)
@@ -92,7 +108,8 @@ static void refuse_others(struct encoding *x, const struct weir_part *parts)
             ollama_unsupported(&x->o, "messages", "Audio can't be sent to a provider of the ollama dialect.");
         else if (p->kind == WEIR_PART_OPAQUE)
             ollama_unsupported(&x->o, "messages",
-                               "A content block that only the client's own dialect has can't be sent to a provider of the ollama dialect.");
+                               "A content block that only the client's own dialect has can't be sent to a provider of "
+                               "the ollama dialect.");
     }
 }
 

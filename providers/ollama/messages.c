@@ -58,7 +58,8 @@ static void read_function(struct reading *x, struct weir_part *p)
             j->string(x->r, &p->name);
         else if (weir_is(key, "arguments") && j->peek(x->r) == WEIR_JSON_OBJECT && j->raw(x->r, &raw))
             p->text = weir_plain(raw);
-        else if (weir_is(key, "arguments") && !took_null(x->r, j) && !(j->peek(x->r) == WEIR_JSON_STRING && j->text(x->r, &p->text)))
+        else if (weir_is(key, "arguments") && !took_null(x->r, j) &&
+                 !(j->peek(x->r) == WEIR_JSON_STRING && j->text(x->r, &p->text)))
             j->reject(x->r, "must be an object");
     }
 }

@@ -273,7 +273,8 @@ static int emit_error(struct decoding *d, struct weir_str message)
 {
     struct weir_error error = { .size = sizeof(error), .flags = WEIR_ERROR_FROM_UPSTREAM };
     struct weir_event e = ollama_event(WEIR_EVENT_ERROR, 0, 0);
-    error.message = message.n ? message : WEIR_LIT("The provider sent an error in place of its answer and did not say why.");
+    error.message =
+        message.n ? message : WEIR_LIT("The provider sent an error in place of its answer and did not say why.");
     ollama_classify(&error, 0);
     e.error = &error;
     ollama_emit(d, &e);

@@ -25,7 +25,8 @@ static const char *member_of(uint32_t field)
     }
 }
 
-static int splice_field(struct ollama *o, const struct ollama_client *s, struct weir_str body, const struct weir_edit *edit)
+static int splice_field(struct ollama *o, const struct ollama_client *s, struct weir_str body,
+                        const struct weir_edit *edit)
 {
     const struct weir_host *h = o->host;
     const char *option = option_of(edit->field), *member = member_of(edit->field);

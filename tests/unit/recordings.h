@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <weir/codec.h>
+
 #include "../../core/json.h"
 
 struct recording {
@@ -73,18 +75,46 @@ static bool is_stream(struct weir_str body)
     return body.n && *body.p != '{' && *body.p != '[';
 }
 
+/* How a recorded body of this codec's dialect has to be cut. Where streams are lines, a line that is not done has others behind it. */
+__attribute__((unused)) static enum weir_framing recorded_framing(const struct weir_codec *codec, struct weir_str body)
+{
+    bool is_lines = codec->stream_framing == WEIR_FRAMING_NDJSON && memmem(body.p, body.n, "\"done\":false", 12);
+    return is_lines || is_stream(body) ? (enum weir_framing)codec->stream_framing : WEIR_FRAMING_JSON;
+}
+
 typedef void (*recording_fn)(void *arg, const struct recording *r, const char *path);
+
+/* Which of the recordings speak a codec's dialect. path "": any. */
+static const struct recorded_dialect {
+    const char *codec, *provider, *endpoint, *path;
+} recorded_dialects[] = {
+    { "anthropic", "anthropic", "messages", "" },
+    { "ollama", "ollama", "ollama-chat", "/api/chat" },
+    { "cohere", "cohere", "cohere-chat", "/v2/chat" },
+};
+
+static const struct recorded_dialect *recorded_dialect(const char *codec)
+{
+    for (size_t i = 0; i < sizeof(recorded_dialects) / sizeof(*recorded_dialects); i++)
+        if (strcmp(codec, recorded_dialects[i].codec) == 0)
+            return &recorded_dialects[i];
+    return NULL;
+}
 
 static bool is_for(const char *codec, const struct recording *r)
 {
-    if (strcmp(codec, "anthropic") == 0)
-        return weir_is(r->endpoint, "messages") && weir_is(r->provider, "anthropic");
+    const struct recorded_dialect *d = recorded_dialect(codec);
+    if (d)
+        return weir_is(r->endpoint, d->endpoint) && weir_is(r->provider, d->provider) &&
+               (!*d->path || weir_is(r->path, d->path));
     return weir_is(r->endpoint, "chat") && !weir_is(r->provider, "cohere");
 }
 
 static bool is_endpoint(struct weir_str line, const char *codec)
 {
-    const char *what = strcmp(codec, "anthropic") == 0 ? "\"endpoint\": \"messages\"" : "\"endpoint\": \"chat\"";
+    const struct recorded_dialect *d = recorded_dialect(codec);
+    char what[64];
+    snprintf(what, sizeof(what), "\"endpoint\": \"%s\"", d ? d->endpoint : "chat");
     return memmem(line.p, line.n, what, strlen(what)) != NULL;
 }
 

@@ -101,7 +101,7 @@ static void spoil_file(const struct weir_plugin *plugin, const char *folder, con
         if (strstr(name, ".request."))
             try_request(plugin, bytes);
         else if (strstr(name, ".stream."))
-            try_answer(plugin, WEIR_FRAMING_SSE, bytes);
+            try_answer(plugin, (enum weir_framing)plugin->codec->stream_framing, bytes);
         else if (strstr(name, ".answer."))
             try_answer(plugin, WEIR_FRAMING_JSON, bytes);
         else
@@ -137,4 +137,9 @@ TEST(mutations_openai)
 TEST(mutations_anthropic)
 {
     run("anthropic");
+}
+
+TEST(mutations_ollama)
+{
+    run("ollama");
 }

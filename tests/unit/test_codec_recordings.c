@@ -41,7 +41,7 @@ static struct conversation *conversation_for_answer(struct lab *client, bool str
 static struct lab *decode(struct tally *t, struct conversation *c, struct weir_str body, size_t piece, const char *path)
 {
     struct lab *l = lab_begin(t->plugin, 'e', c);
-    enum weir_framing framing = is_stream(body) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON;
+    enum weir_framing framing = recorded_framing(t->plugin->codec, body);
     if (lab_decode_answer(l, framing, body, piece, true) < 0)
         complain(t, path, "the answer does not decode",
                  l->grammar_error ? l->grammar_error : lab_cstr(l, out_bytes(&l->log)), "END");
@@ -79,9 +79,9 @@ static void check_encoders(struct tally *t, struct weir_str body, const char *wa
     client->conversation = conversation_for_answer(client, true);
     struct lab *first = lab_begin(t->plugin, 'e', client->conversation);
     first->encoder = client;
-    lab_decode_answer(first, is_stream(body) ? WEIR_FRAMING_SSE : WEIR_FRAMING_JSON, body, 0, true);
+    lab_decode_answer(first, recorded_framing(t->plugin->codec, body), body, 0, true);
     struct lab *again = lab_begin(t->plugin, 'e', client->conversation);
-    if (lab_decode_answer(again, WEIR_FRAMING_SSE, out_bytes(&client->told), 0, true) < 0 ||
+    if (lab_decode_answer(again, (enum weir_framing)t->plugin->codec->stream_framing, out_bytes(&client->told), 0, true) < 0 ||
         strcmp(answer_of(again), want) != 0)
         complain(t, path, "the encoded stream says something else", answer_of(again), want);
     struct weir_out document = { 0 };
@@ -110,7 +110,8 @@ static void check_answer(struct tally *t, const struct recording *r, const char 
     t->answers++;
     if (l->has_error)
         t->errors++;
-    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces) && is_stream(r->response); i++) {
+    bool streams = recorded_framing(t->plugin->codec, r->response) != WEIR_FRAMING_JSON;
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces) && streams; i++) {
         struct lab *cut = decode(t, client->conversation, r->response, pieces[i], path);
         if (strcmp(answer_of(cut), want) != 0)
             complain(t, path, "cut elsewhere it says something else", answer_of(cut), want);
@@ -195,4 +196,9 @@ TEST(recordings_openai)
 TEST(recordings_anthropic)
 {
     run("anthropic");
+}
+
+TEST(recordings_ollama)
+{
+    run("ollama");
 }
