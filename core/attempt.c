@@ -7,6 +7,7 @@
 
 #include "log.h"
 #include "pipeline.h"
+#include "rate_headers.h"
 
 /* Most attempts live in that many bytes; each costs them for as long as its stream is open. */
 enum { ATTEMPTS_MAX = 16, ERROR_BODY_MAX = 64 * 1024, ATTEMPT_BYTES = 2048 };
@@ -61,6 +62,8 @@ static bool begin(struct request *r, struct candidate *c, struct attempt **out)
     if (!a)
         return false;
     r->n_attempts++;
+    a->reason = r->next_reason;
+    r->next_reason = WEIR_NONE;
     aim(a);
     if (a->target->figures >= 0) {
         target_begin(a->target->figures);
@@ -159,39 +162,12 @@ struct attempt *attempt_own_answer(struct request *r)
 
 /* ---- failing ---- */
 
-static bool another_may_help(const struct weir_error *e)
-{
-    switch (e->error_class) {
-    case WEIR_ERROR_CONNECT:
-    case WEIR_ERROR_TIMEOUT:
-    case WEIR_ERROR_RATE_LIMITED:
-    case WEIR_ERROR_QUOTA:
-    case WEIR_ERROR_OVERLOADED:
-    case WEIR_ERROR_SERVER:
-    case WEIR_ERROR_BROKEN:
-        return true;
-    case WEIR_ERROR_AUTHENTICATION:
-    case WEIR_ERROR_PERMISSION:
-    case WEIR_ERROR_UNSUPPORTED:
-        return true; /* of weir's own key, of this dialect: it says nothing about the next target */
-    default:
-        return false;
-    }
-}
-
 static void after_failure(struct attempt *a, enum weir_verdict v)
 {
-    struct request *r = a->call.request;
-    if (v == WEIR_WAIT)
-        return;
     if (v == WEIR_FAIL)
-        request_fail(r, &a->call.error);
-    else if (r->were_candidates_set || another_may_help(&a->error)) {
-        r->state = REQUEST_SERVE;
-        request_run(r);
-    } else {
-        request_fail(r, &a->error);
-    }
+        request_fail(a->call.request, &a->call.error);
+    else if (v != WEIR_WAIT)
+        recovery_after(a);
 }
 
 void attempt_fail(struct attempt *a, const struct weir_error *error)
@@ -447,6 +423,7 @@ static void on_body(void *arg, struct weir_str bytes)
 
 static void fail_upstream(struct attempt *a, enum egress_result result, const char *message)
 {
+    a->was_silent = result == EGRESS_CONNECT_TIMEOUT;
     uint32_t class = result == EGRESS_CONNECT_TIMEOUT ? WEIR_ERROR_TIMEOUT
                      : result <= EGRESS_SEND          ? WEIR_ERROR_CONNECT
                      : result == EGRESS_MEMORY        ? WEIR_ERROR_UNAVAILABLE
@@ -466,6 +443,8 @@ static void fail_with_status(struct attempt *a)
         visit_leave(&v);
     }
     e.flags |= WEIR_ERROR_FROM_UPSTREAM;
+    if (!e.retry_after_ms)
+        e.retry_after_ms = rate_retry_after_ms(a->response_headers, a->n_response_headers, unix_ms());
     attempt_fail(a, &e);
 }
 

@@ -240,11 +240,6 @@ static const char *missing_capability(const struct request *r, const struct cand
     return NULL;
 }
 
-static void skip(struct request *r, const struct candidate *c, const char *why)
-{
-    note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: %s", (int)c->view.name.n, c->view.name.p, why));
-}
-
 /* Is it the dialect, not the model, that lacks it? */
 static bool is_dialects(const struct candidate *c, const char *missing)
 {
@@ -255,30 +250,47 @@ static bool is_dialects(const struct candidate *c, const char *missing)
     return !(c->lacks & bit);
 }
 
-static bool may_lose(struct request *r, const struct candidate *c)
+/* A target that let one time-out pass is not asked again for this request, unless a rule wants it. */
+static bool was_silent(const struct request *r, const struct candidate *c)
 {
-    struct weir_str why = losses_forbid(r, c);
-    if (why.n)
-        skip(r, c, why.p);
-    return !why.n;
+    for (const struct attempt *a = r->attempts; a; a = a->next)
+        if (a->was_silent && a->target && weir_eq(a->target->view.name, c->view.name))
+            return !c->is_wanted;
+    return false;
 }
 
-static bool is_usable(struct request *r, struct candidate *c)
+static bool serves_operation(const struct request *r, const struct candidate *c)
+{
+    return codec_instance(c->provider->codec) &&
+           (c->provider->codec->codec.operations & WEIR_OP_BIT(r->view.operation));
+}
+
+/* Why it can't be tried now; NULL: it can. */
+static const char *obstacle(struct request *r, const struct candidate *c)
 {
     const char *missing = missing_capability(r, c);
     if (c->view.unavailable.n)
-        skip(r, c, c->view.unavailable.p);
-    else if (missing)
-        skip(r, c, arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p);
-    else if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
-        skip(r, c, "max_inflight is reached");
-    else if (!codec_instance(c->provider->codec) ||
-             !(c->provider->codec->codec.operations & WEIR_OP_BIT(r->view.operation)))
-        skip(r, c, "its codec does not serve this operation");
-    else if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
-        skip(r, c, "its codec is quarantined");
-    else
-        return may_lose(r, c);
+        return c->view.unavailable.p;
+    if (missing)
+        return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p;
+    if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
+        return "max_inflight is reached";
+    if (!serves_operation(r, c))
+        return "its codec does not serve this operation";
+    if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
+        return "its codec is quarantined";
+    if (was_silent(r, c))
+        return "it was silent until its time-out";
+    return losses_forbid(r, c).p;
+}
+
+bool candidates_any(struct request *r)
+{
+    for (uint32_t i = 0; i < r->n_candidates; i++) {
+        const struct candidate *c = (const struct candidate *)r->candidates[i];
+        if (!c->was_tried && !obstacle(r, c))
+            return true;
+    }
     return false;
 }
 
@@ -288,10 +300,14 @@ struct candidate *candidate_next(struct request *r)
         struct candidate *c = (struct candidate *)r->candidates[0];
         r->candidates++;
         r->n_candidates--;
-        if (c->was_tried || !is_usable(r, c))
+        if (c->was_tried)
             continue;
-        c->was_tried = true;
-        return c;
+        const char *why = obstacle(r, c);
+        if (!why) {
+            c->was_tried = true;
+            return c;
+        }
+        note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: %s", (int)c->view.name.n, c->view.name.p, why));
     }
     return NULL;
 }

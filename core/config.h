@@ -52,6 +52,7 @@ struct config_provider {
     uint32_t n_add_headers;
     struct config_timeouts timeouts;
     uint32_t max_inflight;       /* 0: none */
+    uint32_t retries;            /* of the same target; CONFIG_UNSET: not said here */
     const char *region;
     const char *prices;          /* under which name the table of models knows it; NULL: it doesn't */
     uint32_t lacks;              /* enum weir_capability: what it has not, whatever its dialect can say */
@@ -74,6 +75,7 @@ struct config_model {
     struct config_target *targets;
     uint32_t n_targets;
     struct config_timeouts timeouts;
+    uint32_t retries;            /* as of a provider; said here it holds before the provider's */
     int64_t context_tokens, output_tokens; /* -1: not said */
     struct facts_prices price;   /* usd[FACTS_INPUT] -1: not said, the table's hold; else they replace all of the table's */
     uint32_t can, lacks;         /* enum weir_capability: said of it, before the table */
@@ -113,6 +115,7 @@ struct config_route {
     struct config_stage **stages; /* after entry's, in order */
     uint32_t n_stages;
     struct config_timeouts timeouts;
+    uint32_t retries;            /* before the model's and the provider's */
     bool is_open;                /* `open: true` */
     bool usage_as_asked;
     enum config_unknown unknown_fields;

@@ -150,6 +150,13 @@ const struct field config_model_fields[] = {
       AT(timeouts),
       .table = config_timeout_fields,
       .help = "Time-outs for this model; the smallest that applies wins." },
+    { .name = "retries",
+      .type = FIELD_U32,
+      AT(retries),
+      .min = 0,
+      .max = 8,
+      .help = "How often a target that failed is asked again before the next one; the route's word counts before the model's, "
+              "that before the provider's [0]." },
     { .name = NULL },
 };
 #undef AT
@@ -181,7 +188,8 @@ static struct config_model *read_model(struct reader *r, const struct tree_node 
     if (!m || !node_is(r, r->where, node, TREE_MAP))
         return NULL;
     *m = (struct config_model){
-        .name = key->text.p, .place = place_of_node(key), .context_tokens = -1, .output_tokens = -1
+        .name = key->text.p, .place = place_of_node(key), .context_tokens = -1, .output_tokens = -1,
+        .retries = CONFIG_UNSET
     };
     for (int i = 0; i < FACTS_PRICES; i++)
         m->price.usd[i] = -1;

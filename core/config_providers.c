@@ -331,6 +331,13 @@ const struct field config_provider_fields[] = {
       .min = 0,
       .max = 1000000,
       .help = "Calls at the same time; 0: no limit." },
+    { .name = "retries",
+      .type = FIELD_U32,
+      AT(retries),
+      .min = 0,
+      .max = 8,
+      .help = "How often a target that failed is asked again before the next one; the route's word counts before the model's, "
+              "that before the provider's [0]." },
     { .name = "region",
       .type = FIELD_STRING,
       AT(region),
@@ -437,7 +444,7 @@ static struct config_provider *read_entry(struct reader *r, const struct tree_no
     if (!p || !node_is(r, r->where, node, TREE_MAP))
         return NULL;
     *p = (struct config_provider){
-        .name = key->text.p, .index = index, .place = place_of_node(key), .base_url = "", .region = ""
+        .name = key->text.p, .index = index, .place = place_of_node(key), .base_url = "", .region = "", .retries = CONFIG_UNSET
     };
     memset(&p->timeouts, 0xff, sizeof p->timeouts);
     p->origin.name = p->name;

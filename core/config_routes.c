@@ -264,6 +264,13 @@ const struct field config_route_fields[] = {
       AT(timeouts),
       .table = config_timeout_fields,
       .help = "Time-outs for this route; the smallest that applies wins." },
+    { .name = "retries",
+      .type = FIELD_U32,
+      AT(retries),
+      .min = 0,
+      .max = 8,
+      .help = "How often a target that failed is asked again before the next one; the route's word counts before the model's, "
+              "that before the provider's [0]." },
     { .name = "open",
       .type = FIELD_BOOL,
       AT(is_open),
@@ -322,6 +329,7 @@ static void read_route(struct reader *r, const struct tree_node *node)
     route->index = c->n_routes;
     route->place = place_of_node(node);
     memset(&route->timeouts, 0xff, sizeof route->timeouts);
+    route->retries = CONFIG_UNSET;
     table_read(r, config_route_fields, NULL, node, route);
     name_route(r, route, node);
     c->routes[c->n_routes++] = route;

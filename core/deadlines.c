@@ -75,7 +75,7 @@ static int64_t keepalive_at(const struct request *r)
     return after(r->started_us, worker->config->keepalive_first_ms);
 }
 
-static int64_t total_at(const struct request *r)
+int64_t request_deadline_us(const struct request *r)
 {
     return r->is_answered ? INT64_MAX : after(r->started_us, config_timeout(r, r->attempts, WEIR_TIMEOUT_TOTAL));
 }
@@ -83,7 +83,7 @@ static int64_t total_at(const struct request *r)
 static int64_t next_deadline(const struct request *r)
 {
     const char *what;
-    int64_t at = earlier(total_at(r), earlier(wait_deadline_us(&r->call), keepalive_at(r)));
+    int64_t at = earlier(request_deadline_us(r), earlier(wait_deadline_us(&r->call), keepalive_at(r)));
     for (const struct attempt *a = r->attempts; a; a = a->next)
         at = earlier(at, earlier(attempt_deadline(a, &what), wait_deadline_us(&a->call)));
     return at;
@@ -120,25 +120,32 @@ static void overdue_attempt(struct attempt *a, const char *what)
     e.message = arena_printf(r->arena, "%.*s did not answer in time (%s time-out, %u ms).", (int)a->target->view.name.n,
                              a->target->view.name.p, what,
                              a->timeouts.ms[what[0] == 'f' ? WEIR_TIMEOUT_FIRST_TOKEN : WEIR_TIMEOUT_IDLE]);
+    a->was_silent = true;
     attempt_fail(a, &e);
+}
+
+/* The core's own waits end by themselves; a stage that waits too long has failed. */
+static bool is_stage_overdue(struct weir_call *c, int64_t now)
+{
+    return wait_is_overdue(c, now) && !wait_ring(c);
 }
 
 static void check_deadlines(struct request *r, int64_t now)
 {
-    if (total_at(r) <= now) {
+    if (request_deadline_us(r) <= now) {
         struct weir_error e = { .size = sizeof(e),
                                 .error_class = WEIR_ERROR_TIMEOUT,
                                 .message = WEIR_LIT("The request took longer than its total time-out.") };
         request_fail(r, &e);
         return;
     }
-    if (wait_is_overdue(&r->call, now)) {
+    if (is_stage_overdue(&r->call, now)) {
         overdue_wait(r, &r->call);
         return;
     }
     for (struct attempt *a = r->attempts; a && !r->is_ending; a = a->next) {
         const char *what = "";
-        if (wait_is_overdue(&a->call, now))
+        if (is_stage_overdue(&a->call, now))
             overdue_wait(r, &a->call);
         else if (attempt_deadline(a, &what) <= now)
             overdue_attempt(a, what);

@@ -316,6 +316,8 @@ static void add_error_heads(struct heads *h, struct request *r, const struct wei
     bool is_own = !(error->flags & WEIR_ERROR_FROM_UPSTREAM);
     if (is_own)
         add(h, "x-weir-error", error->code);
+    if (r->is_exhausted)
+        add(h, "x-should-retry", WEIR_LIT("false"));
     uint32_t ms = error->retry_after_ms;
     if (is_own && ms > RETRY_AFTER_MAX_MS)
         ms = RETRY_AFTER_MAX_MS;

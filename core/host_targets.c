@@ -26,7 +26,9 @@ int host_candidates_set(struct weir_call *c, struct weir_candidate *const *list,
         return -1;
     for (uint32_t i = 0; i < n; i++) {
         copy[i] = list[i];
-        ((struct candidate *)list[i])->was_tried = false; /* a rule may ask for the same target again */
+        struct candidate *cand = (struct candidate *)list[i];
+        cand->was_tried = false; /* a rule may ask for the same target again */
+        cand->is_wanted = c->hook == HOOK_FAILURE;
     }
     r->candidates = copy;
     r->n_candidates = n;

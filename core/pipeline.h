@@ -1,8 +1,9 @@
 /* The pipeline: one executor, one way to wait, one way to fail. The life of a request is drawn at the top of pipeline.c.
  *
  * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), doors.c (dialect, credential, route), serve.c (a
- * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c (one call to a provider), upstream.c
- * (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c (the host table), record.c.
+ * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c (one call to a provider), recovery.c (what
+ * follows when it fails), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c
+ * (the host table), record.c.
  */
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
@@ -38,6 +39,11 @@ void visit_leave(const struct visit *v);
 
 /* ---- waits (waits.c) ---- */
 weir_token wait_begin(struct weir_call *c, const char *why, weir_fn cancel, void *arg);
+/* A wait of the core itself. `then` is called from the loop, once: with the verdict of wait_resume(), or with WEIR_SKIP when
+ * until_us has come. If the request ends first, cancel is (it may be NULL). 0: the call waits already, or memory is short. */
+typedef void (*wait_fn)(struct weir_call *c, enum weir_verdict verdict);
+weir_token wait_core(struct weir_call *c, const char *why, int64_t until_us, wait_fn then, weir_fn cancel, void *arg);
+bool wait_ring(struct weir_call *c); /* its time has come: a wait of the core goes on, soon; false: it is none */
 void wait_resume(weir_token token, enum weir_verdict verdict);
 struct weir_call *wait_call(weir_token token);
 /* Takes the verdict if it has come already: 0 if not. */
@@ -85,6 +91,7 @@ void request_leave(struct request *r); /* may free it */
 void request_fail(struct request *r, const struct weir_error *error);
 void request_finish(struct request *r); /* the client is served (or gone): settle, on_finish, free at the next leave */
 void request_on_timer(int fd, short what, void *arg);
+int64_t request_deadline_us(const struct request *r); /* of its total time-out; INT64_MAX: none */
 void request_arm(struct request *r); /* looks at the clock again: a nearer deadline was set */
 void pipeline_resumed(struct weir_call *c, enum weir_verdict verdict);
 uint32_t config_timeout(const struct request *r, const struct attempt *a, enum weir_timeout which);
@@ -111,6 +118,11 @@ void upstream_error_default(struct weir_error *e, int status);
 extern const struct egress_ops attempt_egress_ops;
 void attempt_go_on(struct attempt *a); /* a stage has waited: what came meanwhile */
 void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
+
+/* ---- failures (recovery.c) ---- */
+void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: the same target, another, or the end */
+void recovery_give_up(struct request *r); /* no candidate is left: the error that tells what was tried and passed over */
+bool candidates_any(struct request *r); /* could one of those left be tried now? */
 
 /* ---- events (events.c) ---- */
 int event_emit(struct weir_call *c, const struct weir_event *e);

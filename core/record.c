@@ -92,6 +92,7 @@ static void put_attempt(struct weir_out *o, const struct attempt *a)
 {
     json_object_begin(o);
     put(o, "target", a->target->view.name);
+    put(o, "reason", a->reason);
     if (a->status)
         put_int(o, "status", a->status);
     put_ms(o, "first_token_ms", a->started_us, a->first_token_us);

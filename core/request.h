@@ -96,6 +96,7 @@ struct candidate {
     struct header_item *headers;
     struct config_timeouts timeouts;
     bool was_tried;
+    bool is_wanted; /* chosen after a failure by a rule: also if it was asked before */
 };
 
 /* ---- attempts ---- */
@@ -182,6 +183,8 @@ struct attempt {
     struct egress_timing timing;
     struct header_item *candidate_headers;
     bool is_counted; /* in the target's figures */
+    bool was_silent; /* it gave no answer until a time-out */
+    struct weir_str reason; /* why it was made, for the record */
 
     struct loss *losses, *last_loss; /* in the order in which they were found */
     struct features answer_used; /* by what went to the client so far */
@@ -233,6 +236,8 @@ struct request {
     bool has_candidates; /* computed, or set by a rule */
     bool were_candidates_set; /* by the hook that runs now */
     const char *lost_feature; /* the first for which a target was refused; NULL: none was */
+    struct weir_str next_reason; /* why the next attempt will be made */
+    bool is_exhausted; /* weir tried again or elsewhere, in vain */
     const struct config_model *model; /* what the asked name means; NULL: a target's own name */
 
     struct attempt *attempts; /* newest first */

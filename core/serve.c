@@ -325,38 +325,6 @@ static bool step_hooks(struct request *r)
     return took(r, pipeline_run(&r->call, HOOK_REQUEST, 0, r->lane->n_slots[HOOK_REQUEST]));
 }
 
-/* The last error, or the reasons why nothing was tried. */
-static void fail_without_target(struct request *r)
-{
-    for (const struct attempt *a = r->attempts; a; a = a->next)
-        if (a->error.error_class != WEIR_ERROR_NONE) {
-            request_fail(r, &a->error);
-            return;
-        }
-    struct weir_str why = WEIR_NONE;
-    bool is_loss = r->lost_feature != NULL, is_capability = false;
-    for (const struct note *n = r->notes; n; n = n->next)
-        if (strcmp(n->key, "skipped") == 0) {
-            why = arena_printf(r->arena, "%.*s%s%.*s", (int)why.n, why.p ? why.p : "", why.n ? "; " : "",
-                               (int)n->value.n, n->value.p);
-            is_capability |= n->value.n > 16 && strstr(n->value.p, " has no ") != NULL;
-        }
-    struct weir_error e = { .size = sizeof(e),
-                            .error_class = is_loss || is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
-    if (is_loss) {
-        e.code = WEIR_LIT("loss_refused");
-        e.param = weir_cstr(r->lost_feature);
-    } else if (is_capability) {
-        e.code = WEIR_LIT("no_capable_target");
-    }
-    e.message = why.n ? arena_printf(r->arena, "No target can serve this request: %.*s.%s", (int)why.n, why.p,
-                                     is_loss ? " Leave that out, ask for another model, or let it be lost with "
-                                               "`on_loss: warn` on the route."
-                                             : "")
-                      : WEIR_LIT("No target can serve this request: the rules of this route left none.");
-    request_fail(r, &e);
-}
-
 static bool step_serve(struct request *r)
 {
     if (r->view.operation == WEIR_OP_MODELS || r->view.operation == WEIR_OP_MODEL) {
@@ -365,7 +333,7 @@ static bool step_serve(struct request *r)
     }
     r->state = REQUEST_ATTEMPT;
     if (!attempt_next(r))
-        fail_without_target(r);
+        recovery_give_up(r);
     return false;
 }
 

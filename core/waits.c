@@ -1,4 +1,4 @@
-/* Tokens: the one way in which a call waits.
+/* Tokens: the one way in which a call waits, stages' and the core's own (a back-off, a place in a queue).
  *
  * A token names a slot of a table and the slot's generation, so that a resume that comes late, twice, or from nowhere finds
  * nothing and does nothing. resume() only queues: the call goes on from the event loop, or at once if its hook has not
@@ -12,7 +12,9 @@
 
 struct wait {
     struct weir_call *call; /* NULL: free */
-    struct weir_instance *who;
+    struct weir_instance *who; /* NULL: the core itself */
+    wait_fn then; /* the core's: called in place of the stages' cursor */
+    int64_t until_us; /* the core's: when it goes on by itself */
     weir_fn cancel;
     void *arg;
     const char *why;
@@ -38,9 +40,14 @@ static void run_ready(evutil_socket_t fd, short what, void *arg)
     for (; n > 0 && ready; n--) {
         struct weir_call *c = ready->call;
         struct request *r = c->request;
+        wait_fn then = ready->then;
         request_enter(r);
         enum weir_verdict v = wait_take(c);
-        pipeline_resumed(c, v);
+        if (!then)
+            pipeline_resumed(c, v);
+        else if (!r->is_ending)
+            then(c, v);
+        request_arm(r);
         request_leave(r);
     }
     if (ready)
@@ -98,27 +105,36 @@ static struct wait *find(weir_token token)
     return table[index];
 }
 
-weir_token wait_begin(struct weir_call *c, const char *why, weir_fn cancel, void *arg)
+static weir_token take(struct weir_call *c, const struct wait *as)
 {
-    if (c->wait || !c->running || c->hook == HOOK_ATTEMPT_DONE || c->hook == HOOK_FINISH || c->is_decoding)
-        return 0;
     if (!free_list && !grow())
         return 0;
     struct wait *w = free_list;
     free_list = w->next;
-    w->generation++;
+    uint32_t generation = w->generation + 1, index = w->index;
+    *w = *as;
+    w->generation = generation;
+    w->index = index;
     w->call = c;
-    w->who = c->running;
-    w->cancel = cancel;
-    w->arg = arg;
-    w->why = why ? why : "";
     w->since_us = monotonic_us();
-    w->verdict = 0;
-    w->next = NULL;
     c->wait = w;
     n_live++;
     request_arm(c->request);
-    return (uint64_t)w->generation << 32 | (w->index + 1);
+    return (uint64_t)generation << 32 | (index + 1);
+}
+
+weir_token wait_begin(struct weir_call *c, const char *why, weir_fn cancel, void *arg)
+{
+    if (c->wait || !c->running || c->hook == HOOK_ATTEMPT_DONE || c->hook == HOOK_FINISH || c->is_decoding)
+        return 0;
+    return take(c, &(struct wait){ .who = c->running, .cancel = cancel, .arg = arg, .why = why ? why : "" });
+}
+
+weir_token wait_core(struct weir_call *c, const char *why, int64_t until_us, wait_fn then, weir_fn cancel, void *arg)
+{
+    if (c->wait)
+        return 0;
+    return take(c, &(struct wait){ .then = then, .until_us = until_us, .cancel = cancel, .arg = arg, .why = why });
 }
 
 static void unlink_ready(const struct wait *w)
@@ -149,7 +165,7 @@ void wait_resume(weir_token token, enum weir_verdict verdict)
     if (!w)
         return; /* the call is over: legal */
     if (w->verdict) {
-        LOG_ERROR("plugin.fault", "plugin", w->who->plugin->desc.name, "hook", hook_name(w->call->hook), "request",
+        LOG_ERROR("plugin.fault", "plugin", w->who ? w->who->plugin->desc.name : "core", "hook", hook_name(w->call->hook), "request",
                   w->call->request->id, "what", "resumed a token twice");
         return;
     }
@@ -185,6 +201,10 @@ void wait_cancel(struct weir_call *c)
     give_back(w);
     if (!cancel)
         return;
+    if (!who) {
+        cancel(arg);
+        return;
+    }
     struct visit v = visit_enter(c, who, CRUMB_CANCEL, true);
     cancel(arg);
     visit_leave(&v);
@@ -192,20 +212,34 @@ void wait_cancel(struct weir_call *c)
 
 int64_t wait_deadline_us(const struct weir_call *c)
 {
-    return c->wait && worker->config->stage_wait_ms ? c->wait->since_us + (int64_t)worker->config->stage_wait_ms * 1000
-                                                    : INT64_MAX;
+    const struct wait *w = c->wait;
+    if (!w || w->verdict)
+        return INT64_MAX;
+    if (!w->who)
+        return w->until_us;
+    return worker->config->stage_wait_ms ? w->since_us + (int64_t)worker->config->stage_wait_ms * 1000 : INT64_MAX;
 }
 
 bool wait_is_overdue(const struct weir_call *c, int64_t now_us)
 {
-    return c->wait && !c->wait->verdict && wait_deadline_us(c) <= now_us;
+    return wait_deadline_us(c) <= now_us;
+}
+
+bool wait_ring(struct weir_call *c)
+{
+    struct wait *w = c->wait;
+    if (!w || w->who)
+        return false;
+    if (!w->verdict)
+        wait_resume((uint64_t)w->generation << 32 | (w->index + 1), WEIR_SKIP);
+    return true;
 }
 
 const char *wait_why(const struct weir_call *c, const char **plugin, int64_t *since_us)
 {
     if (!c->wait)
         return NULL;
-    *plugin = c->wait->who->plugin->desc.name;
+    *plugin = c->wait->who ? c->wait->who->plugin->desc.name : "core";
     *since_us = c->wait->since_us;
     return c->wait->why;
 }

@@ -273,6 +273,16 @@ static enum weir_verdict retry(lua_State *L, struct lua_call *c)
     return set_list(L, c, list, n + 1);
 }
 
+/* The others, without another try of the target that failed, however often that may be tried. With none left the failure stands. */
+static enum weir_verdict next(lua_State *L, struct lua_call *c)
+{
+    uint32_t n = 0;
+    struct weir_candidate *const *rest = engine.host->candidates(c->call, &n);
+    if (engine.host->candidates_set(c->call, rest, n) < 0)
+        luaL_error(L, "\"next\" can't be said here");
+    return WEIR_NEXT;
+}
+
 static enum weir_verdict take_answer(lua_State *L, struct lua_call *c, int index)
 {
     const struct answer *a = value_check(L, index, VALUE_ANSWER);
@@ -298,7 +308,7 @@ static enum weir_verdict take_string(lua_State *L, struct lua_call *c, int index
 {
     struct weir_str s = value_str(L, index);
     if (c->hook == LUA_ON_FAILURE && weir_is(s, "next"))
-        return WEIR_NEXT;
+        return next(L, c);
     if (c->hook == LUA_ON_FAILURE && weir_is(s, "retry"))
         return retry(L, c);
     luaL_error(L, "the hook returned the text \"%s\"; for one target write return { \"provider/model\" }", s.p);

@@ -1,0 +1,206 @@
+"""What weir does when providers fail before a client has seen anything: how often each target is asked, what the client sees, what
+the record says, that nothing is left behind. Each case in two client dialects, streamed and whole."""
+import time
+
+from harness import Upstream, Weir
+from scripted import WAYS, Script, ask, coded, error, ok, records, reset, settings, silent, story
+
+
+def play(scripts, wants, **more):
+    """Runs one request in each way against fresh providers; wants(answer, record, asked, seconds) looks at what came."""
+    for dialect, stream in WAYS:
+        ups = [Upstream(Script(*s)) if s else None for s in scripts]
+        try:
+            with Weir(settings(ups, **more)) as weir:
+                before = time.monotonic()
+                answer = ask(weir, dialect, stream)
+                seconds = time.monotonic() - before
+                record = records(weir, 1)[0]
+                asked = [len(u.requests) if u else 0 for u in ups]
+                try:
+                    wants(answer, record, asked, seconds)
+                except AssertionError as e:
+                    raise AssertionError(f"{dialect}, stream={stream}: {e}\n{answer}\n{record}") from e
+        finally:
+            for u in ups:
+                if u:
+                    u.close()
+
+
+def answered(text, asked, story_wanted, least=0.0, most=5.0):
+    def wants(answer, record, counts, seconds):
+        assert answer.status == 200 and answer.text == text and answer.is_whole, "the answer"
+        assert counts == asked, f"asked {counts}"
+        assert story(record) == story_wanted, story(record)
+        assert int(answer.headers["x-weir-attempts"]) == len(story_wanted)
+        assert "reason" not in record["attempts"][0] and all("reason" in a for a in record["attempts"][1:]), "reasons"
+        assert least <= seconds <= most, seconds
+    return wants
+
+
+def test_500_once_is_asked_again():
+    play([[error(500), ok()]], answered("fine", [2], [("a/m", "server"), ("a/m", "ok")]), retries=2)
+
+
+def test_without_retries_the_next_is_asked_at_once():
+    play([[error(500), ok()], [ok("other")]], answered("other", [1, 1], [("a/m", "server"), ("b/m", "ok")], most=1))
+
+
+def test_503_for_ever_goes_elsewhere_after_the_retries():
+    play([[error(503)], [ok("other")]],
+         answered("other", [3, 1], [("a/m", "overloaded")] * 3 + [("b/m", "ok")]), retries=2)
+
+
+def test_429_with_retry_after_is_waited_for():
+    play([[error(429, retry_after="1"), ok()], [ok("other")]],
+         answered("fine", [2, 0], [("a/m", "rate_limited"), ("a/m", "ok")], least=1.0, most=2.5), retries=2)
+
+
+def test_429_with_a_long_retry_after_goes_elsewhere():
+    play([[error(429, retry_after="30"), ok()], [ok("other")]],
+         answered("other", [1, 1], [("a/m", "rate_limited"), ("b/m", "ok")], most=1), retries=2)
+
+
+def test_429_without_retry_after_backs_off():
+    play([[error(429), error(429), ok()], [ok("other")]],
+         answered("fine", [3, 0], [("a/m", "rate_limited")] * 2 + [("a/m", "ok")], most=2), retries=2)
+
+
+def test_reset_headers_are_waited_for():
+    limited = error(429, x_ratelimit_remaining_requests="0", x_ratelimit_reset_requests="300ms",
+                    x_ratelimit_remaining_tokens="9", x_ratelimit_reset_tokens="1h")
+    play([[limited, ok()]], answered("fine", [2], [("a/m", "rate_limited"), ("a/m", "ok")], least=0.3, most=1.5), retries=1)
+
+
+def test_a_wait_beyond_the_deadline_is_not_begun():
+    def wants(answer, record, asked, seconds):
+        assert answer.status == 429 and answer.headers["retry-after"] == "9" and seconds < 1, seconds
+        assert asked == [1] and "x-should-retry" not in answer.headers
+    play([[error(429, retry_after="9"), ok()]], wants, retries=2, timeouts={"total": "3s"})
+
+
+def test_a_reset_before_the_head_is_asked_again():
+    play([[reset, ok()]], answered("fine", [2], [("a/m", "connect"), ("a/m", "ok")]), retries=1)
+
+
+def test_refused_connections_cost_nothing():
+    play([None, [ok("other")]], answered("other", [0, 1], [("a/m", "connect"), ("b/m", "ok")], most=1))
+
+
+def test_a_silent_target_is_asked_once():
+    def wants(answer, record, asked, seconds):
+        answered("other", [1, 1], [("a/m", "timeout"), ("b/m", "ok")], least=0.3)(answer, record, asked, seconds)
+    for dialect, stream in WAYS:
+        if stream:
+            play_one(dialect, stream, [[silent], [ok("other")]], wants, retries=2, timeouts={"first_token": "300ms"})
+
+
+def play_one(dialect, stream, scripts, wants, **more):
+    WAYS[:], kept = [(dialect, stream)], WAYS[:]
+    try:
+        play(scripts, wants, **more)
+    finally:
+        WAYS[:] = kept
+
+
+def test_context_too_long_goes_only_to_a_larger_one():
+    long = coded(400, "context_length_exceeded", "maximum context length is 8192 tokens")
+    play([[long], [ok("small")], [ok("large")]],
+         answered("large", [1, 0, 1], [("a/m", "context_length"), ("c/m", "ok")]),
+         retries=2, context={"a": 8192, "b": 8192, "c": 100000})
+
+    def wants(answer, record, asked, seconds):
+        assert answer.status == 400 and asked == [1, 0], "the client is told"
+        assert "8192" in answer.error
+    play([[long], [ok("small")]], wants, retries=2, context={"a": 8192, "b": 4096})
+
+
+def test_refused_content_goes_nowhere():
+    def wants(answer, record, asked, seconds):
+        assert answer.status == 400 and asked == [1, 0] and story(record) == [("a/m", "content_policy")]
+    play([[coded(400, "content_filter")], [ok("other")]], wants, retries=2)
+
+
+def test_a_request_that_is_wrong_is_not_asked_again():
+    def wants(answer, record, asked, seconds):
+        assert answer.status == 400 and asked == [1, 0] and "temperature" in answer.error
+    play([[coded(400, None, "temperature is too high")], [ok("other")]], wants, retries=2)
+
+
+def test_when_all_fail_one_error_names_each():
+    def wants(answer, record, asked, seconds):
+        assert answer.status == 503 and asked == [2, 0, 2], asked
+        assert answer.headers["x-weir-error"] == "all_attempts_failed"
+        assert answer.headers["x-should-retry"] == "false"
+        assert "All 6 attempts failed" in answer.error
+        for part in ("a/m: server (500), it is broken", "b/m: connect", "c/m: overloaded (503)"):
+            assert answer.error.count(part) == 2, answer.error
+        assert story(record) == [("a/m", "server")] * 2 + [("b/m", "connect")] * 2 + [("c/m", "overloaded")] * 2
+        assert record["status"] == 503 and record["error"]["code"] == "all_attempts_failed"
+    play([[error(500)], None, [error(503)]], wants, retries=1)
+
+
+def test_one_failure_of_one_target_is_told_as_it_was():
+    def wants(answer, record, asked, seconds):
+        assert answer.status in (500, 502) and asked == [1] and answer.error == "it is broken"
+        assert "x-weir-error" not in answer.headers
+        assert "x-should-retry" not in answer.headers
+    play([[error(500)]], wants)
+
+
+RULE = "return { on_failure = function(req, a) note('class', a.class) %s end }"
+
+
+def with_rule(weir_settings, weir, body):
+    weir_settings["routes"][0]["pipeline"] = [{"policy": {"file": weir.write("rule.lua", RULE % body)}}]
+    weir.configure(weir_settings)
+
+
+def play_rule(scripts, body, **more):
+    ups = [Upstream(Script(*s)) for s in scripts]
+    try:
+        weir = Weir(settings(ups, **more))
+        with_rule(settings(ups, **more), weir, body)
+        with weir:
+            answer = ask(weir, "openai", False)
+            return answer, story(records(weir, 1)[0]), [len(u.requests) for u in ups]
+    finally:
+        for u in ups:
+            u.close()
+
+
+def test_a_rule_says_retry():
+    answer, told, asked = play_rule([[error(500), ok()], [ok("other")]], "return 'retry'")
+    assert answer.text == "fine" and asked == [2, 0], (answer, told)
+
+
+def test_a_rule_says_next():
+    answer, told, asked = play_rule([[error(500), ok()], [ok("other")]], "return 'next'", retries=3)
+    assert answer.text == "other" and asked == [1, 1], (answer, told)
+    answer, told, asked = play_rule([[error(500), ok()]], "return 'next'", retries=3)
+    assert answer.status == 500 and answer.error == "it is broken" and asked == [1], (answer, told)
+
+
+def test_a_rule_may_send_refused_content_elsewhere():
+    answer, told, asked = play_rule([[coded(400, "content_filter")], [ok("b")], [ok("c")]],
+                                    "if a.class == 'content_policy' then return { 'c/m' } end")
+    assert answer.text == "c" and asked == [1, 0, 1], (answer, told)
+
+
+def test_a_rule_may_deny_after_a_failure():
+    answer, told, asked = play_rule([[error(500)], [ok()]], "return deny{ status = 418, message = 'enough' }")
+    assert answer.status == 418 and asked == [1, 0], (answer, told)
+
+
+def test_a_client_that_leaves_during_a_wait_ends_it():
+    with Upstream(Script(error(429, retry_after="20"))) as up, Weir(settings([up], retries=1)) as weir:
+        client = weir.client()
+        client.chat()
+        up.wait_requests(1)
+        weir_calls = lambda: [c for d in weir.details() for c in d["calls"]]  # noqa: E731
+        from harness import wait_until
+        wait_until(lambda: any(c.get("waits_for", {}).get("what") == "the next try" for c in weir_calls()), "the wait to show")
+        client.close()
+        wait_until(lambda: not weir_calls(), "the wait to end")
+        assert len(up.requests) == 1
+        assert records(weir, 1)[0]["error"]["class"] == "cancelled"
