@@ -309,12 +309,23 @@ static const char *stop_reason(uint32_t finish)
     }
 }
 
+/* Of what the dialect has no word for. */
+static void lose_finish(struct telling *t, uint32_t finish)
+{
+    if (finish == WEIR_FINISH_CONTENT_FILTER)
+        anthropic_lose(&t->o, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a filter as refusal");
+    else if (finish == WEIR_FINISH_OTHER)
+        anthropic_lose(&t->o, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "another reason as end_turn");
+}
+
 static void tell_finish(struct telling *t, const struct weir_event *e)
 {
     struct anthropic_client *s = t->client;
     s->has_finish = true;
     s->finish = e->finish;
     s->was_finish_told = t->is_silent;
+    if (!t->is_silent)
+        lose_finish(t, e->finish);
     if (e->finish == WEIR_FINISH_STOP_SEQUENCE && e->text.n)
         s->stop_sequence = t->o.host->keep(t->o.call, t->o.host->text(t->o.call, &e->text));
 }
@@ -477,6 +488,7 @@ static void put_ending(struct telling *t, const struct weir_answer *a)
     const struct weir_json_api *j = t->o.json;
     uint32_t finish = a->n_choices ? a->choices[0].finish : 0;
     put_member(j, t->out, "stop_reason", stop_reason(finish));
+    lose_finish(t, finish);
     j->key(t->out, "stop_sequence");
     if (finish == WEIR_FINISH_STOP_SEQUENCE && a->choices[0].stop_sequence.n)
         j->put_text(t->out, &a->choices[0].stop_sequence);

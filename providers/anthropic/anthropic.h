@@ -132,8 +132,8 @@ void anthropic_read_error(struct anthropic *o, struct weir_json *r, struct weir_
 enum weir_finish anthropic_finish_of(struct weir_str reason);
 /* Reads a usage object over what is known; null and absent members keep what there is. */
 void anthropic_read_usage(struct anthropic *o, struct weir_json *r, struct weir_usage *usage);
-/* A part of the request gets lost on its way to this dialect: what, for the record. */
-void anthropic_note_loss(struct anthropic *o, const char *what);
+/* What the table (says, anthropic.c) calls PARTLY is not said here as it was meant. */
+void anthropic_lose(struct anthropic *o, uint32_t feature, enum weir_loss what, const char *why);
 /* "unsupported", with a sentence. Returns -1. */
 int anthropic_unsupported(struct anthropic *o, const char *param, const char *message);
 

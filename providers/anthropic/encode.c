@@ -1,12 +1,12 @@
 /* A conversation becomes a request to Anthropic, or to a server that speaks its dialect. This room has settings and tools. What the
- * dialect can't say is noted as a loss, or refused where leaving it out would change what the request means. */
+ * dialect can't say the table (anthropic.c) tells; what only this request can't have said is told here, with lose(). */
 #include "encode.h"
 
 /* The dialect demands a limit; a client of another that names none gets this one: long enough for most answers, and every
  * model takes it. */
-enum { MAX_TOKENS_UNSAID = 4096, BUDGET_MIN = 1024 };
+enum { MAX_TOKENS_UNSAID = 4096 };
 
-static int64_t number_of(struct weir_str s)
+int64_t anthropic_number_of(struct weir_str s)
 {
     int64_t n = 0;
     for (size_t i = 0; i < s.n && i < 18 && s.p[i] >= '0' && s.p[i] <= '9'; i++)
@@ -73,6 +73,7 @@ static void put_closed(struct encoding *x, struct weir_json *r, bool is_map)
             put_closed(x, r, !is_map && is_map_of_schemas(key));
     }
     if (is_object && !is_closed && !is_map) {
+        anthropic_lose(&x->o, WEIR_FIELD_RESPONSE_FORMAT, WEIR_LOSS_EMULATED, "objects are closed with additionalProperties");
         j->key(x->out, "additionalProperties");
         j->put_bool(x->out, false);
     }
@@ -115,7 +116,7 @@ static void put_strict(struct encoding *x, const struct weir_tool *t)
     if (x->o.is_own || (is_strict && x->model.takes_strict))
         put_raw(x, "strict", t->strict);
     else if (is_strict)
-        anthropic_note_loss(&x->o, "dropped:tools.strict");
+        anthropic_lose(&x->o, WEIR_FEATURE_TOOL_STRICT, WEIR_LOSS_DROPPED, "this model has no strict tools");
 }
 
 static void put_tool(struct encoding *x, const struct weir_tool *t)
@@ -163,7 +164,7 @@ static void put_called_tools(struct encoding *x)
         put_tool(x, &seen[i]);
     j->array_end(x->out);
     put_raw(x, "tool_choice", WEIR_LIT("{\"type\":\"none\"}"));
-    anthropic_note_loss(&x->o, "emulated:tools");
+    anthropic_lose(&x->o, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "the tools called earlier are declared");
 }
 
 static void put_tools(struct encoding *x)
@@ -198,7 +199,7 @@ static struct weir_str chosen_name(struct encoding *x, struct weir_str choice)
     return name;
 }
 
-static bool is_forced(struct weir_str choice)
+bool anthropic_is_forced(struct weir_str choice)
 {
     return choice.n && (choice.p[0] == '{' || weir_is(choice, "\"required\""));
 }
@@ -230,110 +231,6 @@ static void put_tool_choice(struct encoding *x)
     j->object_end(x->out);
 }
 
-/* ---- thinking ---- */
-
-struct thinking {
-    enum { UNSAID, OFF, ADAPTIVE, BUDGET } how;
-    int64_t budget;
-    struct weir_str effort; /* for output_config */
-};
-
-/* The convention for budgets where a model takes no effort, and the other way round. */
-static int64_t budget_of(struct weir_str effort)
-{
-    if (weir_is(effort, "\"minimal\""))
-        return BUDGET_MIN;
-    if (weir_is(effort, "\"low\""))
-        return 2048;
-    if (weir_is(effort, "\"medium\""))
-        return 8192;
-    return weir_is(effort, "\"high\"") ? 16384 : 32000;
-}
-
-static struct weir_str effort_of(int64_t budget)
-{
-    return budget < 4096 ? WEIR_LIT("\"low\"") : budget < 16384 ? WEIR_LIT("\"medium\"") : WEIR_LIT("\"high\"");
-}
-
-static struct thinking thinking_off(const struct encoding *x)
-{
-    if (x->model.always_thinks)
-        return (struct thinking){ UNSAID, 0, WEIR_LIT("\"low\"") };
-    return (struct thinking){ x->model.thinks_unasked ? OFF : UNSAID, 0, WEIR_NONE };
-}
-
-static struct thinking by_effort(const struct encoding *x, struct weir_str effort)
-{
-    if (x->model.takes_budget)
-        return (struct thinking){ BUDGET, budget_of(effort), WEIR_NONE };
-    bool is_highest = weir_is(effort, "\"xhigh\"") && !x->model.takes_xhigh;
-    if (weir_is(effort, "\"minimal\""))
-        effort = WEIR_LIT("\"low\"");
-    return (struct thinking){ ADAPTIVE, 0, is_highest ? WEIR_LIT("\"high\"") : effort };
-}
-
-static struct thinking by_budget(const struct encoding *x, int64_t budget, struct weir_str effort)
-{
-    if (x->model.takes_budget)
-        return (struct thinking){ BUDGET, budget > 0 ? budget : 8192, WEIR_NONE };
-    return (struct thinking){ ADAPTIVE, 0, effort.n ? effort : budget > 0 ? effort_of(budget) : WEIR_NONE };
-}
-
-/* What the client said, in the words of this model. The same dialect's words go as they are. */
-static struct thinking wanted_thinking(const struct encoding *x)
-{
-    struct weir_str effort = field(x, WEIR_FIELD_REASONING_EFFORT), said = field(x, WEIR_FIELD_REASONING_BUDGET);
-    int64_t budget = number_of(said);
-    if (x->o.is_own)
-        return (struct thinking){ !said.n       ? UNSAID
-                                  : budget == 0 ? OFF
-                                  : budget < 0  ? ADAPTIVE
-                                                : BUDGET,
-                                  budget, effort };
-    if (!effort.n && !said.n)
-        return (struct thinking){ UNSAID, 0, WEIR_NONE };
-    if (!x->model.takes_thinking || weir_is(effort, "\"none\"") || (said.n && budget == 0))
-        return thinking_off(x);
-    return said.n ? by_budget(x, budget, effort) : by_effort(x, effort);
-}
-
-/* A budget must leave room under the limit, and excludes forced calls. */
-static void fit_budget(const struct encoding *x, struct thinking *t)
-{
-    struct weir_str limit = field(x, WEIR_FIELD_MAX_TOKENS);
-    if (t->how != BUDGET || x->o.is_own)
-        return;
-    if (limit.n && t->budget >= number_of(limit))
-        t->budget = number_of(limit) / 2;
-    if (t->budget < BUDGET_MIN && limit.n && number_of(limit) <= BUDGET_MIN)
-        t->how = UNSAID;
-    else if (t->budget < BUDGET_MIN)
-        t->budget = BUDGET_MIN;
-    if (is_forced(field(x, WEIR_FIELD_TOOL_CHOICE)))
-        t->how = UNSAID;
-}
-
-static void put_thinking(struct encoding *x, const struct thinking *t)
-{
-    const struct weir_json_api *j = x->o.json;
-    static const char *const types[] = { [OFF] = "disabled", [ADAPTIVE] = "adaptive", [BUDGET] = "enabled" };
-    struct weir_str visible = field(x, WEIR_FIELD_REASONING_VISIBLE);
-    if (t->how == UNSAID)
-        return;
-    j->key(x->out, "thinking");
-    j->object_begin(x->out);
-    anthropic_put_member(x, "type", types[t->how]);
-    if (t->how == BUDGET) {
-        j->key(x->out, "budget_tokens");
-        j->put_int(x->out, t->budget);
-    }
-    if (t->how != OFF && weir_is(visible, "false"))
-        anthropic_put_member(x, "display", "omitted");
-    else if (t->how == ADAPTIVE && weir_is(visible, "true"))
-        anthropic_put_member(x, "display", "summarized");
-    j->object_end(x->out);
-}
-
 /* ---- settings ---- */
 
 static void put_limit(struct encoding *x, const struct thinking *t)
@@ -353,6 +250,14 @@ static bool is_above_one(struct weir_str number)
                                                !(number.p[1] == '.' && strspn(number.p + 2, "0") >= number.n - 2)));
 }
 
+static void lose_sampling(struct encoding *x, const char *why)
+{
+    static const enum weir_field fields[] = { WEIR_FIELD_TEMPERATURE, WEIR_FIELD_TOP_P, WEIR_FIELD_TOP_K };
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+        if (field(x, fields[i]).n)
+            anthropic_lose(&x->o, fields[i], WEIR_LOSS_DROPPED, why);
+}
+
 static void put_sampling(struct encoding *x, const struct thinking *t)
 {
     struct weir_str temperature = field(x, WEIR_FIELD_TEMPERATURE), top_p = field(x, WEIR_FIELD_TOP_P),
@@ -365,17 +270,16 @@ static void put_sampling(struct encoding *x, const struct thinking *t)
         return;
     }
     if (!x->model.takes_sampling || thinks) {
-        if (temperature.n || top_p.n || top_k.n)
-            anthropic_note_loss(&x->o, "dropped:temperature,top_p,top_k");
+        lose_sampling(x, thinks ? "not while thinking" : "this model takes none");
         return;
     }
     if (is_above_one(temperature)) {
         temperature = WEIR_LIT("1");
-        anthropic_note_loss(&x->o, "changed:temperature");
+        anthropic_lose(&x->o, WEIR_FIELD_TEMPERATURE, WEIR_LOSS_CHANGED, "sent as 1");
     }
     if (temperature.n && top_p.n) { /* together they are refused */
         top_p = WEIR_NONE;
-        anthropic_note_loss(&x->o, "dropped:top_p");
+        anthropic_lose(&x->o, WEIR_FIELD_TOP_P, WEIR_LOSS_DROPPED, "not together with temperature");
     }
     put_raw(x, "temperature", temperature);
     put_raw(x, "top_p", top_p);
@@ -404,7 +308,7 @@ static void put_stop(struct encoding *x)
     j->array_begin(x->out);
     for (j->array(r); j->element(r) && j->string(r, &each);) {
         if (is_blank(each))
-            anthropic_note_loss(&x->o, "dropped:stop");
+            anthropic_lose(&x->o, WEIR_FIELD_STOP, WEIR_LOSS_DROPPED, "sequences of white space alone are refused");
         else
             j->put_str(x->out, each);
     }
@@ -437,7 +341,7 @@ static void put_service_tier(struct encoding *x)
     if (weir_is(tier, "\"default\""))
         tier = WEIR_LIT("\"standard_only\"");
     else if (!x->o.is_own && tier.n && !weir_is(tier, "\"auto\"")) {
-        anthropic_note_loss(&x->o, "dropped:service_tier");
+        anthropic_lose(&x->o, WEIR_FIELD_SERVICE_TIER, WEIR_LOSS_DROPPED, "there are auto and default only");
         return;
     }
     put_raw(x, "service_tier", tier);
@@ -481,49 +385,13 @@ static void put_output_config(struct encoding *x, const struct thinking *t)
     j->object_end(x->out);
 }
 
-/* ---- what is lost ---- */
-
-static void note_dropped(struct encoding *x)
-{
-    static const struct {
-        enum weir_field field;
-        const char *what;
-    } dropped[] = {
-        { WEIR_FIELD_SEED, "dropped:seed" },
-        { WEIR_FIELD_FREQUENCY_PENALTY, "dropped:frequency_penalty" },
-        { WEIR_FIELD_PRESENCE_PENALTY, "dropped:presence_penalty" },
-        { WEIR_FIELD_LOGIT_BIAS, "dropped:logit_bias" },
-        { WEIR_FIELD_TOP_LOGPROBS, "dropped:top_logprobs" },
-        { WEIR_FIELD_METADATA, "dropped:metadata" },
-        { WEIR_FIELD_VERBOSITY, "dropped:verbosity" },
-    };
-    for (size_t i = 0; i < sizeof(dropped) / sizeof(*dropped); i++)
-        if (field(x, dropped[i].field).n)
-            anthropic_note_loss(&x->o, dropped[i].what);
-    if (weir_field_true(x->c, WEIR_FIELD_LOGPROBS))
-        anthropic_note_loss(&x->o, "dropped:logprobs");
-}
-
-/* What would be another request if it were left out. */
-static int refuse(struct encoding *x)
-{
-    struct weir_str n = field(x, WEIR_FIELD_N), modalities = field(x, WEIR_FIELD_MODALITIES);
-    if (n.n && !weir_is(n, "1"))
-        return anthropic_unsupported(
-            &x->o, "n", "n: Anthropic gives one answer per request; ask several times, or use another model.");
-    if (modalities.n && memmem(modalities.p, modalities.n, "\"audio\"", 7))
-        return anthropic_unsupported(
-            &x->o, "modalities", "modalities: Anthropic answers in text only; leave audio out, or use another model.");
-    return 0;
-}
-
 /* Members that nobody knew: only to the dialect that they came in. */
 static void put_ext(struct encoding *x)
 {
-    for (const struct weir_ext *e = x->c->ext; e; e = e->next) {
-        bool is_nested = e->path.n && (memchr(e->path.p, '[', e->path.n) || memchr(e->path.p, '.', e->path.n));
-        if (!x->o.is_own || is_nested) {
-            x->o.host->note(x->o.call, "loss", x->o.host->format(x->o.call, "dropped:%.*s", (int)e->path.n, e->path.p));
+    for (const struct weir_ext *e = x->o.is_own ? x->c->ext : NULL; e; e = e->next) {
+        if (e->path.n && (memchr(e->path.p, '[', e->path.n) || memchr(e->path.p, '.', e->path.n))) {
+            anthropic_lose(&x->o, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED,
+                           x->o.host->format(x->o.call, "%.*s", (int)e->path.n, e->path.p).p);
             continue;
         }
         x->o.json->key_str(x->out, e->path);
@@ -543,12 +411,12 @@ static void look_ahead(struct encoding *x)
     if (x->o.is_own)
         return;
     x->must_be_json = weir_is(field(x, WEIR_FIELD_RESPONSE_FORMAT), "\"json_object\"");
-    x->must_call = x->has_tools && is_forced(choice) && !x->model.takes_forced_tools;
+    x->must_call = x->has_tools && anthropic_is_forced(choice) && !x->model.takes_forced_tools;
     if (x->must_be_json)
-        anthropic_note_loss(&x->o, "emulated:response_format");
+        anthropic_lose(&x->o, WEIR_FIELD_RESPONSE_FORMAT, WEIR_LOSS_EMULATED, "as a sentence in the prompt");
     if (!x->must_call)
         return;
-    anthropic_note_loss(&x->o, "emulated:tool_choice");
+    anthropic_lose(&x->o, WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_EMULATED, "as a sentence in the prompt: this model takes no forced call");
     if (choice.p[0] == '{')
         x->call = anthropic_sent_name(x, chosen_name(x, choice));
 }
@@ -559,11 +427,9 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     struct encoding x = { .o = anthropic_begin(self, call), .attempt = state, .c = conversation, .out = out };
     x.o.is_own = weir_eq(conversation->dialect, ANTHROPIC_DIALECT);
     x.model = anthropic_model_of(weir_field(conversation, WEIR_FIELD_MODEL));
-    if (!x.o.is_own && refuse(&x) < 0)
-        return -1;
     look_ahead(&x);
-    struct thinking thinking = wanted_thinking(&x);
-    fit_budget(&x, &thinking);
+    struct thinking thinking = anthropic_wanted_thinking(&x);
+    anthropic_fit_budget(&x, &thinking);
     x.o.json->object_begin(out);
     put_raw(&x, "model", weir_field(conversation, WEIR_FIELD_MODEL));
     put_limit(&x, &thinking);
@@ -571,8 +437,10 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     anthropic_put_messages(&x);
     put_tools(&x);
     put_tool_choice(&x);
-    put_thinking(&x, &thinking);
+    anthropic_put_thinking(&x, &thinking);
     put_output_config(&x, &thinking);
+    if (!x.o.is_own)
+        anthropic_lose_thinking(&x, &thinking);
     put_sampling(&x, &thinking);
     put_stop(&x);
     put_user(&x);
@@ -580,7 +448,5 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     put_raw(&x, "stream", weir_field(conversation, WEIR_FIELD_STREAM));
     put_ext(&x);
     x.o.json->object_end(out);
-    if (!x.o.is_own)
-        note_dropped(&x);
     return x.o.failed ? -1 : 0;
 }

@@ -1,15 +1,8 @@
 /* The messages of a request to a provider. On the wire turns alternate: neighbours of one side are one message, and the results of
- * tools stand first in the user's. What the dialect can't say is noted as a loss, or refused. */
+ * tools stand first in the user's. What the dialect can't say the table (anthropic.c) tells, or it is refused. */
 #include "encode.h"
 
 enum { NAME_MAX_SENT = 64 };
-
-void anthropic_lose(struct encoding *x, enum loss bit, const char *what)
-{
-    if (!(x->noted & bit))
-        anthropic_note_loss(&x->o, what);
-    x->noted |= bit;
-}
 
 void anthropic_digest(struct encoding *x, struct weir_str s, char out[17])
 {
@@ -70,7 +63,7 @@ struct weir_str anthropic_sent_name(struct encoding *x, struct weir_str name)
     memcpy(p, made.p, made.n);
     *a = (struct anthropic_alias){ x->attempt->aliases, name, { p, made.n } };
     x->attempt->aliases = a;
-    anthropic_lose(x, LOSS_NAME, "emulated:tools.name");
+    anthropic_lose(&x->o, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "names are sent as others that fit");
     return a->sent;
 }
 
@@ -78,7 +71,7 @@ static void put_id(struct encoding *x, struct weir_str id)
 {
     bool fits = x->o.is_own || is_fit(id, 256);
     if (!fits)
-        anthropic_lose(x, LOSS_ID, "emulated:tool_calls.id");
+        anthropic_lose(&x->o, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "ids are sent as others that fit");
     x->o.json->put_str(x->out, fits ? id : made_fit(x, id));
 }
 
@@ -90,7 +83,7 @@ static void put_own_members(struct encoding *x, const struct weir_part *p)
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, value;
     if (p->kind == WEIR_PART_OPAQUE || !p->raw.n || !weir_eq(p->dialect, ANTHROPIC_DIALECT)) {
-        if ((p->flags & WEIR_PART_CACHE_MARK) && p->text.n) { /* another dialect's mark */
+        if ((p->flags & WEIR_PART_CACHE_MARK) && p->kind != WEIR_PART_THINKING) { /* another dialect's mark */
             j->key(x->out, "cache_control");
             j->put_raw(x->out, WEIR_LIT("{\"type\":\"ephemeral\"}"));
         }
@@ -185,8 +178,6 @@ static void put_image(struct encoding *x, const struct weir_part *p)
             "An image given by another provider's file id can't be sent to Anthropic; send its bytes or a URL.");
         return;
     }
-    if (p->detail.n)
-        anthropic_lose(x, LOSS_DETAIL, "dropped:image_url.detail");
     block_begin(x, "image");
     put_source(x, p);
     block_end(x, p);
@@ -223,13 +214,24 @@ static void put_document(struct encoding *x, const struct weir_part *p)
     block_end(x, p);
 }
 
+static void lose_thought(struct encoding *x, const struct weir_part *p)
+{
+    const char *why = "only Anthropic's own thoughts go back, with their signature";
+    if (p->flags & WEIR_PART_REDACTED)
+        anthropic_lose(&x->o, WEIR_FEATURE_REDACTED, WEIR_LOSS_DROPPED, why);
+    else if (p->text.n)
+        anthropic_lose(&x->o, WEIR_FEATURE_THINKING, WEIR_LOSS_DROPPED, why);
+    if (p->signature.n)
+        anthropic_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, why);
+}
+
 /* Thoughts go back only with the signature that they came with. */
 static void put_thinking(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
     bool is_redacted = p->flags & WEIR_PART_REDACTED;
     if (!weir_eq(p->dialect, ANTHROPIC_DIALECT) || (!is_redacted && !p->signature.n)) {
-        anthropic_lose(x, LOSS_THINKING, "dropped:thinking");
+        lose_thought(x, p);
         return;
     }
     block_begin(x, is_redacted ? "redacted_thinking" : "thinking");
@@ -255,7 +257,7 @@ static void put_input(struct encoding *x, const struct weir_text *arguments)
         j->put_text_raw(x->out, arguments);
         return;
     }
-    anthropic_lose(x, LOSS_ARGUMENTS, "emulated:tool_calls.arguments");
+    anthropic_lose(&x->o, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "arguments that are no object are sent inside one");
     j->object_begin(x->out);
     if (j->valid(x->o.call, arguments, 0)) {
         j->key(x->out, "value");
@@ -275,6 +277,8 @@ static void put_tool_use(struct encoding *x, const struct weir_part *p)
     x->o.json->key(x->out, "name");
     x->o.json->put_str(x->out, anthropic_sent_name(x, p->name));
     put_input(x, &p->text);
+    if (p->signature.n)
+        anthropic_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "a call has none here");
     block_end(x, p);
 }
 
@@ -472,7 +476,6 @@ static void put_tagged(struct encoding *x, const struct weir_message *m)
 {
     const struct weir_json_api *j = x->o.json;
     const struct weir_text open = WEIR_TEXT("<system>\n"), close = WEIR_TEXT("\n</system>");
-    anthropic_lose(x, LOSS_SYSTEM, "emulated:messages.system");
     for (const struct weir_part *p = m->parts; p; p = p->next) {
         if (!p->text.n)
             continue;
@@ -495,8 +498,6 @@ static void put_turn_blocks(struct encoding *x, const struct weir_message *from,
     for (const struct weir_message *m = from; m != end; m = m->next) {
         if (m->role == WEIR_ROLE_TOOL)
             continue;
-        if (m->name.n)
-            anthropic_lose(x, LOSS_MESSAGE_NAME, "dropped:messages.name");
         if (m->role == WEIR_ROLE_SYSTEM && !x->o.is_own) {
             put_tagged(x, m);
             continue;
@@ -537,7 +538,7 @@ static void put_turn(struct encoding *x, const struct weir_message *from, const 
 static void put_opening(struct encoding *x, const char *words)
 {
     const struct weir_json_api *j = x->o.json;
-    anthropic_note_loss(&x->o, "emulated:messages[0]");
+    anthropic_lose(&x->o, WEIR_FEATURE_PREFILL, WEIR_LOSS_EMULATED, "a message of the user was put first");
     j->object_begin(x->out);
     anthropic_put_member(x, "role", "user");
     anthropic_put_member(x, "content", words);

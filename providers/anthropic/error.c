@@ -237,9 +237,9 @@ int anthropic_encode_error(void *self, struct weir_call *call, void *state, cons
     return 0;
 }
 
-void anthropic_note_loss(struct anthropic *o, const char *what)
+void anthropic_lose(struct anthropic *o, uint32_t feature, enum weir_loss what, const char *why)
 {
-    o->host->note(o->call, "loss", weir_cstr(what));
+    o->host->lose(o->call, (enum weir_feature)feature, what, why);
 }
 
 int anthropic_unsupported(struct anthropic *o, const char *param, const char *message)

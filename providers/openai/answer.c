@@ -269,8 +269,10 @@ static void put_finish(struct telling *t, const struct openai_told *c, uint32_t 
 
 static void tell_finish(struct telling *t, struct openai_told *c, uint32_t finish)
 {
-    if (!c->has_finish && !t->is_silent)
+    if (!c->has_finish && !t->is_silent) {
         put_finish(t, c, finish);
+        openai_lose_finish(&t->o, finish);
+    }
     c->has_finish = true;
 }
 

@@ -24,6 +24,16 @@ const char *openai_finish_word(uint32_t finish, bool has_calls)
     }
 }
 
+void openai_lose_finish(struct openai *o, uint32_t finish)
+{
+    static const char *const whys[] = { [WEIR_FINISH_REFUSAL] = "refusal as content_filter",
+                                        [WEIR_FINISH_PAUSE] = "pause as stop",
+                                        [WEIR_FINISH_CONTEXT_WINDOW] = "context window as length",
+                                        [WEIR_FINISH_OTHER] = "another reason as stop" };
+    if (finish < sizeof(whys) / sizeof(*whys) && whys[finish])
+        openai_lose(o, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, whys[finish]);
+}
+
 static int64_t known(int64_t n)
 {
     return n > 0 ? n : 0;
@@ -205,8 +215,10 @@ static void put_choice(struct telling *t, const struct weir_answer *a, uint32_t 
     } else {
         j->put_null(t->out);
     }
+    uint32_t finish = choice < a->n_choices ? a->choices[choice].finish : 0;
     j->key(t->out, "finish_reason");
-    j->put_str(t->out, weir_cstr(openai_finish_word(choice < a->n_choices ? a->choices[choice].finish : 0, has_calls)));
+    j->put_str(t->out, weir_cstr(openai_finish_word(finish, has_calls)));
+    openai_lose_finish(&t->o, finish);
     j->object_end(t->out);
 }
 

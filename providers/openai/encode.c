@@ -1,5 +1,5 @@
-/* A conversation becomes a request to a provider of this dialect. What the dialect can't say is noted as a loss, or refused where
- * leaving it out would change what the request means. */
+/* A conversation becomes a request to a provider of this dialect. What the dialect can't say the table (openai.c) tells; what
+ * only this request can't have said is told here, with lose(). */
 #include "encode.h"
 
 /* ---- tools ---- */
@@ -114,18 +114,24 @@ static void put_reasoning_settings(struct encoding *x)
 {
     struct weir_str effort = weir_field(x->c, WEIR_FIELD_REASONING_EFFORT);
     struct weir_str budget = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
+    enum weir_field asked = WEIR_FIELD_REASONING_EFFORT;
     if (!effort.n && budget.n) {
         int64_t n = number_of(budget); /* the convention for budgets; -1: the model decides, which it does unasked */
         effort = n < 0       ? WEIR_NONE
+                 : n == 0    ? WEIR_LIT("\"none\"")
                  : n < 4096  ? WEIR_LIT("\"low\"")
                  : n < 16384 ? WEIR_LIT("\"medium\"")
                              : WEIR_LIT("\"high\"");
-        openai_note_loss(&x->o, "emulated:reasoning.budget");
+        asked = WEIR_FIELD_REASONING_BUDGET;
+    } else if (budget.n) {
+        openai_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "the effort is said");
     }
     if (weir_is(effort, "\"none\"") && !x->o.is_own && !knows_no_effort(weir_field(x->c, WEIR_FIELD_MODEL))) {
-        openai_note_loss(&x->o, "dropped:reasoning.effort");
+        openai_lose(&x->o, asked, WEIR_LOSS_DROPPED, "models before gpt-5.1 can't be told not to think");
         return;
     }
+    if (asked == WEIR_FIELD_REASONING_BUDGET && effort.n)
+        openai_lose(&x->o, asked, WEIR_LOSS_EMULATED, "as an effort");
     put_field(x, WEIR_FIELD_REASONING_EFFORT, effort);
 }
 
@@ -174,23 +180,16 @@ static void put_settings(struct encoding *x)
         put_field(x, WEIR_FIELD_TOP_K, weir_field(x->c, WEIR_FIELD_TOP_K));
         put_field(x, WEIR_FIELD_METADATA, weir_field(x->c, WEIR_FIELD_METADATA));
         put_field(x, WEIR_FIELD_SERVICE_TIER, weir_field(x->c, WEIR_FIELD_SERVICE_TIER));
-        return;
     }
-    if (weir_field(x->c, WEIR_FIELD_TOP_K).n)
-        openai_note_loss(&x->o, "dropped:top_k");
-    if (weir_field(x->c, WEIR_FIELD_METADATA).n)
-        openai_note_loss(&x->o, "dropped:metadata");
-    if (weir_field(x->c, WEIR_FIELD_SERVICE_TIER).n)
-        openai_note_loss(&x->o, "dropped:service_tier");
 }
 
 /* Members that nobody knew: only to the dialect that they came in. */
 static void put_ext(struct encoding *x)
 {
-    for (const struct weir_ext *e = x->c->ext; e; e = e->next) {
-        bool is_nested = e->path.n && memchr(e->path.p, '[', e->path.n);
-        if (!x->o.is_own || is_nested) {
-            x->o.host->note(x->o.call, "loss", x->o.host->format(x->o.call, "dropped:%.*s", (int)e->path.n, e->path.p));
+    for (const struct weir_ext *e = x->o.is_own ? x->c->ext : NULL; e; e = e->next) {
+        if (e->path.n && memchr(e->path.p, '[', e->path.n)) {
+            openai_lose(&x->o, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED,
+                        x->o.host->format(x->o.call, "%.*s", (int)e->path.n, e->path.p).p);
             continue;
         }
         x->o.json->key_str(x->out, e->path);

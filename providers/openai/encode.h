@@ -4,14 +4,6 @@
 
 #include "openai.h"
 
-enum loss {
-    LOSS_THINKING = 1u << 0,
-    LOSS_IS_ERROR = 1u << 1,
-    LOSS_RESULT_IMAGE = 1u << 2,
-    LOSS_CACHE_MARK = 1u << 3,
-    LOSS_NAME = 1u << 4,
-};
-
 enum { NAME_MAX = 64, ID_MAX = 40 };
 
 struct encoding {
@@ -19,7 +11,6 @@ struct encoding {
     struct openai_attempt *attempt;
     const struct weir_conversation *c;
     struct weir_out *out;
-    uint32_t noted;
 };
 
 /* The name that a tool has at the provider. */

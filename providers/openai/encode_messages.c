@@ -1,12 +1,6 @@
-/* The messages of a request to a provider: what the dialect can't say of them is noted as a loss, or refused. */
+/* The messages of a request to a provider: what the dialect can't say of them the table (openai.c) tells, or it is
+ * refused. */
 #include "encode.h"
-
-static void lose(struct encoding *x, enum loss bit, const char *what)
-{
-    if (!(x->noted & bit))
-        openai_note_loss(&x->o, what);
-    x->noted |= bit;
-}
 
 static bool is_name_char(char c)
 {
@@ -55,7 +49,7 @@ struct weir_str openai_sent_name(struct encoding *x, struct weir_str name)
     digest(x, name, p + n + 1);
     *a = (struct openai_alias){ x->attempt->aliases, name, { p, n + 17 } };
     x->attempt->aliases = a;
-    lose(x, LOSS_NAME, "emulated:tools.name");
+    openai_lose(&x->o, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "names are sent as shorter ones");
     return a->sent;
 }
 
@@ -67,6 +61,7 @@ static void put_id(struct encoding *x, struct weir_str id)
         return;
     }
     digest(x, id, hex);
+    openai_lose(&x->o, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "ids are sent as shorter ones");
     x->o.json->put_str(x->out, x->o.host->format(x->o.call, "call_%s", hex));
 }
 
@@ -184,8 +179,6 @@ static void put_file(struct encoding *x, const struct weir_part *p)
 
 static void put_part(struct encoding *x, const struct weir_part *p)
 {
-    if ((p->flags & WEIR_PART_CACHE_MARK) && !x->o.is_own)
-        lose(x, LOSS_CACHE_MARK, "dropped:cache_control");
     switch (p->kind) {
     case WEIR_PART_TEXT:
     case WEIR_PART_REFUSAL:
@@ -275,8 +268,8 @@ static void put_content(struct encoding *x, const struct weir_part *parts)
     j->key(x->out, "content");
     if (!s.others && ((s.texts <= 1 && !(s.has_mark && x->o.is_own)) || joins)) {
         put_joined(x, parts);
-        if (s.has_mark)
-            lose(x, LOSS_CACHE_MARK, "dropped:cache_control");
+        if (s.has_mark && x->o.is_own)
+            openai_lose(&x->o, WEIR_FEATURE_CACHE_MARK, WEIR_LOSS_DROPPED, "this server takes no content parts");
         return;
     }
     j->array_begin(x->out);
@@ -360,6 +353,15 @@ static uint32_t put_tool_calls(struct encoding *x, const struct weir_part *parts
     return n;
 }
 
+static void lose_thought(struct encoding *x, const struct weir_part *p)
+{
+    bool is_redacted = p->flags & WEIR_PART_REDACTED;
+    if (is_redacted && !x->o.is_own)
+        return; /* the table tells */
+    openai_lose(&x->o, is_redacted ? WEIR_FEATURE_REDACTED : WEIR_FEATURE_THINKING, WEIR_LOSS_DROPPED,
+                "only servers with replay_reasoning take earlier thoughts");
+}
+
 /* Thoughts go back only where they came from, or where the entry says that the provider wants them. */
 static void put_reasoning(struct encoding *x, const struct weir_part *parts)
 {
@@ -369,7 +371,7 @@ static void put_reasoning(struct encoding *x, const struct weir_part *parts)
         if (p->kind != WEIR_PART_THINKING)
             continue;
         if ((!weir_eq(p->dialect, OPENAI_DIALECT) && !replays) || (p->flags & WEIR_PART_REDACTED)) {
-            lose(x, LOSS_THINKING, "dropped:thinking");
+            lose_thought(x, p);
             continue;
         }
         if (!has_begun) {
@@ -385,14 +387,21 @@ static void put_reasoning(struct encoding *x, const struct weir_part *parts)
 
 static bool put_refusal(struct encoding *x, const struct weir_part *parts)
 {
+    const struct weir_json_api *j = x->o.json;
+    bool has_begun = false;
     for (const struct weir_part *p = parts; p; p = p->next) {
         if (p->kind != WEIR_PART_REFUSAL)
             continue;
-        x->o.json->key(x->out, "refusal");
-        x->o.json->put_text(x->out, &p->text);
-        return true;
+        if (!has_begun) {
+            j->key(x->out, "refusal");
+            j->string_begin(x->out);
+        }
+        has_begun = true;
+        j->string_part(x->out, &p->text);
     }
-    return false;
+    if (has_begun)
+        j->string_end(x->out);
+    return has_begun;
 }
 
 /* function_call and audio, as they came. */
@@ -459,8 +468,6 @@ static void put_result(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
     bool is_function = !p->id.n && x->o.is_own; /* the form before there were tools */
-    if (p->flags & WEIR_PART_IS_ERROR)
-        lose(x, LOSS_IS_ERROR, "dropped:tool_result.is_error");
     j->object_begin(x->out);
     openai_put_member(x, "role", is_function ? "function" : "tool");
     if (!is_function) {
@@ -497,7 +504,6 @@ static void put_result_images(struct encoding *x, const struct weir_message *fro
         return;
     j->array_end(x->out);
     j->object_end(x->out);
-    lose(x, LOSS_RESULT_IMAGE, "emulated:tool_result.content");
 }
 
 /* A run of messages with results; returns the first behind it. */

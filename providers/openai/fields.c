@@ -128,9 +128,9 @@ void openai_put_field(struct openai *o, struct weir_out *out, enum weir_field f,
         o->json->put_raw(out, value);
 }
 
-void openai_note_loss(struct openai *o, const char *what)
+void openai_lose(struct openai *o, uint32_t feature, enum weir_loss what, const char *why)
 {
-    o->host->note(o->call, "loss", weir_cstr(what));
+    o->host->lose(o->call, (enum weir_feature)feature, what, why);
 }
 
 int openai_unsupported(struct openai *o, const char *param, const char *message)

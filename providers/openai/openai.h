@@ -89,6 +89,8 @@ int openai_encode_error(void *self, struct weir_call *call, void *state, const s
 int openai_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
 
 const char *openai_finish_word(uint32_t finish, bool has_calls);
+/* Tells what the word does not say. */
+void openai_lose_finish(struct openai *o, uint32_t finish);
 void openai_put_usage(struct openai *o, struct weir_out *out, const struct weir_usage *u);
 
 /* ---- egress ---- */
@@ -148,8 +150,8 @@ void openai_read_error(struct openai *o, struct weir_json *r, struct weir_error 
 void openai_classify(struct weir_error *error, int status, struct weir_str type);
 /* {"message":…,"type":…,"param":…,"code":…} */
 void openai_put_error(struct openai *o, struct weir_out *out, const struct weir_error *error);
-/* A part of the request gets lost on its way to this dialect: what, for the record. */
-void openai_note_loss(struct openai *o, const char *what);
+/* What the table (says, openai.c) calls PARTLY is not said here as it was meant. */
+void openai_lose(struct openai *o, uint32_t feature, enum weir_loss what, const char *why);
 /* "unsupported", with a sentence. Returns -1. */
 int openai_unsupported(struct openai *o, const char *param, const char *message);
 

@@ -14,6 +14,7 @@
 #include "../../core/answer.h"
 #include "../../core/bytes.h"
 #include "../../core/conversation.h"
+#include "../../core/feature_set.h"
 #include "../../core/framer.h"
 #include "../../core/request.h"
 #include "../../core/scratch.h"
@@ -44,6 +45,7 @@ struct lab {
     struct lab *encoder; /* who is told every event as it comes; NULL: nobody */
     struct weir_out told;
     uint32_t ids;
+    const char *undeclared_loss; /* what lose() named though the table doesn't call it PARTLY */
 };
 
 static struct lab *lab_of(struct weir_call *c)
@@ -257,8 +259,16 @@ static uint8_t lab_losses[WEIR_FEATURES];
 
 static void lab_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why)
 {
-    (void)c, (void)why;
-    lab_losses[feature] = (uint8_t)what;
+    static const char *const words[] = { "?", "dropped", "changed", "emulated" };
+    struct lab *l = lab_of(c);
+    const char *name = feature_name(feature);
+    lab_losses[feature % WEIR_FEATURES] = (uint8_t)what;
+    out_write(&l->notes, arena_printf(l->arena, "loss=%s:%s%s%s\n", words[what & 3], name ? name : "?", why ? ": " : "",
+                                      why ? why : ""));
+    bool is_own = l->conversation && weir_is(l->conversation->view.dialect, l->plugin->name);
+    struct codec_says says;
+    if (!is_own && !says_read(&says, l->codec->says) && says.is_declared && says.saying[feature] != WEIR_SAYS_PARTLY)
+        l->undeclared_loss = name ? name : "?";
 }
 
 static const struct weir_host *lab_host(void)
