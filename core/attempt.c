@@ -228,6 +228,7 @@ void attempt_close(struct attempt *a)
     if (a->state == ATTEMPT_OVER)
         return;
     wait_cancel(&a->call);
+    attempt_stop_asking(a);
     end_upstream(a);
     a->state = ATTEMPT_OVER;
     a->ended_us = monotonic_us();
@@ -292,13 +293,13 @@ static void fail_broken(struct attempt *a, uint32_t error_class, const char *mes
     attempt_fail(a, &e);
 }
 
-static bool accept_head(struct attempt *a)
+static void accept_head(struct attempt *a)
 {
     const struct weir_codec *codec = &a->codec->plugin->codec;
     struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
     if (contains(type, "text/html")) {
         fail_broken(a, WEIR_ERROR_BROKEN, "it answered with an HTML page instead of an answer; is its base_url right?");
-        return false;
+        return;
     }
     framer_init(&a->framer, framing_of(a));
     bool is_document = a->framer.framing == WEIR_FRAMING_JSON;
@@ -306,13 +307,19 @@ static bool accept_head(struct attempt *a)
         a->can_relay = false; /* a stream where a document was asked for, or the other way round */
     a->state = ATTEMPT_ANSWERING;
     if (!codec->decode_head)
-        return true;
+        return;
+    a->call.error.error_class = WEIR_ERROR_NONE;
     struct visit v = visit_enter(&a->call, a->codec, CRUMB_DECODE_HEAD, false);
+    a->is_looking = true;
     int rc = codec->decode_head(a->codec->self, &a->call, a->codec_state, a->status);
+    a->is_looking = false;
     visit_leave(&v);
-    if (rc < 0)
+    if (rc < 0 && a->call.error.error_class == WEIR_ERROR_NONE)
+        fail_broken(a, WEIR_ERROR_BROKEN, "the head of its answer makes no sense");
+    else if (rc < 0)
         attempt_fail(a, &a->call.error);
-    return rc == 0;
+    else if (a->again.is_asked)
+        attempt_ask_again(a);
 }
 
 static void on_head(void *arg, int status, const struct http_header *headers, uint32_t n)
@@ -344,22 +351,31 @@ static void relay_error_event(struct attempt *a, const struct weir_frame *frame)
     r->error_was_relayed = true;
 }
 
+/* Content that came in the same breath is an answer: then it is too late. */
+static bool wants_again(struct attempt *a)
+{
+    a->again.is_asked &= !a->has_content;
+    return a->again.is_asked;
+}
+
 static bool decode_frame(struct attempt *a, struct weir_frame *frame)
 {
     struct weir_call *c = &a->call;
     struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_FRAME, true);
-    c->is_decoding = true;
+    c->is_decoding = a->is_looking = true;
     c->error.error_class = WEIR_ERROR_NONE;
     int rc = a->codec->plugin->codec.decode_frame(a->codec->self, c, a->codec_state, frame);
-    c->is_decoding = false;
+    c->is_decoding = a->is_looking = false;
     bool is_well = rc == 0 && c->error.error_class == WEIR_ERROR_NONE;
-    if (is_well)
+    if (is_well && wants_again(a))
+        attempt_ask_again(a);
+    else if (is_well)
         events_frame_done(a, frame);
     else if (rc == 0)
         relay_error_event(a, frame);
     visit_leave(&v);
     if (is_well)
-        return a->state != ATTEMPT_OVER;
+        return a->state != ATTEMPT_OVER && a->state != ATTEMPT_SENT;
     if (c->error.error_class == WEIR_ERROR_NONE)
         fail_broken(a, WEIR_ERROR_BROKEN, "a piece of its answer makes no sense");
     else
@@ -388,7 +404,7 @@ static void feed(struct attempt *a, struct weir_str bytes)
         if (!decode_frame(a, &frame))
             break;
     scratch_leave(s);
-    if (a->state == ATTEMPT_OVER || r->is_ending)
+    if (a->state == ATTEMPT_OVER || a->state == ATTEMPT_SENT || r->is_ending)
         return;
     if (rc < 0)
         fail_broken(a, WEIR_ERROR_BROKEN, "a piece of its answer is too large or malformed");
@@ -465,12 +481,17 @@ static void decode_end(struct attempt *a)
         return;
     if (!a->grammar.has_ended && a->codec->plugin->codec.decode_end) {
         struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_END, true);
-        c->is_decoding = true;
+        c->is_decoding = a->is_looking = true;
         int rc = a->codec->plugin->codec.decode_end(a->codec->self, c, a->codec_state, a->ended_cleanly);
-        c->is_decoding = false;
-        if (rc == 0)
+        c->is_decoding = a->is_looking = false;
+        bool asks_again = rc == 0 && wants_again(a);
+        if (rc == 0 && !asks_again)
             events_frame_done(a, NULL);
         visit_leave(&v);
+        if (asks_again) {
+            attempt_ask_again(a);
+            return;
+        }
     }
     if (a->state != ATTEMPT_OVER && !c->request->is_ending && !a->grammar.has_ended)
         fail_broken(a, WEIR_ERROR_BROKEN,
@@ -519,4 +540,17 @@ static void on_end(void *arg, enum egress_result result, const char *message)
     request_leave(r);
 }
 
-const struct egress_ops attempt_egress_ops = { on_head, on_body, on_end };
+static void on_trailers(void *arg, const struct http_header *trailers, uint32_t n)
+{
+    struct attempt *a = arg;
+    for (uint32_t i = 0; i < n; i++) {
+        struct header_item *t = arena_alloc(a->arena, sizeof(*t));
+        if (!t)
+            return;
+        *t = (struct header_item){ a->trailers, arena_copy(a->arena, trailers[i].name),
+                                   arena_copy(a->arena, trailers[i].value) };
+        a->trailers = t;
+    }
+}
+
+const struct egress_ops attempt_egress_ops = { on_head, on_body, on_end, on_trailers };

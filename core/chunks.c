@@ -1,6 +1,6 @@
 /* Chunked transfer coding, decoded piece by piece where it lies (RFC 9112, 7.1), one byte of framing after the other, so that
  * it makes no difference where the bytes were cut. Sizes are hexadecimal digits and nothing else, lines end in CRLF only;
- * extensions must be well-formed and are read over; trailers are checked and dropped. All framing is bounded.
+ * extensions must be well-formed and are read over; trailers are checked. All framing is bounded.
  */
 #include "http.h"
 
@@ -102,6 +102,12 @@ static int step_extension(struct http_chunks *c, unsigned char ch)
     }
 }
 
+static void tell_trailer(const struct http_chunks *c, char ch)
+{
+    if (c->on_trailer)
+        c->on_trailer(c->arg, ch);
+}
+
 /* A trailer that would change how the message is read, had it stood in the head. Names longer than the room are none of them. */
 static bool is_forbidden(const struct http_chunks *c)
 {
@@ -115,12 +121,16 @@ static bool is_forbidden(const struct http_chunks *c)
 
 static int step_trailer_name(struct http_chunks *c, unsigned char ch)
 {
-    if (ch == ':')
+    if (ch == ':') {
+        tell_trailer(c, ':');
         return c->name_n && !is_forbidden(c) ? go(c, TRAILER_VALUE) : -1;
+    }
     if (!is_name(ch))
         return -1;
+    char lower = (char)(ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch);
+    tell_trailer(c, lower);
     if (c->name_n < sizeof(c->name))
-        c->name[c->name_n++] = (char)(ch >= 'A' && ch <= 'Z' ? ch | 0x20 : ch);
+        c->name[c->name_n++] = lower;
     return 0;
 }
 
@@ -136,6 +146,7 @@ static int step_trailer(struct http_chunks *c, unsigned char ch)
     case TRAILER_NAME:
         return step_trailer_name(c, ch);
     default:
+        tell_trailer(c, ch == '\r' ? '\n' : (char)ch);
         return ch == '\r' ? go(c, TRAILER_LF) : is_text(ch) ? 0 : -1;
     }
 }

@@ -30,6 +30,7 @@ enum config_auth {
     CONFIG_AUTH_HEADER,
     CONFIG_AUTH_QUERY,
     CONFIG_AUTH_NONE,
+    CONFIG_AUTH_SIGN, /* the codec signs */
 };
 
 struct config_provider {

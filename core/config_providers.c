@@ -103,8 +103,9 @@ static void read_auth_map(struct reader *r, struct config_provider *p, const str
 
 static void read_auth(struct reader *r, const struct tree_node *node, void *base)
 {
-    static const enum config_auth kinds[] = { CONFIG_AUTH_DIALECT, CONFIG_AUTH_BEARER, CONFIG_AUTH_NONE };
-    const struct value_rule rule = { .name = "auth", .choices = "dialect|bearer|none" };
+    static const enum config_auth kinds[] = { CONFIG_AUTH_DIALECT, CONFIG_AUTH_BEARER, CONFIG_AUTH_NONE,
+                                              CONFIG_AUTH_SIGN, CONFIG_AUTH_SIGN };
+    const struct value_rule rule = { .name = "auth", .choices = "dialect|bearer|none|sign|sigv4" };
     struct config_provider *p = base;
     int32_t choice;
     if (node->type == TREE_MAP)
@@ -291,7 +292,7 @@ const struct field config_provider_fields[] = {
     { .name = "auth",
       .type = FIELD_OWN,
       .read = read_auth,
-      .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\"]},{\"type\":\"object\","
+      .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\",\"sign\",\"sigv4\"]},{\"type\":\"object\","
                 "\"additionalProperties\":false,"
                 "\"properties\":{\"header\":{\"type\":\"string\"},\"query\":{\"type\":\"string\"},\"prefix\":{\"type\":"
                 "\"string\"}}}]}",
@@ -408,7 +409,10 @@ static void check_entry(struct reader *r, struct config_provider *p, const struc
                     p->plugin->desc.name);
     }
     bool wants_key =
-        p->auth != CONFIG_AUTH_NONE && (p->auth != CONFIG_AUTH_DIALECT || codec->auth.header || codec->auth.query);
+        p->auth != CONFIG_AUTH_NONE &&
+        (p->auth != CONFIG_AUTH_DIALECT || codec->sign || codec->auth.header || codec->auth.query);
+    if (p->auth == CONFIG_AUTH_SIGN && !codec->sign)
+        mistake(r, name, "%s: auth: the dialect \"%s\" signs nothing", r->where, p->codec->desc.name);
     if (wants_key && !p->n_keys && !p->unavailable && !p->n_set_headers && !p->n_add_headers && !has_endpoint)
         warning(r, name, "%s has no key, so none is sent: add `key: env:NAME`, or write `auth: none` to say so",
                 r->where);

@@ -55,6 +55,8 @@ struct egress_ops {
     void (*on_body)(void *arg, struct weir_str bytes);
     /* The call is over; message is one sentence ("connection to 127.0.0.1:9 refused"), "" if OK. The handle is invalid. */
     void (*on_end)(void *arg, enum egress_result result, const char *message);
+    /* Before on_end, and maybe more than once; NULL: they are not wanted. As on_head. */
+    void (*on_trailers)(void *arg, const struct http_header *trailers, uint32_t n);
 };
 
 /* What a call looked like, for the record; lifetime: until on_end has returned. */

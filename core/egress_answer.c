@@ -155,6 +155,47 @@ static void split_fields(const struct egress_call *c, struct http_header *fields
     }
 }
 
+/* ---- trailers ---- */
+
+static void keep_trailer_byte(void *arg, char ch)
+{
+    struct egress_call *c = arg;
+    if (c->n_fields < HTTP_MAX_HEADERS && reserve(c, 1)) {
+        c->head[c->head_n++] = ch;
+        c->n_fields += ch == '\n';
+    }
+}
+
+static void tell_trailers(struct egress_call *c)
+{
+    struct http_header fields[HTTP_MAX_HEADERS];
+    if (!c->n_fields)
+        return;
+    split_fields(c, fields);
+    for (uint32_t i = 0; i < c->n_fields; i++)
+        fields[i].value = trimmed(fields[i].value.p, fields[i].value.n);
+    if (c->ops && c->ops->on_trailers)
+        c->ops->on_trailers(c->arg, fields, c->n_fields);
+    c->n_fields = 0;
+    c->head_n = 0;
+}
+
+/* HTTP/2: libcurl read them. */
+static void take_trailer_line(struct egress_call *c, const char *p, size_t n)
+{
+    while (n && (p[n - 1] == '\r' || p[n - 1] == '\n'))
+        n--;
+    const char *colon = memchr(p, ':', n);
+    struct weir_str name = { p, colon ? (size_t)(colon - p) : 0 };
+    if (!colon || c->is_chunked || !http_is_token(name) || !reserve(c, n + 2))
+        return;
+    struct weir_str value = trimmed(colon + 1, n - name.n - 1);
+    if (!http_is_value(value))
+        return;
+    keep_field(c, name, value);
+    tell_trailers(c);
+}
+
 /* What the request needed is of no use any more, and an answer may take minutes. An upload buffer only goes when all of it was
  * sent: an answer may come before that. */
 static void free_request(struct egress_call *c)
@@ -187,6 +228,9 @@ static bool end_head(struct egress_call *c)
     free(c->head);
     c->head = NULL;
     c->head_n = c->head_cap = 0;
+    c->n_fields = 0;
+    c->chunks.on_trailer = keep_trailer_byte;
+    c->chunks.arg = c;
     return !c->is_cancelled;
 }
 
@@ -196,8 +240,10 @@ size_t answer_on_header(char *p, size_t size, size_t count, void *arg)
     size_t n = size * count;
     if (c->is_cancelled || c->refused)
         return 0;
-    if (c->has_head)
-        return n; /* trailers */
+    if (c->has_head) {
+        take_trailer_line(c, p, n);
+        return n;
+    }
     if (n < 2 || p[n - 1] != '\n' || p[n - 2] != '\r')
         return refuse(c, EGRESS_PROTOCOL, "a line of its head does not end in CRLF");
     bool is_good = n == 2 ? end_head(c) : c->has_status ? add_field(c, p, n - 2) : begin_head(c, p, n - 2);
@@ -238,6 +284,8 @@ static bool give_chunks(struct egress_call *c, const char *p, size_t n)
         n -= (size_t)used;
     }
     give(c, joined_n ? joined : first, joined_n ? joined_n : first_n);
+    if (c->chunks_done)
+        tell_trailers(c);
     return true;
 }
 

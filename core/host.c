@@ -357,4 +357,7 @@ const struct weir_host host_table = {
     .shared_set = host_shared_set,
     .shared_incr = host_shared_incr,
     .lose = host_lose,
+    .again = host_again,
+    .hmac_key = host_hmac_key,
+    .key_id = host_key_id,
 };

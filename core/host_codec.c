@@ -7,18 +7,85 @@
 
 /* ---- towards the provider ---- */
 
+static const char *url_of(struct attempt *a, struct weir_str path)
+{
+    const char *base = provider_base_url(a->provider);
+    size_t n = strlen(base);
+    while (n && base[n - 1] == '/')
+        n--;
+    return arena_printf(a->arena, "%.*s%.*s", (int)n, base, (int)path.n, path.p).p;
+}
+
 int host_http_request(struct weir_call *c, const char *method, struct weir_str path)
 {
     struct attempt *a = c->attempt;
     if (!a || !a->provider)
         return -1;
-    const char *base = provider_base_url(a->provider);
-    size_t n = strlen(base);
-    while (n && base[n - 1] == '/')
-        n--;
     a->method = method;
-    a->url = arena_printf(a->arena, "%.*s%.*s", (int)n, base, (int)path.n, path.p).p;
+    a->url = url_of(a, path);
     return a->url ? 0 : -1;
+}
+
+enum { ASKED_AGAIN_MAX = 100 };
+
+int host_again(struct weir_call *c, uint32_t delay_ms, const char *method, struct weir_str path)
+{
+    struct attempt *a = c->attempt;
+    if (!a || !a->provider || !a->is_looking || a->has_content || a->state >= ATTEMPT_HEADING ||
+        a->again.n >= ASKED_AGAIN_MAX)
+        return -1;
+    const char *url = url_of(a, path);
+    if (!url)
+        return -1;
+    a->again.is_asked = true;
+    a->again.delay_ms = delay_ms;
+    a->again.method = arena_copy(a->arena, weir_cstr(method)).p;
+    a->again.url = url;
+    return 0;
+}
+
+/* "a:b:c": 0 is "a". */
+static struct weir_str part_of_key(struct weir_str key, uint32_t part, bool *is_last)
+{
+    for (;; part--) {
+        const char *colon = key.n ? memchr(key.p, ':', key.n) : NULL;
+        *is_last = !colon;
+        if (part == 0)
+            return (struct weir_str){ key.p, colon ? (size_t)(colon - key.p) : key.n };
+        if (!colon)
+            return WEIR_NONE;
+        key = (struct weir_str){ colon + 1, (size_t)(key.p + key.n - colon) - 1 };
+    }
+}
+
+int host_hmac_key(struct weir_call *c, uint32_t part, const char *prefix, struct weir_str bytes, uint8_t out[32])
+{
+    const struct attempt *a = c->attempt;
+    bool is_last;
+    struct weir_str key = a && a->is_signing ? part_of_key(a->key, part, &is_last) : WEIR_NONE;
+    if (!key.n)
+        return -1;
+    struct scratch s = scratch_enter();
+    struct weir_out *whole = scratch_out();
+    if (whole) {
+        out_write(whole, weir_cstr(prefix));
+        out_write(whole, key);
+        bytes_hmac_sha256(out_bytes(whole), bytes, out);
+        memset(whole->p, 0, whole->n); /* scratch memory lives on */
+    }
+    scratch_leave(s);
+    return whole ? 0 : -1;
+}
+
+/* The second part is the secret; so is the first if there is no second. */
+struct weir_str host_key_id(struct weir_call *c, uint32_t part)
+{
+    const struct attempt *a = c->attempt;
+    bool is_last = true;
+    if (!a || !a->is_signing || part == 1)
+        return WEIR_NONE;
+    struct weir_str id = part_of_key(a->key, part, &is_last);
+    return part == 0 && is_last ? WEIR_NONE : id;
 }
 
 int host_http_header(struct weir_call *c, struct weir_str name, struct weir_str value)
@@ -52,6 +119,9 @@ struct weir_str host_response_header(struct weir_call *c, struct weir_str name)
     for (uint32_t i = 0; a && i < a->n_response_headers; i++)
         if (a->response_headers[i].name.n == name.n && strncasecmp(a->response_headers[i].name.p, name.p, name.n) == 0)
             return a->response_headers[i].value;
+    for (const struct header_item *t = a ? a->trailers : NULL; t; t = t->next)
+        if (t->name.n == name.n && strncasecmp(t->name.p, name.p, name.n) == 0)
+            return t->value;
     return WEIR_NONE;
 }
 

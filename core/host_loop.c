@@ -306,7 +306,7 @@ static uint32_t fetch_headers(struct fetch *f, const struct weir_fetch *q, struc
 static bool start_fetch(struct fetch *f, const struct weir_fetch *q)
 {
     struct http_header headers[FETCH_HEADERS_MAX];
-    static const struct egress_ops ops = { fetch_on_head, fetch_on_body, fetch_on_end };
+    static const struct egress_ops ops = { fetch_on_head, fetch_on_body, fetch_on_end, NULL };
     struct weir_str *body = arena_alloc(f->arena, sizeof(*body));
     struct timeval tv = { q->deadline_ms / 1000, (suseconds_t)(q->deadline_ms % 1000) * 1000 };
     if (!body || !q->deadline_ms)

@@ -49,9 +49,11 @@ struct http_chunks {
     uint32_t overhead; /* bytes of framing since the last data: bounded, so that a chunk can't carry an endless line */
     uint32_t name_n;
     char name[20];     /* of the trailer that is being read, as far as it matters */
+    void (*on_trailer)(void *arg, char c); /* gets "name:value\n" of each trailer, names in lower case; NULL: nobody */
+    void *arg;
 };
 /* Decodes from in; *data and *data_n tell the next piece of content (may be empty). Returns how many bytes of in were used;
- * *done when the last chunk and the trailers are over. < 0: malformed (400). Trailers are checked and dropped. */
+ * *done when the last chunk and the trailers are over. < 0: malformed (400). Trailers are checked. */
 int64_t http_chunks_next(struct http_chunks *c, const char *in, size_t n, const char **data, size_t *data_n, bool *done);
 
 #endif

@@ -113,9 +113,12 @@ void attempt_fail(struct attempt *a, const struct weir_error *error);
 void attempt_close(struct attempt *a); /* ends its upstream, on_attempt_done, figures; idempotent */
 void attempt_destroy(struct attempt *a);
 int upstream_build(struct attempt *a); /* method, url, headers, body */
+int upstream_build_again(struct attempt *a); /* what again() asked for */
 int upstream_send(struct attempt *a);
 void upstream_error_default(struct weir_error *e, int status);
 extern const struct egress_ops attempt_egress_ops;
+void attempt_ask_again(struct attempt *a); /* again.c: forgets the answer and asks after the delay */
+void attempt_stop_asking(struct attempt *a);
 void attempt_go_on(struct attempt *a); /* a stage has waited: what came meanwhile */
 void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 

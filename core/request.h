@@ -148,10 +148,21 @@ struct attempt {
     uint32_t n_body;
     struct weir_out *encoded; /* the body, if it was encoded anew */
     const char *method, *url;
+    struct weir_str key; /* the provider's, chosen for this attempt */
+    struct header_item *unsigned_headers; /* `headers` as they were before the key or the signature came to them */
+    bool is_looking; /* the codec looks at an answer: it may ask again */
+    bool is_signing; /* sign() runs: it may ask for what the key makes */
+    struct again { /* the codec wants to ask again */
+        bool is_asked;
+        uint32_t n, delay_ms;
+        const char *method, *url;
+        struct event *timer;
+    } again;
     struct header_item *headers;
     int status; /* of the upstream; 0: none yet */
     const struct http_header *response_headers;
     uint32_t n_response_headers;
+    struct header_item *trailers; /* of the upstream's answer */
     struct framer framer;
     struct weir_out error_body;
     enum egress_result result;

@@ -130,6 +130,7 @@ static struct weir_credential_place place_of(const struct config_provider *p)
     case CONFIG_AUTH_QUERY:
         return (struct weir_credential_place){ NULL, p->auth_name ? p->auth_name : "key", "" };
     case CONFIG_AUTH_NONE:
+    case CONFIG_AUTH_SIGN:
         return (struct weir_credential_place){ NULL, NULL, "" };
     default:
         return *own;
@@ -139,7 +140,7 @@ static struct weir_credential_place place_of(const struct config_provider *p)
 static void add_credential(struct attempt *a)
 {
     struct weir_credential_place place = place_of(a->provider);
-    struct weir_str key = choose_key(a);
+    struct weir_str key = a->key;
     if (!key.n || !http_is_value(key))
         return;
     if (place.header) {
@@ -152,8 +153,6 @@ static void add_credential(struct attempt *a)
     }
 }
 
-/* ---- the body ---- */
-
 static int fail_memory(struct attempt *a)
 {
     a->call.error = (struct weir_error){ .size = sizeof(struct weir_error),
@@ -162,6 +161,58 @@ static int fail_memory(struct attempt *a)
                                          .message = WEIR_LIT("Memory is short; try again.") };
     return -1;
 }
+
+/* ---- a signature ---- */
+
+static struct weir_outgoing_header *outgoing_headers(const struct attempt *a, uint32_t *n)
+{
+    uint32_t all = 0;
+    for (const struct header_item *h = a->headers; h; h = h->next)
+        all++;
+    struct weir_outgoing_header *list = arena_alloc(a->arena, (all + 1) * sizeof(*list));
+    *n = list ? all : 0;
+    for (const struct header_item *h = a->headers; list && h; h = h->next)
+        list[--all] = (struct weir_outgoing_header){ h->name, h->value };
+    return list;
+}
+
+static int sign(struct attempt *a)
+{
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    struct weir_outgoing q = { .size = sizeof(q),
+                               .method = weir_cstr(a->method),
+                               .url = weir_cstr(a->url),
+                               .body = a->body,
+                               .n_body = a->n_body,
+                               .now_ms = unix_ms() };
+    q.headers = outgoing_headers(a, &q.n_headers);
+    if (!q.headers)
+        return fail_memory(a);
+    struct visit v = visit_enter(&a->call, a->codec, CRUMB_SIGN, false);
+    a->is_signing = true;
+    int rc = codec->sign(a->codec->self, &a->call, a->codec_state, &q);
+    a->is_signing = false;
+    visit_leave(&v);
+    if (rc < 0 && a->call.error.error_class == WEIR_ERROR_NONE) {
+        a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_UNAVAILABLE };
+        a->call.error.message =
+            arena_printf(a->arena, "The provider \"%s\" can't be called: its key is not one that can sign.",
+                         a->provider->name);
+    }
+    return rc;
+}
+
+/* The dialect's own way, or the one that the entry says. */
+static int authenticate(struct attempt *a)
+{
+    enum config_auth auth = a->provider->auth;
+    if (a->codec->plugin->codec.sign && (auth == CONFIG_AUTH_DIALECT || auth == CONFIG_AUTH_SIGN))
+        return sign(a);
+    add_credential(a);
+    return 0;
+}
+
+/* ---- the body ---- */
 
 static const struct conversation *conversation_for(const struct attempt *a)
 {
@@ -279,10 +330,24 @@ int upstream_build(struct attempt *a)
     if (!has_header(a, WEIR_LIT("user-agent")))
         add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
     configured_headers(a);
-    add_credential(a);
-    if (a->is_same_dialect && splice_body(a))
-        return 0;
-    return encode_body(a);
+    a->key = choose_key(a);
+    if (!(a->is_same_dialect && splice_body(a)) && encode_body(a) < 0)
+        return -1;
+    a->unsigned_headers = a->headers;
+    return authenticate(a);
+}
+
+/* The first request's headers, without its key or signature, which are made anew. */
+int upstream_build_again(struct attempt *a)
+{
+    a->method = a->again.method;
+    a->url = a->again.url;
+    a->body = NULL;
+    a->n_body = 0;
+    a->headers = a->unsigned_headers;
+    drop_header(a, WEIR_LIT("content-type"));
+    a->unsigned_headers = a->headers;
+    return authenticate(a);
 }
 
 int upstream_send(struct attempt *a)
@@ -300,7 +365,9 @@ int upstream_send(struct attempt *a)
                                 .n_body = a->n_body,
                                 .connect_ms = a->timeouts.ms[WEIR_TIMEOUT_CONNECT] };
     a->upstream = egress_start(worker->egress, &q, &attempt_egress_ops, a);
-    a->started_us = a->last_byte_us = monotonic_us();
+    a->last_byte_us = monotonic_us();
+    if (!a->again.n)
+        a->started_us = a->last_byte_us;
     if (a->upstream)
         return 0;
     a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_CONNECT };

@@ -251,6 +251,35 @@ static void bench_lose(struct weir_call *c, enum weir_feature feature, enum weir
     (void)c, (void)feature, (void)what, (void)why;
 }
 
+/* The provider's key is "id:secret:token". */
+static const char *bench_key_part(uint32_t part)
+{
+    static const char *const parts[] = { "id", "secret", "token" };
+    return part < sizeof parts / sizeof *parts ? parts[part] : NULL;
+}
+
+static int bench_hmac_key(struct weir_call *c, uint32_t part, const char *prefix, struct weir_str bytes, uint8_t out[32])
+{
+    const char *key = bench_key_part(part);
+    if (!key)
+        return -1;
+    bytes_hmac_sha256(arena_printf(lab_of(c)->arena, "%s%s", prefix, key), bytes, out);
+    return 0;
+}
+
+static struct weir_str bench_key_id(struct weir_call *c, uint32_t part)
+{
+    (void)c;
+    return part == 1 ? WEIR_NONE : weir_cstr(bench_key_part(part));
+}
+
+static int bench_again(struct weir_call *c, uint32_t delay_ms, const char *method, struct weir_str path)
+{
+    (void)delay_ms, (void)method, (void)path;
+    lab_of(c)->asks_again = true;
+    return 0;
+}
+
 /* Everything that needs no worker is the real thing; what a codec has no business with is missing, and a crash tells. */
 static const struct weir_host *bench(void)
 {
@@ -265,7 +294,7 @@ static const struct weir_host *bench(void)
         .response_header = bench_no_header, .write = out_write, .out = bench_out, .out_bytes = out_bytes, .now_ms = bench_now,
         .monotonic_us = host_table.monotonic_us, .random = bench_random, .new_id = bench_new_id, .base64 = bench_base64,
         .sha256 = host_table.sha256, .hmac_sha256 = host_table.hmac_sha256, .equal = host_table.equal,
-        .lose = bench_lose,
+        .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id,
         .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
     };
     return &host;
@@ -350,6 +379,19 @@ int lab_decode_request(struct lab *l, struct weir_str body)
     return rc;
 }
 
+static int sign_request(struct lab *l, const struct weir_out *body)
+{
+    const struct weir_outgoing_header type = { WEIR_LIT("content-type"), WEIR_LIT("application/json") };
+    const struct weir_str piece = out_bytes(body);
+    const struct weir_outgoing q = { .size = sizeof q, .n_headers = 1, .headers = &type, .method = weir_cstr(l->method),
+                                     .url = arena_printf(l->arena, "https://api.test%s", l->url), .body = &piece,
+                                     .n_body = 1, .now_ms = bench_now() };
+    const struct weir_codec *c = &l->plugin->codec;
+    int rc;
+    OP(l, CRUMB_SIGN, c->sign(l->self, &l->call, l->state, &q));
+    return rc;
+}
+
 int lab_encode_request(struct lab *l, struct conversation *conversation, struct weir_out *out)
 {
     const struct weir_codec *c = &l->plugin->codec;
@@ -358,7 +400,7 @@ int lab_encode_request(struct lab *l, struct conversation *conversation, struct 
     OP(l, CRUMB_REQUEST_HEAD, c->request_head(l->self, &l->call, l->state, l->entry));
     if (rc == 0)
         OP(l, CRUMB_ENCODE_REQUEST, c->encode_request(l->self, &l->call, l->state, &conversation->view, out));
-    return rc;
+    return rc == 0 && c->sign ? sign_request(l, out) : rc;
 }
 
 /* ---- answers in ---- */
@@ -440,7 +482,7 @@ int lab_decode_answer(struct lab *l, const struct lab_answer *answer)
         OP(l, CRUMB_DECODE_HEAD, c->decode_head(l->self, &l->call, l->state, 200));
     if (rc == 0)
         rc = is_own ? decode_own(l, answer) : decode_framed(l, answer);
-    if (rc == 0 && !l->has_ended && !l->has_error)
+    if (rc == 0 && !l->has_ended && !l->has_error && !l->asks_again)
         OP(l, CRUMB_DECODE_END, c->decode_end(l->self, &l->call, l->state, answer->ends_clean));
     return l->broken_rule ? -1 : rc;
 }

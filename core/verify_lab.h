@@ -33,6 +33,7 @@ struct lab {
     struct collector *collector;
     struct lab_event *events, **events_end;
     bool has_ended, has_error;
+    bool asks_again; /* again() was called: the answer is to come */
     struct splices splices;
     const char *method, *url;
     uint32_t n_ids;

@@ -6,10 +6,13 @@ from harness import Upstream, Weir, chat_body, compile_plugin, config, openai_an
 TINY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "plugins", "tiny.c")
 
 
-def with_tiny(up, **more):
+def tiny():
     with open(TINY) as f:
-        plugin = compile_plugin("tiny", f.read())
-    c = config(up, plugins=[plugin], routes=[{"match": {"path": "/*"}, "open": True, "pipeline": []}], **more)
+        return compile_plugin("tiny", f.read())
+
+
+def with_tiny(up, **more):
+    c = config(up, plugins=[tiny()], routes=[{"match": {"path": "/*"}, "open": True, "pipeline": []}], **more)
     c["models"]["other:run"] = {"targets": ["up/o"]}
     return c
 

@@ -46,6 +46,8 @@ struct lab {
     struct weir_out told;
     uint32_t ids;
     const char *undeclared_loss; /* what lose() named though the table doesn't call it PARTLY */
+    const char *key; /* the provider's, "ID:SECRET"; NULL: "key-1" */
+    bool asks_again; /* what again() asked for stands in `head` */
 };
 
 static struct lab *lab_of(struct weir_call *c)
@@ -254,6 +256,42 @@ static void lab_sha256(struct weir_str bytes, uint8_t out[32])
     bytes_sha256(bytes, out);
 }
 
+static void lab_hmac_sha256(struct weir_str key, struct weir_str bytes, uint8_t out[32])
+{
+    bytes_hmac_sha256(key, bytes, out);
+}
+
+/* The n-th part of the key, as the host cuts it. */
+static struct weir_str lab_key_part(struct weir_call *c, uint32_t part)
+{
+    const char *key = lab_of(c)->key ? lab_of(c)->key : "key-1";
+    for (; part && key; part--)
+        key = strchr(key, ':') ? strchr(key, ':') + 1 : NULL;
+    return key ? (struct weir_str){ key, strcspn(key, ":") } : WEIR_NONE;
+}
+
+static int lab_hmac_key(struct weir_call *c, uint32_t part, const char *prefix, struct weir_str bytes, uint8_t out[32])
+{
+    struct weir_str key = lab_key_part(c, part);
+    if (!key.n)
+        return -1;
+    bytes_hmac_sha256(arena_printf(lab_of(c)->arena, "%s%.*s", prefix, (int)key.n, key.p), bytes, out);
+    return 0;
+}
+
+static struct weir_str lab_key_id(struct weir_call *c, uint32_t part)
+{
+    return part == 1 || (part == 0 && !lab_key_part(c, 1).n) ? WEIR_NONE : lab_key_part(c, part);
+}
+
+static int lab_again(struct weir_call *c, uint32_t delay_ms, const char *method, struct weir_str path)
+{
+    struct lab *l = lab_of(c);
+    l->asks_again = true;
+    out_write(&l->head, arena_printf(l->arena, "again after %u: %s %.*s\n", delay_ms, method, (int)path.n, path.p));
+    return 0;
+}
+
 /* What codecs said they lost, by feature: enum weir_loss, 0 = nothing. */
 static uint8_t lab_losses[WEIR_FEATURES];
 
@@ -307,7 +345,11 @@ static const struct weir_host *lab_host(void)
         .new_id = lab_new_id,
         .base64 = lab_base64,
         .sha256 = lab_sha256,
+        .hmac_sha256 = lab_hmac_sha256,
         .lose = lab_lose,
+        .again = lab_again,
+        .hmac_key = lab_hmac_key,
+        .key_id = lab_key_id,
     };
     return &host;
 }

@@ -32,7 +32,7 @@ struct told {
     char message[512];
     struct egress_timing timing;
     size_t body_n, pieces;
-    char body[4096];
+    char body[4096], trailers[256];
     /* what it does */
     bool cancels_in_head, cancels_in_body, pauses_in_body, releases_in_body, starts_another;
     struct told *other;
@@ -93,7 +93,17 @@ static void on_end(void *arg, enum egress_result result, const char *message)
         start(t->other, t->url);
 }
 
-static const struct egress_ops ops = { on_head, on_body, on_end };
+static void on_trailers(void *arg, const struct http_header *trailers, uint32_t n)
+{
+    struct told *t = arg;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t at = strlen(t->trailers);
+        snprintf(t->trailers + at, sizeof(t->trailers) - at, "%.*s=<%.*s>", (int)trailers[i].name.n, trailers[i].name.p,
+                 (int)trailers[i].value.n, trailers[i].value.p);
+    }
+}
+
+static const struct egress_ops ops = { on_head, on_body, on_end, on_trailers };
 
 static void set_up(void)
 {
@@ -217,6 +227,18 @@ TEST(framings)
     t = call_once("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK_HELLO, 0, RAW_KEEP);
     CHECK(t.result == EGRESS_OK && t.heads == 1 && t.n_headers == 2);
     tear_down();
+}
+
+TEST(trailers)
+{
+    struct told t = call_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
+                              "X-Tokens:  7 \r\nEmpty:\r\n\r\n", 0, RAW_KEEP);
+    CHECK_INT(t.result, EGRESS_OK);
+    CHECK_INT(t.heads, 1);
+    CHECK_STR(t.trailers, "x-tokens=<7>empty=<>");
+    t = call_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 7\r\n\r\n", 0, RAW_KEEP);
+    CHECK_INT(t.result, EGRESS_PROTOCOL);
+    CHECK_STR(t.trailers, "");
 }
 
 TEST(methods)

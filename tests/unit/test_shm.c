@@ -24,6 +24,7 @@ TEST(every_hook_has_a_name)
         CHECK(crumb_hook_name((enum crumb_hook)hook)[0] != '-');
     }
     CHECK_STR(crumb_hook_name(CRUMB_ENDPOINT), "endpoint");
+    CHECK_STR(crumb_hook_name(CRUMB_SIGN), "sign");
     CHECK_STR(crumb_hook_name((enum crumb_hook)12345), "-");
 }
 
