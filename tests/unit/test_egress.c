@@ -231,6 +231,7 @@ TEST(framings)
 
 TEST(trailers)
 {
+    set_up();
     struct told t = call_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
                               "X-Tokens:  7 \r\nEmpty:\r\n\r\n", 0, RAW_KEEP);
     CHECK_INT(t.result, EGRESS_OK);
@@ -239,6 +240,7 @@ TEST(trailers)
     t = call_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 7\r\n\r\n", 0, RAW_KEEP);
     CHECK_INT(t.result, EGRESS_PROTOCOL);
     CHECK_STR(t.trailers, "");
+    tear_down();
 }
 
 TEST(methods)
