@@ -48,8 +48,11 @@ extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_ke
 
 /* The configuration's path: as given, or the first of the usual places that exists. NULL after saying that none does. */
 const char *cmd_config_path(const char *given);
+bool cmd_config_exists(void); /* in one of those places */
 /* Reads and checks it; says all mistakes on stderr, warnings alone only if they are wanted. NULL if there are mistakes. */
 struct config *cmd_config_load(const char *given, enum config_mode mode, bool shows_warnings);
+/* One small request to a model, as weir would send it; says what came. */
+int cmd_probe(const char *given_config, const char *name);
 /* The SDK's folder, absolute; `to` holds CMD_PATH bytes. CMD_FAILED after saying where it was looked for. */
 int cmd_sdk(char *to);
 /* One line on stderr: "weir: …". Returns CMD_FAILED. */

@@ -373,6 +373,7 @@ static void read_all(struct reader *r)
     const struct tree_node *root = r->root;
     table_read(r, config_fields, NULL, root, r->c);
     facts_read(r);
+    catalogue_read(r);
     plugins_read(r, tree_get(root, "plugins"));
     providers_read(r, tree_get(root, "providers"));
     models_read(r, tree_get(root, "models"));
@@ -445,6 +446,24 @@ struct config *config_load(const char *path, const char *snapshot, enum config_m
         return r.c;
     arena_free(r.a);
     return NULL;
+}
+
+struct config *config_shipped(void)
+{
+    struct config_errors errors = { NULL, 0, 0 };
+    struct reader r = { .errors = &errors };
+    char why[600] = "";
+    if (!open_reader(&r, "", NULL))
+        return NULL;
+    r.files = files_new(r.a, NULL, why, sizeof why);
+    r.library = config_plugin_dir();
+    if (r.files) {
+        facts_read(&r);
+        catalogue_read(&r);
+    }
+    config_errors_print(&errors, STDERR_FILENO);
+    config_errors_free(&errors);
+    return r.c;
 }
 
 /* Whatever else is wrong with the file: whoever asks wants to talk to the weir that runs already. */

@@ -13,6 +13,8 @@
 #include "loader.h"
 #include "place.h"
 
+struct tree_node;
+
 /* Milliseconds; UINT32_MAX: not said here. 0: none. The smallest that is said wins. */
 struct config_timeouts {
     uint32_t ms[WEIR_TIMEOUTS];
@@ -35,6 +37,7 @@ enum config_auth {
 
 struct config_provider {
     const char *name;
+    const char *catalogue;       /* whose entry of the catalogue gave what it doesn't say itself; NULL: none */
     uint32_t index;
     struct config_place place;
     struct plugin *plugin;       /* of `dialect:` */
@@ -158,6 +161,7 @@ struct config {
     struct config_stage **stages; /* all uses, by index */
     uint32_t n_stages;
     struct facts_table *facts;   /* NULL: there is no table of models */
+    const struct tree_node *catalogue; /* a map, by name; NULL: there is none */
     struct config_secret *secrets;
     uint32_t n_secrets;
     const char *const *plugin_files; /* every plugin of this configuration, resolved */
@@ -188,6 +192,8 @@ enum config_mode {
 /* Reads, checks, resolves, loads the plugins. NULL if there is any error; errors are filled in either case (arena of
  * their own, freed by config_errors_free). snapshot: the gen-N folder to take every file from, NULL: as written. */
 struct config *config_load(const char *path, const char *snapshot, enum config_mode mode, struct config_errors *errors);
+/* What weir brings along, without a configuration: the table of models, the catalogue of providers. */
+struct config *config_shipped(void);
 void config_errors_print(const struct config_errors *errors, int fd);
 void config_errors_free(struct config_errors *errors);
 void config_free(struct config *c);

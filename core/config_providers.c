@@ -276,6 +276,15 @@ const struct field config_provider_fields[] = {
       .type = FIELD_ELSEWHERE,
       .schema = "{\"type\":\"string\"}",
       .help = "The wire format: openai, anthropic, gemini, simulator, or a plugin's." },
+    { .name = "catalogue",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"type\":\"string\"}",
+      .help = "Whose entry of the catalogue (weir models --providers) gives what isn't said here; its own name's if no "
+              "dialect is said; none: no catalogue." },
+    { .name = "with",
+      .type = FIELD_ELSEWHERE,
+      .schema = "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}",
+      .help = "What stands in the places of the catalogue's address: { resource: my-company }." },
     { .name = "base_url",
       .type = FIELD_OWN,
       .read = read_base_url,
@@ -381,7 +390,12 @@ static bool find_codec(struct reader *r, struct config_provider *p, const struct
     const struct tree_node *dialect = tree_get(node, "dialect");
     struct weir_str text;
     if (!dialect || tree_is_null(dialect)) {
-        mistake(r, name, "%s needs a dialect: openai, anthropic, gemini, simulator, or a plugin's", r->where);
+        if (tree_get(node, "catalogue") && !weir_is(tree_get(node, "catalogue")->text, "none"))
+            return false; /* was told */
+        mistake(r, name,
+                "%s needs a dialect: openai, anthropic, gemini, simulator, or a plugin's; or a name that the catalogue knows "
+                "(`weir models --providers`)%s",
+                r->where, catalogue_suggestion(r, name->text.p));
         return false;
     }
     if (value_text(r, "dialect", dialect, &text) != VALUE_OK)
@@ -434,6 +448,8 @@ static void check_name(struct reader *r, const struct tree_node *key)
 static void find_prices(struct reader *r, struct config_provider *p)
 {
     const char *dialect = p->plugin ? p->plugin->desc.name : "";
+    if (!p->prices && p->catalogue)
+        p->prices = p->catalogue;
     if (!p->prices)
         p->prices = facts_has_provider(r->c->facts, weir_cstr(p->name)) ? p->name : dialect;
     if (!facts_has_provider(r->c->facts, weir_cstr(p->prices)))
@@ -445,15 +461,20 @@ static struct config_provider *read_entry(struct reader *r, const struct tree_no
 {
     struct config_provider *p = arena_zalloc(r->a, sizeof *p);
     r->where = arena_printf(r->a, "provider \"%.64s\"", key->text.p).p;
-    if (!p || !node_is(r, r->where, node, TREE_MAP))
+    if (!p)
         return NULL;
     *p = (struct config_provider){
         .name = key->text.p, .index = index, .place = place_of_node(key), .base_url = "", .region = "", .retries = CONFIG_UNSET
     };
+    r->unavailable = &p->unavailable;
+    node = catalogue_apply(r, key, node, &p->catalogue);
+    if (!node_is(r, r->where, node, TREE_MAP)) {
+        r->unavailable = NULL;
+        return NULL;
+    }
     memset(&p->timeouts, 0xff, sizeof p->timeouts);
     p->origin.name = p->name;
     check_name(r, key);
-    r->unavailable = &p->unavailable;
     bool has_codec = find_codec(r, p, key, node);
     read_keys(r, p, node);
     table_read(r, config_provider_fields, has_codec ? p->plugin->desc.options : NULL, has_codec ? node : NULL, p);

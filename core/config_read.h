@@ -126,6 +126,11 @@ const char *path_absolute(struct reader *r, const char *written_in, const char *
 bool documents_read(struct reader *r); /* fills root */
 void plugins_read(struct reader *r, const struct tree_node *patterns);
 struct plugin *plugins_find(struct reader *r, const struct tree_node *at, const char *name, uint32_t kind);
+void catalogue_read(struct reader *r);
+/* The entry with what the catalogue says beneath it; name: whose, NULL if it has none. at: the provider's name. */
+const struct tree_node *catalogue_apply(struct reader *r, const struct tree_node *at, const struct tree_node *own,
+                                        const char **name);
+const char *catalogue_suggestion(struct reader *r, const char *name); /* "; did you mean \"x\"?", or "" */
 void providers_read(struct reader *r, const struct tree_node *map);
 void models_read(struct reader *r, const struct tree_node *map);
 void facts_read(struct reader *r); /* the table of models */

@@ -180,16 +180,25 @@ static void note_fault(struct request *r, const struct plugin *codec, uint32_t f
     LOG_ERROR("codec.loss", "plugin", codec->desc.name, "request", r->id, "what", what.p);
 }
 
+/* A field that is there and asks for nothing can't be lost. */
+static bool is_neutral(const struct attempt *a, uint32_t feature)
+{
+    const struct conversation *c = a->edits.own ? a->edits.own : a->call.request->conversation;
+    struct weir_str value = c && feature < WEIR_FEATURE_NONE ? weir_field(&c->view, (enum weir_field)feature) : WEIR_NONE;
+    return value.n && !feature_is_asked(feature, value);
+}
+
 void losses_told(struct weir_call *c, uint32_t feature, uint32_t what, struct weir_str why)
 {
     struct request *r = c->request;
     struct attempt *a = c->attempt ? c->attempt : r->elected;
     const struct plugin *codec = c->running ? c->running->plugin : NULL;
-    if (!a || !codec)
+    if (!a || !codec || is_neutral(a, feature))
         return;
     bool is_known = feature < WEIR_FEATURES && feature_name(feature) && loss_name(what);
-    bool is_partly = is_known && codec->says.saying[feature] == WEIR_SAYS_PARTLY;
-    if (!is_known || (codec->says.is_declared && !a->is_same_dialect && !is_partly))
+    uint8_t saying = is_known ? codec->says.saying[feature] : 0;
+    bool may_tell = saying == WEIR_SAYS_PARTLY || saying == WEIR_SAYS; /* an entry's options may take it away */
+    if (!is_known || (codec->says.is_declared && !a->is_same_dialect && !may_tell))
         note_fault(r, codec, feature);
     if (is_known)
         keep_once(a, feature, what, why);

@@ -25,15 +25,28 @@ int cmd_fail(const char *format, ...)
     return CMD_FAILED;
 }
 
-const char *cmd_config_path(const char *given)
+static const char *find_config(void)
 {
     static const char *const places[] = { "weir.yaml", "/etc/weir/weir.yaml" };
-    const char *named = given ? given : getenv("WEIR_CONFIG");
+    const char *named = getenv("WEIR_CONFIG");
     if (named && *named)
         return named;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if (access(places[i], F_OK) == 0)
             return places[i];
+    return NULL;
+}
+
+bool cmd_config_exists(void)
+{
+    return find_config() != NULL;
+}
+
+const char *cmd_config_path(const char *given)
+{
+    const char *found = given && *given ? given : find_config();
+    if (found)
+        return found;
     cmd_fail("there is neither ./weir.yaml nor /etc/weir/weir.yaml: name the configuration with -c PATH");
     return NULL;
 }

@@ -314,7 +314,7 @@ static int request_head(struct attempt *a)
     struct visit v = visit_enter(&a->call, a->codec, CRUMB_REQUEST_HEAD, false);
     int rc = codec->request_head ? codec->request_head(a->codec->self, &a->call, a->codec_state, entry) : -1;
     visit_leave(&v);
-    return rc < 0 || !a->url ? -1 : 0;
+    return rc < 0 || !a->url ? -1 : rc;
 }
 
 int upstream_build(struct attempt *a)
@@ -323,7 +323,8 @@ int upstream_build(struct attempt *a)
     if (name_model(a) < 0)
         return fail_memory(a);
     forward_headers(a);
-    if (request_head(a) < 0)
+    int head = request_head(a);
+    if (head < 0)
         return -1;
     set_header(a, WEIR_LIT("content-type"), WEIR_LIT("application/json"));
     set_header(a, WEIR_LIT("accept-encoding"), WEIR_LIT("identity"));
@@ -331,7 +332,8 @@ int upstream_build(struct attempt *a)
         add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
     configured_headers(a);
     a->key = choose_key(a);
-    if (!(a->is_same_dialect && splice_body(a)) && encode_body(a) < 0)
+    bool goes_as_it_came = a->is_same_dialect && head != WEIR_HEAD_ANEW && splice_body(a);
+    if (!goes_as_it_came && encode_body(a) < 0)
         return -1;
     a->unsigned_headers = a->headers;
     return authenticate(a);

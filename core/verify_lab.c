@@ -398,7 +398,7 @@ int lab_encode_request(struct lab *l, struct conversation *conversation, struct 
     int rc;
     l->conversation = conversation;
     OP(l, CRUMB_REQUEST_HEAD, c->request_head(l->self, &l->call, l->state, l->entry));
-    if (rc == 0)
+    if (rc >= 0)
         OP(l, CRUMB_ENCODE_REQUEST, c->encode_request(l->self, &l->call, l->state, &conversation->view, out));
     return rc == 0 && c->sign ? sign_request(l, out) : rc;
 }

@@ -280,6 +280,8 @@ static int load(const struct worker_start *start)
         config_errors_print(&life.errors, 2);
         return fail(life.errors.n ? life.errors.list[0].text : "the configuration can't be loaded");
     }
+    if (start->adapt)
+        start->adapt((struct config *)(uintptr_t)life.worker.config);
     log_set_level((enum log_level)life.worker.config->log_level);
     for (const struct plugin *p = plugin_first(); p; p = p->next)
         shm_name_plugin(p->index, p->desc.name);

@@ -29,6 +29,7 @@ struct worker_start {
     int control_fd;
     const int *listen_fds;
     uint32_t n_listen_fds;
+    void (*adapt)(struct config *c); /* changes the configuration before it is used; NULL: nothing to change */
 };
 int worker_run(const struct worker_start *start); /* exit code */
 

@@ -1,6 +1,6 @@
 /* A conversation becomes a request to a provider of this dialect. What the dialect can't say the table (openai.c) tells; what
  * only this request can't have said is told here, with lose(). */
-#include "encode.h"
+#include "quirks.h"
 
 /* ---- tools ---- */
 
@@ -36,7 +36,7 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
         j->key(x->out, "parameters");
         j->put_raw(x->out, t->schema);
     }
-    if (t->strict.n) {
+    if (t->strict.n && !openai_drops(x, "tools.strict", WEIR_FEATURE_TOOL_STRICT)) {
         j->key(x->out, "strict");
         j->put_raw(x->out, t->strict);
     }
@@ -61,7 +61,7 @@ static void put_tools(struct encoding *x)
     if (has_begun)
         j->array_end(x->out);
     for (const struct weir_tool *t = x->c->tools; t; t = t->next)
-        if (is_member(t)) {
+        if (is_member(t) && !openai_drops_str(x, t->name, WEIR_FEATURE_TOOL_OPAQUE)) {
             j->key_str(x->out, t->name);
             j->put_raw(x->out, t->raw);
         }
@@ -72,9 +72,9 @@ static void put_tools(struct encoding *x)
 static void put_field(struct encoding *x, enum weir_field f, struct weir_str value)
 {
     const char *key = openai_field_key(f, weir_field(x->c, WEIR_FIELD_MODEL), x->attempt->entry);
-    if (!key || !value.n)
+    if (!key || !value.n || openai_drops(x, key, (uint32_t)f))
         return;
-    x->o.json->key(x->out, key);
+    x->o.json->key(x->out, openai_key_at(x->attempt->entry, key));
     openai_put_field(&x->o, x->out, f, value);
 }
 
@@ -192,6 +192,8 @@ static void put_ext(struct encoding *x)
                         x->o.host->format(x->o.call, "%.*s", (int)e->path.n, e->path.p).p);
             continue;
         }
+        if (openai_drops_str(x, e->path, WEIR_FEATURE_EXT))
+            continue;
         x->o.json->key_str(x->out, e->path);
         x->o.json->put_raw(x->out, e->raw);
     }

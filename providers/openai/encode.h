@@ -11,6 +11,7 @@ struct encoding {
     struct openai_attempt *attempt;
     const struct weir_conversation *c;
     struct weir_out *out;
+    uint64_t told[2]; /* features that are reported as dropped already */
 };
 
 /* The name that a tool has at the provider. */

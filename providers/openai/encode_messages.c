@@ -1,6 +1,6 @@
 /* The messages of a request to a provider: what the dialect can't say of them the table (openai.c) tells, or it is
  * refused. */
-#include "encode.h"
+#include "quirks.h"
 
 static bool is_name_char(char c)
 {
@@ -56,6 +56,11 @@ struct weir_str openai_sent_name(struct encoding *x, struct weir_str name)
 static void put_id(struct encoding *x, struct weir_str id)
 {
     char hex[17];
+    struct weir_str fit;
+    if (openai_fit_id(x, id, &fit)) {
+        x->o.json->put_str(x->out, fit);
+        return;
+    }
     if (x->o.is_own || (id.n && id.n <= ID_MAX)) {
         x->o.json->put_str(x->out, id);
         return;
@@ -115,7 +120,7 @@ static void put_image(struct encoding *x, const struct weir_part *p)
         j->put_str(x->out, p->url);
     else
         put_data_url(x, p);
-    if (p->detail.n) {
+    if (p->detail.n && !openai_drops(x, "image_url.detail", WEIR_FEATURE_IMAGE_DETAIL)) {
         j->key(x->out, "detail");
         j->put_str(x->out, p->detail);
     }
@@ -281,7 +286,7 @@ static void put_content(struct encoding *x, const struct weir_part *parts)
 
 static void put_name(struct encoding *x, const struct weir_message *m)
 {
-    if (!m->name.n)
+    if (!m->name.n || openai_drops(x, "messages.name", WEIR_FEATURE_MESSAGE_NAME))
         return;
     x->o.json->key(x->out, "name");
     x->o.json->put_str(x->out, m->name);

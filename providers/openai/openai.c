@@ -1,6 +1,6 @@
 /* The codec of OpenAI's chat completions, both ways, and of the many servers that speak the same dialect. This room has what is
  * constant: where clients come in, how a provider is called. */
-#include "openai.h"
+#include "quirks.h"
 
 static int create(const struct weir_host *host, struct weir_instance *inst, void **self)
 {
@@ -11,9 +11,11 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
 
 int openai_request_head(void *self, struct weir_call *call, void *state, const void *entry)
 {
-    const struct weir_host *host = self;
+    struct openai o = openai_begin(self, call);
     ((struct openai_attempt *)state)->entry = entry;
-    return host->http_request(call, "POST", WEIR_LIT("/chat/completions"));
+    if (o.host->http_request(call, "POST", openai_path(&o, entry, "/chat/completions")) < 0)
+        return -1;
+    return openai_needs_anew(&o, entry) ? WEIR_HEAD_ANEW : 0;
 }
 
 static const struct weir_claim claims[] = {
@@ -46,6 +48,19 @@ static const struct weir_option options[] = {
       "Ask for usage in streams with stream_options; false for servers that refuse it." },
     { "replay_reasoning", WEIR_OPTION_BOOL, 0, offsetof(struct openai_entry, replays_reasoning), "false", 0, 0, NULL,
       "Send earlier thoughts back as reasoning_content, as DeepSeek demands when tools are used." },
+    { "drop", WEIR_OPTION_LIST, 0, offsetof(struct openai_entry, drop), NULL, 0, 0, NULL,
+      "Members of a request that the server refuses or ignores: they are left out and reported. seed, messages.name, "
+      "image_url.detail, tools.strict …" },
+    { "rename", WEIR_OPTION_LIST, 0, offsetof(struct openai_entry, rename), NULL, 0, 0, NULL,
+      "Members that the server calls otherwise: seed=random_seed." },
+    { "developer_role", WEIR_OPTION_BOOL, 0, offsetof(struct openai_entry, takes_developer), "true", 0, 0, NULL,
+      "false: messages of the role developer are sent as system." },
+    { "tool_call_id", WEIR_OPTION_CHOICE, 0, offsetof(struct openai_entry, tool_call_id), "any", 0, 0, "any|alnum9",
+      "alnum9: the server takes only ids of nine letters and digits; others are sent as such." },
+    { "path_prefix", WEIR_OPTION_STRING, 0, offsetof(struct openai_entry, path_prefix), "", 0, 0, NULL,
+      "What stands between base_url and the path of a call: /deployments/{model}." },
+    { "query", WEIR_OPTION_STRING, 0, offsetof(struct openai_entry, query), "", 0, 0, NULL,
+      "What stands behind it: api-version=2024-10-21." },
     WEIR_OPTIONS_END,
 };
 

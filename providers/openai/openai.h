@@ -4,7 +4,7 @@
  *   encode.c   egress: conversation -> the provider's request       fields.c  one setting <-> its member on the wire
  *   response.c egress: the provider's answer -> events              answer.c  ingress: events -> the client's answer
  *   document.c ingress: the same as one document, lists of models   error.c   errors, both ways
- *   openai.c   the descriptor
+ *   openai.c   the descriptor                                         quirks.c  egress: what single servers do differently
  * messages.c, encode_messages.c and delta.c are the larger halves of request.c, encode.c and response.c.
  */
 #ifndef OPENAI_H
@@ -20,8 +20,13 @@ struct openai_entry {
     int32_t text_content; /* enum openai_text_content */
     bool can_stream_usage;
     bool replays_reasoning;
+    bool takes_developer;
+    int32_t tool_call_id; /* enum openai_tool_call_id */
+    const char *const *drop, *const *rename; /* NULL at the end; quirks.c */
+    const char *path_prefix, *query;
 };
 enum openai_max_tokens { OPENAI_MAX_AUTO, OPENAI_MAX_COMPLETION_TOKENS, OPENAI_MAX_TOKENS };
+enum openai_tool_call_id { OPENAI_ID_ANY, OPENAI_ID_ALNUM9 };
 enum openai_text_content { OPENAI_TEXT_PARTS, OPENAI_TEXT_STRING };
 
 /* What every op needs at hand; lives on the op's stack. */

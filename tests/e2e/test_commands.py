@@ -143,6 +143,36 @@ def test_models():
     assert re.search(r"^demo\n +sim/demo +available\n +openai/gpt-4o +WEIR_TEST_UNSET is not set$", text, re.M), text
 
 
+def test_models_of_the_table():
+    text = weir("models", "llama-3.3-70b", "--provider", "groq", cwd="/")
+    assert re.search(r"^groq/llama-3.3-70b-versatile +chat +128k +in=0.59 out=0.79 ", text, re.M), text
+    found = json.loads(weir("models", "claude-sonnet-4-5", "-p", "anthropic", "--json", cwd="/"))
+    assert found[0]["price_input"] == 3 and found[0]["context"] == 200000 and ">200k: in=6" in found[0]["prices"], found
+    assert "nothing is known" in weir("models", "no-such-model", cwd="/")
+    assert "GROQ_API_KEY" in weir("models", "--providers", "groq", cwd="/")
+    f = Folder()
+    assert json.loads(weir("models", "--json", cwd=f.path))[0]["target"] == "sim/demo"
+
+
+def test_probe():
+    def answer(conn):
+        while conn.read_request():
+            conn.respond(200, {"id": "c", "object": "chat.completion", "created": 1, "model": "served-1", "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "OK \u00e9"}}],
+                "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}})
+    with Upstream(answer) as up:
+        f = Folder()
+        f.write("weir.yaml", json.dumps(config(up, entry=["auth"], keys=[{"name": "k", "hash": "sha256:" + "0" * 64}])))
+        text = weir("models", "--probe", "m", cwd=f.path)
+        assert re.search(r"status +200\ntime +\d+ ms\ntarget +up/m\nmodel +served-1\nanswer +OK é\ntokens +9 in, 2 out", text), text
+        assert up.requests[0].headers["authorization"] == "Bearer upstream-key"
+    f.write("weir.yaml", json.dumps(config()))
+    failed = subprocess.run([PROGRAM, "models", "--probe", "up/other"], capture_output=True, text=True, cwd=f.path)
+    assert failed.returncode == 1 and "status    502 upstream_connect" in failed.stdout, failed
+    assert "neither a configured model nor provider/model" in weir("models", "--probe", "nobody", cwd=f.path, code=1)
+    assert not [n for n in os.listdir("/tmp") if n.startswith("weir-probe-")], "nothing is left behind"
+
+
 def test_explain_plugin():
     text = weir("explain-plugin", os.path.join(BUILD, "plugins/log.so"))
     assert "a stage" in text and "on_finish" in text and "file (text)" in text, text

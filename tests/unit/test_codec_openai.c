@@ -1,5 +1,7 @@
 /* The openai codec on small pieces of wire: what recordings don't show. */
 #include "codec_lab.h"
+
+#include "../../providers/openai/openai.h"
 #include "test.h"
 
 static const struct weir_plugin *plugin;
@@ -625,10 +627,10 @@ TEST(names_come_back)
 TEST(entry_options_change_the_request)
 {
     NEED_PLUGIN;
-    struct { /* as struct openai_entry in providers/openai/openai.h */
-        int32_t max_tokens_field, text_content;
-        bool can_stream_usage, replays_reasoning;
-    } entry = { 2, 1, false, true };
+    struct openai_entry entry = { .max_tokens_field = OPENAI_MAX_TOKENS,
+                                  .text_content = OPENAI_TEXT_STRING,
+                                  .replays_reasoning = true,
+                                  .takes_developer = true };
     struct lab *client = lab_begin(plugin, 'i', NULL);
     decoded(client, "{\"model\":\"gpt-4o\",\"max_tokens\":5,\"stream\":true,\"messages\":[{\"role\":\"user\","
                     "\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
@@ -645,6 +647,86 @@ TEST(entry_options_change_the_request)
     CHECK(contains(body, "\"content\":\"a\\n\\nb\""));
     CHECK(contains(body, "\"reasoning_content\":\"t\""));
     CHECK(!strstr(body, "stream_options"));
+    lab_end(up);
+    lab_end(client);
+}
+
+/* ---- what single servers do differently ---- */
+
+static const char *const dropped[] = { "seed", "logit_bias", "store", "messages.name", "tools.strict", NULL };
+static const char *const renamed[] = { "stop=stops", NULL };
+static const struct openai_entry odd = { .can_stream_usage = true,
+                                         .tool_call_id = OPENAI_ID_ALNUM9,
+                                         .drop = dropped,
+                                         .rename = renamed,
+                                         .max_tokens_field = OPENAI_MAX_TOKENS };
+
+TEST(a_server_gets_only_what_it_takes_and_the_rest_is_told)
+{
+    NEED_PLUGIN;
+    struct lab *client = lab_begin(plugin, 'i', NULL);
+    decoded(client, "{\"model\":\"m\",\"max_completion_tokens\":5,\"seed\":1,\"stop\":[\"x\"],\"store\":true,\"other\":1,"
+                    "\"messages\":[{\"role\":\"user\",\"name\":\"ann\",\"content\":\"hi\"},"
+                    "{\"role\":\"user\",\"name\":\"bob\",\"content\":\"hi\"},"
+                    "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\",\"function\":"
+                    "{\"name\":\"f\",\"arguments\":\"{}\"}},{\"id\":\"AbCdE1234\",\"type\":\"function\",\"function\":"
+                    "{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"call_1\",\"content\":\"y\"}],"
+                    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"strict\":true}}]}");
+    struct lab *up = lab_begin(plugin, 'e', client->conversation);
+    memset(lab_losses, 0, sizeof lab_losses);
+    CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, &odd), WEIR_HEAD_ANEW);
+    const char *body = encoded(client, up);
+    CHECK(!strstr(body, "seed") && !strstr(body, "store") && !strstr(body, "ann") && !strstr(body, "strict"));
+    CHECK(contains(body, "\"max_tokens\":5") && contains(body, "\"stops\":[\"x\"]") && contains(body, "\"other\":1"));
+    CHECK(contains(body, "\"id\":\"AbCdE1234\"") && !strstr(body, "call_1"));
+    const char *id = strstr(body, "\"id\":\"") + 6;
+    char used[40];
+    snprintf(used, sizeof used, "\"tool_call_id\":\"%.9s\"", id);
+    CHECK(id[9] == '"' && contains(body, used));
+    CHECK(lab_losses[WEIR_FIELD_SEED] == WEIR_LOSS_DROPPED && lab_losses[WEIR_FEATURE_MESSAGE_NAME] == WEIR_LOSS_DROPPED);
+    CHECK(lab_losses[WEIR_FEATURE_TOOL_STRICT] == WEIR_LOSS_DROPPED && lab_losses[WEIR_FEATURE_EXT] == WEIR_LOSS_DROPPED);
+    CHECK(!lab_losses[WEIR_FIELD_LOGIT_BIAS] && !lab_losses[WEIR_FIELD_STOP]);
+    lab_end(up);
+    lab_end(client);
+}
+
+TEST(bytes_that_the_server_takes_go_as_they_are)
+{
+    NEED_PLUGIN;
+    static const struct {
+        const char *body;
+        int head;
+    } cases[] = {
+        { "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 0 },
+        { "{\"model\":\"m\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 0 },
+        { "{\"model\":\"m\",\"max_completion_tokens\":5,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 1 },
+        { "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"hi\"}]}", 1 },
+        { "{\"model\":\"m\",\"seed\":5,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 1 },
+        { "{\"model\":\"m\",\"stop\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}", 1 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lab *client = lab_begin(plugin, 'i', NULL);
+        decoded(client, cases[i].body);
+        struct lab *up = lab_begin(plugin, 'e', client->conversation);
+        CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, &odd), cases[i].head);
+        CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, NULL), 0);
+        lab_end(up);
+        lab_end(client);
+    }
+}
+
+TEST(a_path_may_name_the_model_and_end_in_a_query)
+{
+    NEED_PLUGIN;
+    static const struct openai_entry azure = { .can_stream_usage = true,
+                                               .takes_developer = true,
+                                               .path_prefix = "/deployments/{model}",
+                                               .query = "api-version=2024-10-21" };
+    struct lab *client = lab_begin(plugin, 'i', NULL);
+    decoded(client, "{\"model\":\"my gpt/4\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}");
+    struct lab *up = lab_begin(plugin, 'e', client->conversation);
+    CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, &azure), 0);
+    CHECK_STR(lab_cstr(up, out_bytes(&up->head)), "POST /deployments/my%20gpt%2F4/chat/completions?api-version=2024-10-21\n");
     lab_end(up);
     lab_end(client);
 }

@@ -84,6 +84,9 @@ struct weir_says {
     const char *how;  /* for `weir matrix`: "clamped to 0..1"; NULL where nothing needs saying */
 };
 #define WEIR_SAYS_END { WEIR_FEATURE_NONE, 0, NULL }
+/* What request_head may return besides 0 and -1: the client's bytes, although of the same dialect, won't do for this provider;
+ * the request is encoded anew. */
+#define WEIR_HEAD_ANEW 1
 
 /* Tokens that a provider counts beside the texts themselves, as fitted on real usage. */
 struct weir_token_rates {
