@@ -99,6 +99,7 @@ static const struct neutral neutral[] = {
     { WEIR_FIELD_RESPONSE_FORMAT, "\"text\"" },
     { WEIR_FIELD_MODALITIES, "[\"text\"]" },
     { WEIR_FIELD_ENCODING, "\"float\"" },
+    { WEIR_FIELD_ENCODING, "\"base64\"" }, /* of floats: the client's codec writes it */
     { WEIR_FIELD_RETURN_DOCUMENTS, "false" },
 };
 

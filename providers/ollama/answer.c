@@ -196,7 +196,9 @@ static const char *reason_of(struct ollama *o, uint32_t finish)
 {
     switch (finish) {
     case WEIR_FINISH_LENGTH:
+        return "length";
     case WEIR_FINISH_CONTEXT_WINDOW:
+        o->host->lose(o->call, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "length");
         return "length";
     case WEIR_FINISH_CONTENT_FILTER:
     case WEIR_FINISH_REFUSAL:

@@ -45,6 +45,9 @@ struct lab {
     struct lab *encoder; /* who is told every event as it comes; NULL: nobody */
     struct weir_out told;
     uint32_t ids;
+    char side; /* 'i' ingress, 'e' egress */
+    struct answer_order order;
+    struct features emitted; /* what the events so far use */
     const char *undeclared_loss; /* what lose() named though the table doesn't call it PARTLY */
     const char *key; /* the provider's, "ID:SECRET"; NULL: "key-1" */
     bool asks_again; /* what again() asked for stands in `head` */
@@ -126,6 +129,9 @@ static int lab_emit(struct weir_call *c, const struct weir_event *from)
             e.block_kind, e.delta_kind, e.finish, (int)e.id.n, e.id.p ? e.id.p : "", (int)e.name.n,
             e.name.p ? e.name.p : "", (int)text.n, text.p ? text.p : "");
     collector_add(l->collector, &e);
+    struct features used = features_of_event(&l->order, &e);
+    l->emitted.bits[0] |= used.bits[0];
+    l->emitted.bits[1] |= used.bits[1];
     l->has_ended = l->has_ended || e.kind == WEIR_EVENT_END;
     if (e.kind == WEIR_EVENT_ERROR && e.error) {
         l->has_error = true;
@@ -303,7 +309,7 @@ static void lab_lose(struct weir_call *c, enum weir_feature feature, enum weir_l
     lab_losses[feature % WEIR_FEATURES] = (uint8_t)what;
     out_write(&l->notes, arena_printf(l->arena, "loss=%s:%s%s%s\n", words[what & 3], name ? name : "?", why ? ": " : "",
                                       why ? why : ""));
-    bool is_own = l->conversation && weir_is(l->conversation->view.dialect, l->plugin->name);
+    bool is_own = l->side == 'e' && l->conversation && weir_is(l->conversation->view.dialect, l->plugin->name);
     struct codec_says says;
     if (!is_own && !says_read(&says, l->codec->says) && says.is_declared && says.saying[feature] != WEIR_SAYS_PARTLY)
         l->undeclared_loss = name ? name : "?";
@@ -357,7 +363,7 @@ static const struct weir_host *lab_host(void)
 /* ---- a lab ---- */
 
 /* NULL: the plugin isn't built. */
-static const struct weir_plugin *lab_plugin(const char *name)
+__attribute__((unused)) static const struct weir_plugin *lab_plugin(const char *name)
 {
     char path[512];
     const char *build = getenv("WEIR_BUILD");
@@ -374,6 +380,7 @@ static struct lab *lab_begin(const struct weir_plugin *plugin, char side, struct
     struct lab *l = calloc(1, sizeof(*l));
     l->plugin = plugin;
     l->codec = plugin->codec;
+    l->side = side;
     l->arena = arena_new();
     l->call.arena = l->arena;
     l->conversation = conversation;
