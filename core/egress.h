@@ -79,4 +79,13 @@ void egress_resume(struct egress_call *c);
 struct egress_timing egress_timing(const struct egress_call *c);
 uint32_t egress_in_flight(const struct egress *e);
 
+/* Who carries the calls of this process in libcurl's place: a rehearsal, from which nothing may leave (rehearsal.h). Set before
+ * the first call, for good. Handles are the carrier's own. */
+struct egress_carrier {
+    struct egress_call *(*start)(const struct egress_request *r, const struct egress_ops *ops, void *arg);
+    void (*cancel)(struct egress_call *c);
+    void (*set_paused)(struct egress_call *c, bool is_paused);
+};
+void egress_carry(const struct egress_carrier *carrier);
+
 #endif

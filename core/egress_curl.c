@@ -379,9 +379,18 @@ static void begin(struct egress_call *c)
         look_up(c);
 }
 
+static const struct egress_carrier *other; /* NULL: libcurl carries */
+
+void egress_carry(const struct egress_carrier *carrier)
+{
+    other = carrier;
+}
+
 struct egress_call *egress_start(struct egress *e, const struct egress_request *r, const struct egress_ops *ops,
                                  void *arg)
 {
+    if (other)
+        return other->start(r, ops, arg);
     struct egress_call *c = call_take(e, r->origin);
     if (!c)
         return NULL;
@@ -406,6 +415,10 @@ struct egress_call *egress_start(struct egress *e, const struct egress_request *
 
 void egress_cancel(struct egress_call *c)
 {
+    if (other) {
+        other->cancel(c);
+        return;
+    }
     struct egress *e = c->egress;
     c->ops = NULL;
     c->is_cancelled = true;
@@ -423,6 +436,10 @@ void egress_cancel(struct egress_call *c)
 /* The request must be out, since what it points to is no longer there. */
 void egress_release(struct egress_call *c)
 {
+    if (other) {
+        other->cancel(c);
+        return;
+    }
     struct egress *e = c->egress;
     struct timeval tv = { 0, RELEASE_MS * 1000 };
     bool is_sending = c->is_streamed && c->piece < c->n_body;
@@ -458,11 +475,19 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 void egress_pause(struct egress_call *c)
 {
+    if (other) {
+        other->set_paused(c, true);
+        return;
+    }
     c->wants_pause = true;
 }
 
 void egress_resume(struct egress_call *c)
 {
+    if (other) {
+        other->set_paused(c, false);
+        return;
+    }
     c->wants_pause = false;
     if (!c->is_paused)
         return;
@@ -472,6 +497,8 @@ void egress_resume(struct egress_call *c)
 
 struct egress_timing egress_timing(const struct egress_call *c)
 {
+    if (other)
+        return (struct egress_timing){ 0 };
     struct egress_timing t = c->timing;
     curl_off_t look_up = 0, connect = 0, tls = 0;
     long connects = 0;

@@ -41,12 +41,6 @@ bool json_read_null(struct weir_json *r);
 bool json_read_raw(struct weir_json *r, struct weir_str *out);
 bool json_skip(struct weir_json *r);
 bool json_reject(struct weir_json *r, const char *message);
-#ifndef JANSSON_H
-static inline bool json_string(struct weir_json *r, struct weir_str *out)
-{
-    return json_read_string(r, out);
-}
-#endif
 bool json_failed(const struct weir_json *r);
 bool json_close(struct weir_json *r);
 

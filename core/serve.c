@@ -41,6 +41,11 @@ static void seed(struct request *r)
 {
     static uint64_t pool[64];
     static size_t left;
+    if (worker->rehearsal) {
+        r->random[0] = worker->rehearsal->seed | 1;
+        r->random[1] = worker->rehearsal->seed * UINT64_C(0x9e3779b97f4a7c15);
+        return;
+    }
     if (left < 2) {
         bytes_random(pool, sizeof(pool));
         left = sizeof(pool) / sizeof(*pool);
@@ -90,6 +95,8 @@ static struct request *request_new(struct exchange *x)
     r->started_us = monotonic_us();
     r->body_limit = worker->config->limits.body_bytes;
     r->principal.size = sizeof(r->principal);
+    if (worker->rehearsal && worker->rehearsal->caller)
+        r->principal = *worker->rehearsal->caller;
     r->timer = arena_zalloc(arena, sizeof(struct event));
     r->timer_at_us = INT64_MAX;
     r->next = requests;
@@ -442,6 +449,8 @@ void request_finish(struct request *r)
         attempt_close(a);
     r->ended_us = monotonic_us();
     pipeline_notify(&r->call, HOOK_FINISH, r->n_opened);
+    if (worker->rehearsal && worker->rehearsal->on_finish)
+        worker->rehearsal->on_finish(worker->rehearsal->arg, r);
     record_metrics(r);
     let_go(r);
     r->state = REQUEST_OVER;

@@ -10,6 +10,15 @@
 #include "egress.h"
 
 struct event_base;
+struct request;
+
+/* What a rehearsal (rehearsal.h) wants otherwise than in service. */
+struct worker_rehearsal {
+    uint64_t seed;                      /* of every request's chance */
+    const struct weir_principal *caller; /* who calls, unless a stage says */
+    void (*on_finish)(void *arg, struct request *r); /* a request is over; its record is complete */
+    void *arg;
+};
 
 struct worker {
     const struct config *config;
@@ -20,6 +29,7 @@ struct worker {
     uint32_t generation;
     int control_fd;      /* to the master; -1 with workers: 0 */
     bool is_draining;
+    const struct worker_rehearsal *rehearsal; /* NULL in service */
 };
 extern struct worker *worker; /* of this process */
 

@@ -320,4 +320,7 @@ void sandbox_push_prelude(lua_State *L, const char *name); /* a function of the 
 int prelude_call(lua_State *L, int n_args); /* calls the function below its arguments: `return prelude_call(L, n)` */
 extern const char prelude_source[];
 
+/* ---- tests of policies (test_file.c) ---- */
+int test_file_read(const struct weir_host *host, const char *path, struct weir_out *out);
+
 #endif

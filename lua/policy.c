@@ -146,6 +146,8 @@ static const struct weir_stage_ops policy_ops = {
     .on_request = policy_on_request,
     .on_failure = policy_on_failure,
     .on_finish = policy_on_finish,
+    .test_suffix = "_test.lua",
+    .read_test = test_file_read,
 };
 
 WEIR_NOTE(WEIR_KIND_STAGE);

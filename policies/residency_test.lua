@@ -11,5 +11,6 @@ return {
   { "a class of one's own", with = { header = "x-class", classes = { "a", "b" } },
     request = { headers = { ["x-class"] = "b" } }, left = { "claude/sonnet", "vllm/coder" } },
   { "a failure brings nobody else in", request = { headers = restricted },
-    failure = { class = "overloaded", target = "claude/sonnet" }, left = { "claude/sonnet", "vllm/coder" } },
+    answers = { ["claude/sonnet"] = { class = "overloaded" }, ["vllm/coder"] = { class = "overloaded" } },
+    asked = { "claude/sonnet", "vllm/coder" }, status = 503 },
 }

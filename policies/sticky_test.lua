@@ -4,7 +4,7 @@ return {
     left = { "b/x", "c/x", "a/x" } },
   { "the same again, whatever follows", targets = targets, request = { messages = { "one", "two", "three" } },
     left = { "b/x", "c/x", "a/x" } },
-  { "another conversation", targets = targets, request = { messages = { "other 3" } }, left = { "c/x", "b/x", "a/x" } },
+  { "another conversation", targets = targets, request = { messages = { "other 3" } }, left = { "c/x", "a/x", "b/x" } },
   { "weights leave out", with = { share = { b = 1 } }, targets = targets, request = { messages = { "one" } },
     left = { "b/x", "a/x", "c/x" } },
 }

@@ -1,7 +1,8 @@
 /* weir/plugin.h: the one symbol that a plugin exports, and what a stage is.
  *
  * Changes of the ABI, newest first:
- *   1.1  codecs: says, prefix, sign; claims with '*' anywhere, request()->star, WEIR_CLAIM_PREFIXED; trailers in decode_end; host:
+ *   1.1  stages: test_suffix, read_test
+ *        codecs: says, prefix, sign; claims with '*' anywhere, request()->star, WEIR_CLAIM_PREFIXED; trailers in decode_end; host:
  *        lose, again, hmac_key, key_id; fields and blocks of EMBED and RERANK; features and losses
  *   1.0  first version
  *
@@ -114,6 +115,16 @@ struct weir_stage_ops {
     enum weir_verdict (*on_event)(void *self, struct weir_call *call, const struct weir_event *event);
     void (*on_attempt_done)(void *self, struct weir_call *call);
     void (*on_finish)(void *self, struct weir_call *call);
+#if WEIR_ABI_MINOR >= 1
+    /* ---- since 1.1 ---- */
+    /* Tests that users write for a stage's files, for `weir test`. Files that end in `test_suffix` ("_test.lua") are theirs;
+     * NULL: there are none. read_test reads one and writes it as JSON:
+     *      { "settings": {…}, "cases": [ { "name": "…", "settings": {…}, … } ] }
+     * The first settings belong to every case; what else a case holds stands in lua/README.md, "Tests". Returns 0, or -1 after
+     * writing one sentence in place of it. Called without an instance, in a process that does nothing else. */
+    const char *test_suffix;
+    int (*read_test)(const struct weir_host *host, const char *path, struct weir_out *out);
+#endif
 };
 #define WEIR_STAGE_GUARD 1u     /* what it does not understand is refused, never passed */
 #define WEIR_STAGE_SETS_PRINCIPAL 2u /* it authenticates: a route behind it is protected */
