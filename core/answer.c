@@ -137,7 +137,7 @@ static struct grammar_block *open_block(struct grammar *g, const struct weir_eve
 
 static bool is_finished(const struct grammar *g, uint32_t choice)
 {
-    return choice < 128 && (g->finished[choice / 64] >> (choice % 64) & 1);
+    return choice < GRAMMAR_CHOICES_MAX && (g->finished[choice / 64] >> (choice % 64) & 1);
 }
 
 static const char *grow_open(struct grammar *g, struct arena *a)
@@ -161,8 +161,10 @@ static const char *grow_open(struct grammar *g, struct arena *a)
 
 static const char *check_block_start(struct grammar *g, struct weir_event *e, struct arena *a)
 {
-    if (e->block_kind < WEIR_BLOCK_TEXT || e->block_kind > WEIR_BLOCK_OPAQUE)
+    if (e->block_kind < WEIR_BLOCK_TEXT || e->block_kind > WEIR_BLOCK_SCORE)
         return "BLOCK_START of an unknown kind";
+    if (e->choice >= GRAMMAR_CHOICES_MAX && e->block_kind != WEIR_BLOCK_EMBEDDING)
+        return "choice beyond 127";
     if (open_block(g, e))
         return "BLOCK_START of a block that is open";
     if (is_finished(g, e->choice))
@@ -171,6 +173,8 @@ static const char *check_block_start(struct grammar *g, struct weir_event *e, st
     if (why)
         return why;
     g->open[g->n_open++] = (struct grammar_block){ e->choice, e->block, e->block_kind };
+    if (e->choice >= g->choices)
+        g->choices = e->choice + 1;
     return NULL;
 }
 
@@ -193,10 +197,14 @@ static const char *check_finish(struct grammar *g, const struct weir_event *e)
     for (uint32_t i = 0; i < g->n_open; i++)
         if (g->open[i].choice == e->choice)
             return "FINISH while a block of its choice is open";
+    if (e->choice >= GRAMMAR_CHOICES_MAX)
+        return "choice beyond 127";
     if (is_finished(g, e->choice))
         return "FINISH twice for one choice";
     if (e->finish < WEIR_FINISH_STOP || e->finish > WEIR_FINISH_OTHER)
         return "FINISH without a reason";
+    if (e->choice >= g->choices)
+        g->choices = e->choice + 1;
     g->finished[e->choice / 64] |= UINT64_C(1) << (e->choice % 64);
     return NULL;
 }
@@ -223,10 +231,6 @@ const char *grammar_check(struct grammar *g, struct weir_event *e, struct arena 
         return e->kind == WEIR_EVENT_ERROR ? check_end(g, e) : NULL;
     if (!g->has_started)
         return "an event before START";
-    if (e->choice >= 128)
-        return "choice beyond 127";
-    if (e->choice >= g->choices)
-        g->choices = e->choice + 1;
     switch (e->kind) {
     case WEIR_EVENT_BLOCK_START:
         return check_block_start(g, e, a);

@@ -18,7 +18,7 @@ bool event_has_content(const struct weir_event *e);
 const char *event_kind_name(uint32_t kind);
 
 /* ---- the grammar (see <weir/event.h>) ---- */
-enum { GRAMMAR_OPEN_MAX = 256 };
+enum { GRAMMAR_OPEN_MAX = 256, GRAMMAR_CHOICES_MAX = 128 }; /* vectors are as many as the inputs */
 struct grammar_block {
     uint32_t choice, block;
     uint16_t kind;

@@ -259,24 +259,32 @@ static bool was_silent(const struct request *r, const struct candidate *c)
     return false;
 }
 
-static bool serves_operation(const struct request *r, const struct candidate *c)
+bool candidate_serves(const struct request *r, const struct candidate *c)
 {
     return codec_instance(c->provider->codec) &&
            (c->provider->codec->codec.operations & WEIR_OP_BIT(r->view.operation));
 }
 
+/* Tokens are counted by weir itself where the provider can't. */
+static bool is_estimated(const struct request *r, const struct candidate *c)
+{
+    return r->view.operation == WEIR_OP_COUNT && !candidate_serves(r, c);
+}
+
 /* Why it can't be tried now; NULL: it can. */
 static const char *obstacle(struct request *r, const struct candidate *c)
 {
-    const char *missing = missing_capability(r, c);
+    if (is_estimated(r, c))
+        return NULL; /* nobody is asked */
     if (c->view.unavailable.n)
         return c->view.unavailable.p;
+    if (!candidate_serves(r, c))
+        return arena_printf(r->arena, "its dialect has no %s", operation_name(r->view.operation)).p;
+    const char *missing = missing_capability(r, c);
     if (missing)
         return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p;
     if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
         return "max_inflight is reached";
-    if (!serves_operation(r, c))
-        return "its codec does not serve this operation";
     if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
         return "its codec is quarantined";
     if (was_silent(r, c))

@@ -388,6 +388,8 @@ struct features features_of_event(struct answer_order *order, const struct weir_
 {
     struct features f = { { 0, 0 } };
     uint64_t bit = UINT64_C(1) << (e->choice % 64);
+    if (e->block_kind >= WEIR_BLOCK_EMBEDDING)
+        return f; /* numbers, not words: nothing that a dialect of such calls could lack */
     if (e->usage)
         add_usage(&f, e->usage);
     switch (e->kind) {

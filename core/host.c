@@ -131,8 +131,8 @@ int host_emit(struct weir_call *c, const struct weir_event *e)
 
 int host_answer_text(struct weir_call *c, struct weir_str text)
 {
-    if (!host_is_legal(c, IN(HOOK_OPEN) | IN(HOOK_REQUEST), "answer_text"))
-        return -1;
+    if (!host_is_legal(c, IN(HOOK_OPEN) | IN(HOOK_REQUEST), "answer_text") || c->request->view.operation != WEIR_OP_CHAT)
+        return -1; /* a text is no answer to the other calls */
     struct weir_usage none = { .size = sizeof(none) };
     struct weir_event events[] = {
         { .kind = WEIR_EVENT_START, .id = host_new_id(c, "weir-"), .name = WEIR_LIT("weir") },

@@ -143,6 +143,11 @@ static void keep_once(struct attempt *a, uint32_t feature, uint32_t what, struct
         keep(a, feature, what, why);
 }
 
+void losses_keep(struct attempt *a, uint32_t feature, uint32_t what, struct weir_str why)
+{
+    keep_once(a, feature, what, why);
+}
+
 static void keep_undeclared(struct attempt *a, const struct plugin *codec)
 {
     keep_once(a, WEIR_FEATURE_NONE, 0,

@@ -98,6 +98,7 @@ uint32_t config_timeout(const struct request *r, const struct attempt *a, enum w
 
 /* ---- candidates (candidates.c) ---- */
 int candidates_start(struct worker *w);
+bool candidate_serves(const struct request *r, const struct candidate *c); /* its codec has the request's operation */
 struct weir_candidate *candidate_find(struct request *r, struct weir_str name);
 struct weir_str candidates_asked(struct request *r); /* the model that the client named */
 int candidates_default(struct request *r); /* from the asked model's targets; 0, or -1: no such model */
@@ -163,6 +164,7 @@ enum config_on_loss losses_rule(const struct request *r, const struct candidate 
 /* Why the target may not be tried for what its codec can't say; "": it may. Lifetime: request. */
 struct weir_str losses_forbid(struct request *r, const struct candidate *c);
 /* A codec said so with lose(). */
+void losses_keep(struct attempt *a, uint32_t feature, uint32_t what, struct weir_str why); /* of weir's own */
 void losses_told(struct weir_call *c, uint32_t feature, uint32_t what, struct weir_str why);
 /* The request is encoded: what its codec's table tells is added to what it told itself. Why it may not be sent; "": it may. */
 struct weir_str losses_of_request(struct attempt *a);
@@ -172,6 +174,7 @@ struct weir_str losses_header(const struct attempt *a); /* x-weir-loss; "": noth
 void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": […], nothing if there are none */
 
 /* ---- record (record.c) ---- */
+const char *operation_name(uint32_t operation); /* "chat" */
 void record_write(struct request *r, struct weir_out *out);
 void record_metrics(struct request *r);
 double attempt_cost_usd(const struct attempt *a); /* -1: a price or a count is not known */

@@ -192,6 +192,12 @@ static void put_time(struct weir_out *o, int64_t ms)
     put(o, "time", (struct weir_str){ text, n });
 }
 
+const char *operation_name(uint32_t operation)
+{
+    static const char *const names[] = { "none", "chat", "models", "model", "count", "embed", "rerank", "raw" };
+    return operation < sizeof(names) / sizeof(*names) ? names[operation] : names[0];
+}
+
 static void put_asked(struct weir_out *o, const struct request *r)
 {
     struct weir_str model = r->conversation ? weir_field(&r->conversation->view, WEIR_FIELD_MODEL) : WEIR_NONE;
@@ -225,6 +231,8 @@ void record_write(struct request *r, struct weir_out *o)
     put(o, "dialect", r->view.dialect);
     put(o, "method", r->view.method);
     put(o, "path", r->view.path);
+    if (r->view.operation)
+        put(o, "operation", weir_cstr(operation_name(r->view.operation)));
     put_asked(o, r);
     put_int(o, "status", r->status ? r->status : r->error.status);
     put_error(o, &r->error);
@@ -252,19 +260,19 @@ void record_write(struct request *r, struct weir_out *o)
 
 enum { CELLS = 256, CELL_TARGET = 96 };
 
-/* The metric ids of one {route, target, status class}, found by hash and kept: names are made once. */
+/* The metric ids of one {route, operation, target, status class}, found by hash and kept: names are made once. */
 struct cell {
     uint32_t route;
-    uint32_t status_class;
+    uint32_t status_class, operation;
     char target[CELL_TARGET];
     int requests, latency, first_token;
     bool is_used;
 };
 static struct cell cells[CELLS];
 
-static uint64_t hash_cell(uint32_t route, uint32_t status_class, struct weir_str target)
+static uint64_t hash_cell(uint32_t route, uint32_t status_class, uint32_t operation, struct weir_str target)
 {
-    uint64_t h = 1469598103934665603u ^ route ^ ((uint64_t)status_class << 32);
+    uint64_t h = 1469598103934665603u ^ route ^ ((uint64_t)status_class << 32) ^ ((uint64_t)operation << 40);
     for (size_t i = 0; i < target.n; i++)
         h = (h ^ (unsigned char)target.p[i]) * 1099511628211u;
     return h;
@@ -283,13 +291,15 @@ static void escape_label(char *to, size_t n, struct weir_str s)
 
 static void declare_cell(struct cell *c, const struct request *r, struct weir_str target)
 {
-    char route[128], name[128], labels[320];
+    char route[128], name[128], labels[352];
     escape_label(route, sizeof(route), r->view.route);
     escape_label(name, sizeof(name), target);
-    snprintf(labels, sizeof(labels), "route=\"%s\",target=\"%s\",status=\"%uxx\"", route, name, c->status_class);
+    snprintf(labels, sizeof(labels), "route=\"%s\",operation=\"%s\",target=\"%s\",status=\"%uxx\"", route,
+             operation_name(c->operation), name, c->status_class);
     c->requests =
-        metric_declare("requests_total", labels, "Requests by route, target and status class", METRIC_COUNTER);
-    snprintf(labels, sizeof(labels), "route=\"%s\",target=\"%s\"", route, name);
+        metric_declare("requests_total", labels, "Requests by route, operation, target and status class", METRIC_COUNTER);
+    snprintf(labels, sizeof(labels), "route=\"%s\",operation=\"%s\",target=\"%s\"", route, operation_name(c->operation),
+             name);
     c->latency = metric_declare("request_seconds", labels, "Time from the head of a request to the end of its answer",
                                 METRIC_HISTOGRAM);
     c->first_token =
@@ -299,18 +309,20 @@ static void declare_cell(struct cell *c, const struct request *r, struct weir_st
 static struct cell *cell_of(const struct request *r, struct weir_str target, uint32_t status_class)
 {
     uint32_t route = r->route ? r->route->index + 1 : 0;
-    uint64_t h = hash_cell(route, status_class, target);
+    uint64_t h = hash_cell(route, status_class, r->view.operation, target);
     if (target.n >= CELL_TARGET)
         target = WEIR_LIT("other");
     for (uint32_t i = 0; i < CELLS; i++) {
         struct cell *c = &cells[(h + i) % CELLS];
-        if (c->is_used && c->route == route && c->status_class == status_class && weir_is(target, c->target))
+        if (c->is_used && c->route == route && c->status_class == status_class &&
+            c->operation == r->view.operation && weir_is(target, c->target))
             return c;
         if (c->is_used)
             continue;
         c->is_used = true;
         c->route = route;
         c->status_class = status_class;
+        c->operation = r->view.operation;
         memcpy(c->target, target.p ? target.p : "", target.n);
         c->target[target.n] = 0;
         declare_cell(c, r, target);

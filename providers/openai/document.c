@@ -228,6 +228,10 @@ int openai_encode_answer(void *self, struct weir_call *call, void *state, const 
     struct telling t = { openai_begin(self, call), out };
     (void)state;
     const struct weir_json_api *j = t.o.json;
+    if (openai_embeds(&t.o)) {
+        openai_put_vectors(&t.o, out, answer);
+        return 0;
+    }
     j->object_begin(out);
     j->key(out, "id");
     j->put_str(out, answer->id.n ? answer->id : t.o.host->new_id(call, "chatcmpl-"));

@@ -78,6 +78,11 @@ static void put_field(struct encoding *x, enum weir_field f, struct weir_str val
     openai_put_field(&x->o, x->out, f, value);
 }
 
+void openai_put_setting(struct encoding *x, enum weir_field f)
+{
+    put_field(x, f, weir_field(x->c, f));
+}
+
 /* "tool" of a forced call may be one that is sent under another name. */
 static void put_tool_choice(struct encoding *x)
 {
@@ -206,10 +211,14 @@ int openai_encode_request(void *self, struct weir_call *call, void *state, const
     x.o.is_own = weir_eq(conversation->dialect, OPENAI_DIALECT);
     x.o.json->object_begin(out);
     put_field(&x, WEIR_FIELD_MODEL, weir_field(conversation, WEIR_FIELD_MODEL));
-    openai_put_messages(&x);
-    put_tools(&x);
-    put_settings(&x);
-    put_stream(&x);
+    if (conversation->operation == WEIR_OP_EMBED) {
+        openai_put_inputs(&x);
+    } else {
+        openai_put_messages(&x);
+        put_tools(&x);
+        put_settings(&x);
+        put_stream(&x);
+    }
     put_ext(&x);
     x.o.json->object_end(out);
     return x.o.failed ? -1 : 0;

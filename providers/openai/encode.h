@@ -18,5 +18,7 @@ struct encoding {
 struct weir_str openai_sent_name(struct encoding *x, struct weir_str name);
 void openai_put_member(struct encoding *x, const char *key, const char *value);
 void openai_put_messages(struct encoding *x);
+void openai_put_setting(struct encoding *x, enum weir_field f); /* nothing if it isn't set */
+void openai_put_inputs(struct encoding *x); /* of a request for embeddings, with its settings */
 
 #endif

@@ -53,6 +53,8 @@ const char *openai_field_key(enum weir_field f, struct weir_str model, const str
         [WEIR_FIELD_REASONING_EFFORT] = "reasoning_effort",
         [WEIR_FIELD_VERBOSITY] = "verbosity",
         [WEIR_FIELD_MODALITIES] = "modalities",
+        [WEIR_FIELD_DIMENSIONS] = "dimensions",
+        [WEIR_FIELD_ENCODING] = "encoding_format",
     };
     if (f == WEIR_FIELD_MAX_TOKENS)
         return limit_key(model, entry);

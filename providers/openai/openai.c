@@ -1,5 +1,5 @@
-/* The codec of OpenAI's chat completions, both ways, and of the many servers that speak the same dialect. This room has what is
- * constant: where clients come in, how a provider is called. */
+/* The codec of OpenAI's chat completions and embeddings, both ways, and of the many servers that speak the same dialect. This
+ * room has what is constant: where clients come in, how a provider is called. */
 #include "quirks.h"
 
 static int create(const struct weir_host *host, struct weir_instance *inst, void **self)
@@ -13,17 +13,20 @@ int openai_request_head(void *self, struct weir_call *call, void *state, const v
 {
     struct openai o = openai_begin(self, call);
     ((struct openai_attempt *)state)->entry = entry;
-    if (o.host->http_request(call, "POST", openai_path(&o, entry, "/chat/completions")) < 0)
+    struct weir_str path = openai_path(&o, entry, openai_embeds(&o) ? "/embeddings" : "/chat/completions");
+    if (o.host->http_request(call, "POST", path) < 0)
         return -1;
     return openai_needs_anew(&o, entry) ? WEIR_HEAD_ANEW : 0;
 }
 
 static const struct weir_claim claims[] = {
     { "POST", "/v1/chat/completions", NULL, WEIR_OP_CHAT, 0 },
+    { "POST", "/v1/embeddings", NULL, WEIR_OP_EMBED, 0 },
     { "GET", "/v1/models", NULL, WEIR_OP_MODELS, 0 },
     { "GET", "/v1/models/*", NULL, WEIR_OP_MODEL, 0 },
     /* Azure's, before its v1 path: the deployment is the model. Its SDK puts /openai before it. */
     { "POST", "/deployments/*/chat/completions", NULL, WEIR_OP_CHAT, WEIR_CLAIM_PREFIXED },
+    { "POST", "/deployments/*/embeddings", NULL, WEIR_OP_EMBED, WEIR_CLAIM_PREFIXED },
     { "GET", "/models", NULL, WEIR_OP_MODELS, WEIR_CLAIM_PREFIXED },
     { NULL, NULL, NULL, 0, 0 },
 };
@@ -87,6 +90,8 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS_PARTLY, "as an effort" },
     { WEIR_FIELD_VERBOSITY, WEIR_SAYS, NULL },
     { WEIR_FIELD_MODALITIES, WEIR_SAYS, NULL },
+    { WEIR_FIELD_DIMENSIONS, WEIR_SAYS, NULL },
+    { WEIR_FIELD_ENCODING, WEIR_SAYS_PARTLY, "float and base64" },
     { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS, NULL },
     { WEIR_FEATURE_MESSAGE_NAME, WEIR_SAYS, NULL },
     { WEIR_FEATURE_PREFILL, WEIR_SAYS_CHANGED, "most models answer it and don't go on from it" },
@@ -116,7 +121,7 @@ static const struct weir_says says[] = {
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE |
                     WEIR_CAN_AUDIO_IN | WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA |
                     WEIR_CAN_THINKING | WEIR_CAN_CHOICES | WEIR_CAN_LOGPROBS | WEIR_CAN_STREAM | WEIR_CAN_AUDIO_OUT,
@@ -151,7 +156,7 @@ WEIR_PLUGIN = {
     WEIR_HEAD(WEIR_KIND_CODEC),
     .name = "openai",
     .version = "1.0.0",
-    .summary = "OpenAI's chat completions and every compatible server.",
+    .summary = "OpenAI's chat completions and embeddings, and every compatible server.",
     .options = options,
     .config_size = sizeof(struct openai_entry),
     .codec = &codec,

@@ -5,6 +5,7 @@
  *   response.c egress: the provider's answer -> events              answer.c  ingress: events -> the client's answer
  *   document.c ingress: the same as one document, lists of models   error.c   errors, both ways
  *   openai.c   the descriptor                                         quirks.c  egress: what single servers do differently
+ *   embed.c    embeddings, both ways
  * messages.c, encode_messages.c and delta.c are the larger halves of request.c, encode.c and response.c.
  */
 #ifndef OPENAI_H
@@ -42,6 +43,13 @@ static inline struct openai openai_begin(void *self, struct weir_call *call)
 {
     const struct weir_host *host = self;
     return (struct openai){ host, host->json, call, false, false };
+}
+
+/* Is it a call for embeddings? */
+static inline bool openai_embeds(const struct openai *o)
+{
+    const struct weir_conversation *c = o->host->conversation(o->call);
+    return c && c->operation == WEIR_OP_EMBED;
 }
 
 /* White space between JSON's tokens. */
@@ -93,6 +101,8 @@ int openai_encode_error(void *self, struct weir_call *call, void *state, const s
                         struct weir_out *out);
 int openai_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
 
+/* The answer to a call for embeddings. */
+void openai_put_vectors(struct openai *o, struct weir_out *out, const struct weir_answer *answer);
 const char *openai_finish_word(uint32_t finish, bool has_calls);
 /* Tells what the word does not say. */
 void openai_lose_finish(struct openai *o, uint32_t finish);

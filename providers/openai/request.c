@@ -245,33 +245,28 @@ static void read_stream_options(struct reading *x)
         j->reject(x->r, "must be an object with include_usage true or false");
 }
 
-enum shape { STRING, BOOLEAN, INTEGER, COUNT, NUMBER, OBJECT, ARRAY };
-
 /* The settings whose canonical form is what stands on the wire. */
-static const struct plain_field {
-    const char *name;
-    uint8_t field, shape;
-} plain_fields[] = {
-    { "model", WEIR_FIELD_MODEL, STRING },
-    { "stream", WEIR_FIELD_STREAM, BOOLEAN },
-    { "temperature", WEIR_FIELD_TEMPERATURE, NUMBER },
-    { "max_completion_tokens", WEIR_FIELD_MAX_TOKENS, COUNT },
-    { "top_p", WEIR_FIELD_TOP_P, NUMBER },
-    { "top_k", WEIR_FIELD_TOP_K, INTEGER }, /* of the compatible servers */
-    { "n", WEIR_FIELD_N, COUNT },
-    { "seed", WEIR_FIELD_SEED, INTEGER },
-    { "frequency_penalty", WEIR_FIELD_FREQUENCY_PENALTY, NUMBER },
-    { "presence_penalty", WEIR_FIELD_PRESENCE_PENALTY, NUMBER },
-    { "logit_bias", WEIR_FIELD_LOGIT_BIAS, OBJECT },
-    { "logprobs", WEIR_FIELD_LOGPROBS, BOOLEAN },
-    { "top_logprobs", WEIR_FIELD_TOP_LOGPROBS, INTEGER },
-    { "user", WEIR_FIELD_USER, STRING },
-    { "metadata", WEIR_FIELD_METADATA, OBJECT },
-    { "service_tier", WEIR_FIELD_SERVICE_TIER, STRING },
-    { "parallel_tool_calls", WEIR_FIELD_PARALLEL_TOOLS, BOOLEAN },
-    { "reasoning_effort", WEIR_FIELD_REASONING_EFFORT, STRING },
-    { "verbosity", WEIR_FIELD_VERBOSITY, STRING },
-    { "modalities", WEIR_FIELD_MODALITIES, ARRAY },
+static const struct plain_field plain_fields[] = {
+    { "model", WEIR_FIELD_MODEL, SHAPE_STRING },
+    { "stream", WEIR_FIELD_STREAM, SHAPE_BOOLEAN },
+    { "temperature", WEIR_FIELD_TEMPERATURE, SHAPE_NUMBER },
+    { "max_completion_tokens", WEIR_FIELD_MAX_TOKENS, SHAPE_COUNT },
+    { "top_p", WEIR_FIELD_TOP_P, SHAPE_NUMBER },
+    { "top_k", WEIR_FIELD_TOP_K, SHAPE_INTEGER }, /* of the compatible servers */
+    { "n", WEIR_FIELD_N, SHAPE_COUNT },
+    { "seed", WEIR_FIELD_SEED, SHAPE_INTEGER },
+    { "frequency_penalty", WEIR_FIELD_FREQUENCY_PENALTY, SHAPE_NUMBER },
+    { "presence_penalty", WEIR_FIELD_PRESENCE_PENALTY, SHAPE_NUMBER },
+    { "logit_bias", WEIR_FIELD_LOGIT_BIAS, SHAPE_OBJECT },
+    { "logprobs", WEIR_FIELD_LOGPROBS, SHAPE_BOOLEAN },
+    { "top_logprobs", WEIR_FIELD_TOP_LOGPROBS, SHAPE_INTEGER },
+    { "user", WEIR_FIELD_USER, SHAPE_STRING },
+    { "metadata", WEIR_FIELD_METADATA, SHAPE_OBJECT },
+    { "service_tier", WEIR_FIELD_SERVICE_TIER, SHAPE_STRING },
+    { "parallel_tool_calls", WEIR_FIELD_PARALLEL_TOOLS, SHAPE_BOOLEAN },
+    { "reasoning_effort", WEIR_FIELD_REASONING_EFFORT, SHAPE_STRING },
+    { "verbosity", WEIR_FIELD_VERBOSITY, SHAPE_STRING },
+    { "modalities", WEIR_FIELD_MODALITIES, SHAPE_ARRAY },
 };
 
 static bool read_shape(struct reading *x, enum shape shape, struct weir_str *raw)
@@ -280,27 +275,27 @@ static bool read_shape(struct reading *x, enum shape shape, struct weir_str *raw
         enum weir_json_type type;
         const char *message;
     } wanted[] = {
-        [STRING] = { WEIR_JSON_STRING, "must be a string" },
-        [BOOLEAN] = { WEIR_JSON_BOOL, "must be true or false" },
-        [INTEGER] = { WEIR_JSON_NUMBER, "must be an integer" },
-        [COUNT] = { WEIR_JSON_NUMBER, "must be an integer of at least 1" },
-        [NUMBER] = { WEIR_JSON_NUMBER, "must be a number" },
-        [OBJECT] = { WEIR_JSON_OBJECT, "must be an object" },
-        [ARRAY] = { WEIR_JSON_ARRAY, "must be an array" },
+        [SHAPE_STRING] = { WEIR_JSON_STRING, "must be a string" },
+        [SHAPE_BOOLEAN] = { WEIR_JSON_BOOL, "must be true or false" },
+        [SHAPE_INTEGER] = { WEIR_JSON_NUMBER, "must be an integer" },
+        [SHAPE_COUNT] = { WEIR_JSON_NUMBER, "must be an integer of at least 1" },
+        [SHAPE_NUMBER] = { WEIR_JSON_NUMBER, "must be a number" },
+        [SHAPE_OBJECT] = { WEIR_JSON_OBJECT, "must be an object" },
+        [SHAPE_ARRAY] = { WEIR_JSON_ARRAY, "must be an array" },
     };
     const struct weir_json_api *j = x->o.json;
     bool is_right = j->peek(x->r) == wanted[shape].type;
     if (!j->raw(x->r, raw))
         return false;
-    bool is_whole = shape == INTEGER || shape == COUNT;
+    bool is_whole = shape == SHAPE_INTEGER || shape == SHAPE_COUNT;
     for (size_t i = 0; is_right && is_whole && i < raw->n; i++)
         is_right = (raw->p[i] >= '0' && raw->p[i] <= '9') || (i == 0 && raw->p[i] == '-');
-    if (is_right && shape == COUNT)
+    if (is_right && shape == SHAPE_COUNT)
         is_right = raw->p[0] != '-' && raw->p[0] != '0';
     return is_right || j->reject(x->r, wanted[shape].message);
 }
 
-static void read_plain(struct reading *x, const struct plain_field *f)
+void openai_read_plain(struct reading *x, const struct plain_field *f)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str raw;
@@ -318,11 +313,11 @@ static void read_plain(struct reading *x, const struct plain_field *f)
 /* max_tokens, the deprecated name: counts only if the new one is absent. */
 static void read_old_limit(struct reading *x, struct weir_str key)
 {
-    static const struct plain_field limit = { "max_tokens", WEIR_FIELD_MAX_TOKENS, COUNT };
+    static const struct plain_field limit = { "max_tokens", WEIR_FIELD_MAX_TOKENS, SHAPE_COUNT };
     if (x->has_new_limit)
         read_ext(x, key);
     else
-        read_plain(x, &limit);
+        openai_read_plain(x, &limit);
 }
 
 /* The newer name of `user`: counts only if that is absent. */
@@ -356,7 +351,7 @@ static void read_member(struct reading *x, struct weir_str key)
 {
     for (size_t i = 0; i < sizeof(plain_fields) / sizeof(*plain_fields); i++)
         if (weir_is(key, plain_fields[i].name)) {
-            read_plain(x, &plain_fields[i]);
+            openai_read_plain(x, &plain_fields[i]);
             return;
         }
     if (weir_is(key, "messages"))
@@ -420,9 +415,13 @@ int openai_decode_request(void *self, struct weir_call *call, void *state, struc
     struct reading x = { .o = openai_begin(self, call), .client = state, .body = body };
     const struct weir_json_api *j = x.o.json;
     struct weir_str key;
+    bool embeds = openai_embeds(&x.o);
     x.r = j->open(call, body);
     for (j->object(x.r); !x.o.failed && j->member(x.r, &key);)
-        read_member(&x, key);
+        if (!embeds)
+            read_member(&x, key);
+        else if (!openai_read_embed_member(&x, key))
+            read_ext(&x, key);
     if (x.o.failed)
         return -1;
     if (!j->close(x.r))
@@ -431,6 +430,8 @@ int openai_decode_request(void *self, struct weir_call *call, void *state, struc
     settle_deployment(&x);
     if (!x.has_model)
         openai_fail_at(&x, WEIR_LIT("model"), "is missing; name a model, GET /v1/models lists them");
+    else if (!x.n_messages && embeds)
+        openai_fail_at(&x, WEIR_LIT("input"), "is missing or empty; send a text or an array of texts");
     else if (!x.n_messages)
         openai_fail_at(&x, WEIR_LIT("messages"), "is missing or empty; send at least one message");
     return x.o.failed ? -1 : 0;

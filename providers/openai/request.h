@@ -14,6 +14,17 @@ struct reading {
     bool has_model, has_user, has_new_limit;
 };
 
+enum shape { SHAPE_STRING, SHAPE_BOOLEAN, SHAPE_INTEGER, SHAPE_COUNT, SHAPE_NUMBER, SHAPE_OBJECT, SHAPE_ARRAY };
+
+/* A setting whose canonical form is what stands on the wire. */
+struct plain_field {
+    const char *name;
+    uint8_t field, shape;
+};
+void openai_read_plain(struct reading *x, const struct plain_field *f);
+/* The members that only a request for embeddings has: false if this is none of them. */
+bool openai_read_embed_member(struct reading *x, struct weir_str key);
+
 /* A 400 about this field. */
 void openai_fail_at(struct reading *x, struct weir_str param, const char *message);
 bool openai_is_inside(const struct reading *x, struct weir_str s);

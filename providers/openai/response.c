@@ -290,6 +290,7 @@ static void cut_usage(struct decoding *d, struct weir_str key, struct weir_str n
 
 struct chunk_read {
     struct weir_str choices; /* read before the answer's id was known */
+    struct weir_str vectors;
     bool has_choices, is_empty;
 };
 
@@ -337,6 +338,8 @@ static void read_chunk_member(struct decoding *d, struct weir_json *r, struct we
     } else if (KEY("error") && j->peek(r) != WEIR_JSON_NULL) {
         d->has_error = true;
         openai_read_error(&d->o, r, &d->error);
+    } else if (d->is_embed && KEY("data") && j->peek(r) == WEIR_JSON_ARRAY) {
+        j->raw(r, &s->vectors);
     } else if (KEY("x_groq")) {
         read_groq(d, r);
     } else if (d->attempt->has_started || !read_head_member(d, r, key)) {
@@ -381,6 +384,29 @@ static int decode_document(struct decoding *d)
     else
         finish_frame(d, &s);
     return d->o.failed || d->broke_off ? -1 : 0;
+}
+
+static int decode_embeddings(struct decoding *d)
+{
+    const struct weir_json_api *j = d->o.json;
+    struct weir_str key;
+    struct chunk_read s = { 0 };
+    struct weir_json *r = j->open(d->o.call, d->frame->data);
+    for (j->object(r); !d->o.failed && j->member(r, &key);)
+        read_chunk_member(d, r, key, &s);
+    if (d->o.failed || !j->close(r))
+        return -1;
+    if (d->has_error) {
+        emit_error(d, &d->error);
+        return d->o.failed ? -1 : 0;
+    }
+    if (!s.vectors.n)
+        return -1;
+    emit_start(d);
+    if (openai_decode_vectors(d, s.vectors) < 0)
+        return -1;
+    finish_frame(d, &s);
+    return d->o.failed ? -1 : 0;
 }
 
 /* [DONE]: all choices end here, also those that nobody finished. */
@@ -431,7 +457,8 @@ int openai_decode_frame(void *self, struct weir_call *call, void *state, struct 
     }
     if (!d.is_whole && frame->data.p[0] == '[' && is_done(frame->data))
         return decode_done(&d);
-    return decode_document(&d);
+    d.is_embed = d.is_whole && openai_embeds(&d.o);
+    return d.is_embed ? decode_embeddings(&d) : decode_document(&d);
 }
 
 /* Some servers leave [DONE] out: then an answer is whole if every choice was finished and the transport ended as it should. */

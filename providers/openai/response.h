@@ -9,6 +9,7 @@ struct decoding {
     struct openai_attempt *attempt;
     struct weir_frame *frame;
     bool is_whole; /* one document, not a stream */
+    bool is_embed;
     /* of this frame */
     struct weir_str id, model;
     int64_t created_s;
@@ -32,6 +33,8 @@ struct openai_choice *openai_choice_at(struct decoding *d, uint32_t i);
 /* r stands before a choice's delta or message. */
 void openai_read_delta(struct decoding *d, struct weir_json *r, struct openai_choice *c, uint32_t choice);
 void openai_read_logprobs(struct decoding *d, struct weir_str raw, const struct openai_choice *c, uint32_t choice);
+/* The "data" of an answer to a call for embeddings. 0, or -1: it makes no sense. */
+int openai_decode_vectors(struct decoding *d, struct weir_str data);
 void openai_read_string(const struct weir_json_api *j, struct weir_json *r,
                         struct weir_str *to); /* anything else is skipped */
 void openai_read_object(const struct weir_json_api *j, struct weir_json *r,

@@ -193,7 +193,7 @@ struct weir_host {
     /* Emits an event. From a codec's decode: the answer. From a stage's on_open/on_request before DONE: its own answer.
      * From on_event: inserts it before the current one, towards the client. */
     int (*emit)(struct weir_call *call, const struct weir_event *event);
-    /* A whole answer of one text from a stage; return WEIR_DONE after it. */
+    /* A whole answer of one text from a stage, to a CHAT request; return WEIR_DONE after it. */
     int (*answer_text)(struct weir_call *call, struct weir_str text);
     /* on_event: the events this stage holds go on now, before the current one / are forgotten. */
     int (*release_held)(struct weir_call *call);

@@ -2,6 +2,8 @@
  * trailer.
  *
  *   POST /gen/MODEL:run    {"in":"text"}                  -> {"out":"text","tokens":N}
+ *   POST /gen/MODEL:count  the same                        -> {"count":N}
+ *   POST /gen/MODEL:rank   {"in":"query","docs":["text"]}  -> {"ranks":[["id",score]]}
  *   GET  /gen              the models, one name per line
  * As a provider: POST /gen/MODEL:run, signed; 202 with `x-job: ID` means: ask GET /jobs/ID every 20 ms. Lines of NDJSON
  * `{"out":"…"}`; the trailer `x-tokens` tells the usage and that the answer is whole.
@@ -16,7 +18,8 @@ struct asked {
     struct weir_str model;
 };
 struct answer {
-    bool has_started;
+    bool has_started, ranks;
+    uint32_t n;
 };
 
 static int create(const struct weir_host *host, struct weir_instance *inst, void **self)
@@ -28,17 +31,24 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
 
 /* ---- ingress ---- */
 
+static struct weir_part *add_text(void *self, struct weir_call *call)
+{
+    return HOST->part_add(call, HOST->message_add(call, WEIR_ROLE_USER), WEIR_PART_TEXT);
+}
+
 static int decode_request(void *self, struct weir_call *call, void *state, struct weir_str body)
 {
     const struct weir_json_api *j = HOST->json;
     struct weir_json *r = j->open(call, body);
     struct weir_str key, model = HOST->request(call)->star;
-    struct weir_message *m = HOST->message_add(call, WEIR_ROLE_USER);
-    struct weir_part *p = HOST->part_add(call, m, WEIR_PART_TEXT);
+    struct weir_part *p = add_text(self, call);
     (void)state;
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "in"))
             j->text(r, &p->text);
+        else if (weir_is(key, "docs"))
+            for (j->array(r); j->element(r);)
+                j->text(r, &add_text(self, call)->text);
     if (!j->close(r))
         return HOST->fail_json(call, r);
     return HOST->set_field(call, WEIR_FIELD_MODEL, HOST->format(call, "\"%.*s\"", (int)model.n, model.p), WEIR_NONE);
@@ -55,8 +65,28 @@ static int encode_answer(void *self, struct weir_call *call, void *state, const 
                          struct weir_out *out)
 {
     const struct weir_json_api *j = HOST->json;
-    (void)call, (void)state;
+    uint32_t operation = HOST->request(call)->operation;
+    (void)state;
     j->object_begin(out);
+    if (operation == WEIR_OP_COUNT) {
+        j->key(out, "count");
+        j->put_int(out, answer->usage.input);
+        j->object_end(out);
+        return 0;
+    }
+    if (operation == WEIR_OP_RERANK) {
+        j->key(out, "ranks");
+        j->array_begin(out);
+        for (const struct weir_answer_block *b = answer->blocks; b; b = b->next) {
+            j->array_begin(out);
+            j->put_str(out, b->id);
+            j->put_text_raw(out, &b->text);
+            j->array_end(out);
+        }
+        j->array_end(out);
+        j->object_end(out);
+        return 0;
+    }
     j->key(out, "out");
     if (answer->blocks)
         j->put_text(out, &answer->blocks->text);
@@ -94,8 +124,10 @@ static int encode_models(void *self, struct weir_call *call, const struct weir_m
 static int request_head(void *self, struct weir_call *call, void *state, const void *entry)
 {
     const struct weir_candidate *t = HOST->target(call);
+    const char *verb = HOST->request(call)->operation == WEIR_OP_RERANK ? "rank" : "run";
     (void)state, (void)entry;
-    return HOST->http_request(call, "POST", HOST->format(call, "/gen/%.*s:run?tenant=7", (int)t->model.n, t->model.p));
+    return HOST->http_request(call, "POST",
+                              HOST->format(call, "/gen/%.*s:%s?tenant=7", (int)t->model.n, t->model.p, verb));
 }
 
 static int encode_request(void *self, struct weir_call *call, void *state, const struct weir_conversation *conversation,
@@ -106,6 +138,13 @@ static int encode_request(void *self, struct weir_call *call, void *state, const
     j->object_begin(out);
     j->key(out, "in");
     j->put_text(out, &conversation->messages->parts->text);
+    if (conversation->operation == WEIR_OP_RERANK) {
+        j->key(out, "docs");
+        j->array_begin(out);
+        for (const struct weir_message *m = conversation->messages->next; m; m = m->next)
+            j->put_text(out, &m->parts->text);
+        j->array_end(out);
+    }
     j->object_end(out);
     return 0;
 }
@@ -149,13 +188,25 @@ static int decode_frame(void *self, struct weir_call *call, void *state, struct 
     struct weir_json *r = j->open(call, frame->data);
     struct weir_str key;
     struct weir_text text = { 0 };
+    struct weir_str doc = WEIR_NONE, score = WEIR_NONE;
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "out"))
             j->text(r, &text);
+        else if (weir_is(key, "doc"))
+            j->number(r, &doc);
+        else if (weir_is(key, "score"))
+            j->number(r, &score);
     if (!j->close(r))
         return -1;
-    if (!a->has_started) {
+    if (!a->has_started)
         emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_START, .id = WEIR_LIT("tiny-1") });
+    if (doc.n) {
+        a->has_started = a->ranks = true;
+        emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_START, .block = a->n, .id = doc,
+                                              .block_kind = WEIR_BLOCK_SCORE, .text = weir_plain(score) });
+        return emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_STOP, .block = a->n++ });
+    }
+    if (!a->has_started) {
         emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_START, .block_kind = WEIR_BLOCK_TEXT });
     }
     a->has_started = true;
@@ -169,14 +220,18 @@ static int decode_end(void *self, struct weir_call *call, void *state, bool clea
     if (!clean || !tokens.n || !((struct answer *)state)->has_started)
         return 0;
     u.output = strtol(HOST->format(call, "%.*s", (int)tokens.n, tokens.p).p, NULL, 10);
-    emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_STOP });
-    emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_FINISH, .finish = WEIR_FINISH_STOP });
+    if (!((struct answer *)state)->ranks) {
+        emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_STOP });
+        emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_FINISH, .finish = WEIR_FINISH_STOP });
+    }
     emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_USAGE, .usage = &u });
     return emit(self, call, (struct weir_event){ .kind = WEIR_EVENT_END });
 }
 
 static const struct weir_claim claims[] = {
     { "POST", "/gen/*:run", NULL, WEIR_OP_CHAT, 0 },
+    { "POST", "/gen/*:count", NULL, WEIR_OP_COUNT, 0 },
+    { "POST", "/gen/*:rank", NULL, WEIR_OP_RERANK, 0 },
     { "GET", "/gen", NULL, WEIR_OP_MODELS, 0 },
     { "GET", "/gen/*", NULL, WEIR_OP_MODEL, 0 },
     { "GET", "/v1/models", NULL, WEIR_OP_MODELS, 0 }, /* at the root it belongs to another */
@@ -186,7 +241,7 @@ static const struct weir_credential_place credentials[] = { { "x-tiny", NULL, ""
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_RERANK),
     .claims = claims,
     .credentials = credentials,
     .prefix = "/small",
