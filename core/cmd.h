@@ -10,7 +10,7 @@
 #include "config.h"
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
-enum { CMD_OPTIONS = 8, CMD_WORDS = 3, CMD_PATH = 4096 };
+enum { CMD_OPTIONS = 8, CMD_WORDS = 16, CMD_PATH = 4096 };
 
 struct cmd_option {
     const char *name;  /* "config"; NULL ends the table */
@@ -43,8 +43,8 @@ struct command {
         "config", 'c', "PATH", "the configuration [$WEIR_CONFIG, ./weir.yaml, /etc/weir/weir.yaml]"                    \
     }
 
-extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_key_new, cmd_models, cmd_errors, cmd_new,
-    cmd_verify_plugin, cmd_explain_plugin, cmd_test, cmd_version;
+extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_key_new, cmd_models, cmd_errors, cmd_matrix,
+    cmd_new, cmd_verify_plugin, cmd_explain_plugin, cmd_test, cmd_version;
 
 /* The configuration's path: as given, or the first of the usual places that exists. NULL after saying that none does. */
 const char *cmd_config_path(const char *given);

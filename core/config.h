@@ -184,6 +184,9 @@ struct config_errors {
  * beside the program (build/), else <prefix>/lib/weir. */
 const char *config_plugin_dir(void);
 
+/* Opens every plugin that stands in this folder of config_plugin_dir(), "providers" or "plugins". */
+void config_open_shipped(const char *folder);
+
 enum config_mode {
     CONFIG_NORMAL = 0,
     CONFIG_STRICT = 1,   /* an unset env: or file: is an error */

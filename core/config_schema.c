@@ -312,7 +312,7 @@ static void put_document(struct weir_out *w)
 }
 
 /* One that can't be loaded is missing in the schema; `weir check` says why where it is used. */
-static void open_all(const char *folder)
+void config_open_shipped(const char *folder)
 {
     char pattern[4200], why[1024];
     glob_t found = { 0 };
@@ -331,8 +331,8 @@ static void open_all(const char *folder)
 char *config_schema(void)
 {
     struct weir_out out;
-    open_all("providers");
-    open_all("plugins");
+    config_open_shipped("providers");
+    config_open_shipped("plugins");
     out_init(&out);
     put_document(&out);
     char *text = out_complete(&out) ? strndup(out.p, out.n) : NULL;

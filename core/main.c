@@ -9,7 +9,7 @@
 #include "cmd.h"
 
 static const struct command *const commands[] = {
-    &cmd_serve, &cmd_check, &cmd_reload, &cmd_status, &cmd_key_new, &cmd_models, &cmd_errors,
+    &cmd_serve, &cmd_check, &cmd_reload, &cmd_status, &cmd_key_new, &cmd_models, &cmd_matrix, &cmd_errors,
     &cmd_new,   &cmd_verify_plugin, &cmd_explain_plugin, &cmd_test, &cmd_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -70,8 +70,8 @@ struct weir_model_list {
 
 #if WEIR_ABI_MINOR >= 1
 /* What of a feature gets across when this codec writes: encode_request for features of a request, encode_event and
- * encode_answer for those of an answer. A feature that is not in the table is left out, and the host reports it as
- * dropped: a codec declares what it can say. */
+ * encode_answer for those of an answer, where the other side is of another dialect (its own words a codec writes as they came).
+ * A feature that is not in the table is left out, and the host reports it as dropped: a codec declares what it can say. */
 enum weir_saying {
     WEIR_SAYS = 1,          /* as it was meant */
     WEIR_SAYS_PARTLY = 2,   /* not always: the codec calls lose() when it doesn't */

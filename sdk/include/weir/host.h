@@ -307,8 +307,9 @@ struct weir_host {
 #if WEIR_ABI_MINOR >= 1
     /* ---- since 1.1 ------------------------------------------------------------------------------------------------ */
     /* A codec's op that writes (encode_request, encode_event, encode_answer, splice) could not say a feature as it was meant.
-     * Only for features that its table calls PARTLY, or SAYS where options of the provider entry take one away. why: one short
-     * sentence, or a value; goes to the record. */
+     * Only for features that its table calls PARTLY, for those that it calls SAYS and an option of the provider entry takes
+     * away, and for any where both sides are of its dialect; else it is a fault of the plugin, which the record tells.
+     * why: one short sentence, or a value; goes to the record. */
     void (*lose)(struct weir_call *call, enum weir_feature feature, enum weir_loss what, const char *why);
     /* The answer is to be asked for: another request to the same host after delay_ms, at most 100 in an attempt, within its
      * time-outs. Legal in decode_head, decode_frame and decode_end before any content was emitted; the bytes of this answer
