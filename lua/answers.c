@@ -179,10 +179,26 @@ static void apply(lua_State *L, struct lua_call *c, struct weir_candidate *cand,
     lua_pop(L, 1);
 }
 
-/* { "openai/gpt-5-mini", set = {…}, headers = {…}, timeout = {…}, beyond = true } */
+/* What may be lost on the way to this candidate, in place of the route's own on_loss. */
+static void apply_on_loss(lua_State *L, struct lua_call *c, struct weir_candidate *cand, int fields)
+{
+    int type = lua_getfield(L, fields, "on_loss");
+    const char *word = type == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    uint32_t flag = strcmp(word, "warn") == 0     ? WEIR_CANDIDATE_LOSS_WARN
+                    : strcmp(word, "refuse") == 0 ? WEIR_CANDIDATE_LOSS_REFUSE
+                    : strcmp(word, "allow") == 0  ? WEIR_CANDIDATE_LOSS_ALLOW
+                                                  : 0;
+    if (flag)
+        engine.host->candidate_flag(c->call, cand, flag);
+    else if (type != LUA_TNIL)
+        luaL_error(L, "on_loss must be \"warn\", \"refuse\" or \"allow\"");
+    lua_pop(L, 1);
+}
+
+/* { "openai/gpt-5-mini", set = {…}, headers = {…}, timeout = {…}, beyond = true, on_loss = "warn" } */
 static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int fields)
 {
-    static const char *const known[] = { "set", "headers", "timeout", "beyond" };
+    static const char *const known[] = { "set", "headers", "timeout", "beyond", "on_loss" };
     int type = lua_rawgeti(L, fields, 1);
     int at = lua_gettop(L);
     if (type != LUA_TSTRING && !value_test(L, at, VALUE_CANDIDATE))
@@ -195,10 +211,10 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
             continue;
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         size_t i = 0;
-        while (i < 4 && strcmp(known[i], key) != 0)
+        while (i < 5 && strcmp(known[i], key) != 0)
             i++;
-        if (i == 4)
-            luaL_error(L, "a candidate's table has no field \"%s\" (it has set, headers, timeout, beyond)", key);
+        if (i == 5)
+            luaL_error(L, "a candidate's table has no field \"%s\" (it has set, headers, timeout, beyond, on_loss)", key);
     }
     limits_host_bytes(L, sizeof(*from));
     struct weir_candidate *cand = engine.host->candidate_copy(c->call, from);
@@ -207,6 +223,7 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
     apply(L, c, cand, fields, "set", apply_set);
     apply(L, c, cand, fields, "headers", apply_headers);
     apply(L, c, cand, fields, "timeout", apply_timeouts);
+    apply_on_loss(L, c, cand, fields);
     lua_getfield(L, fields, "beyond");
     if (lua_toboolean(L, -1))
         engine.host->candidate_flag(c->call, cand, WEIR_CANDIDATE_BEYOND);

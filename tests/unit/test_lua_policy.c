@@ -219,12 +219,13 @@ TEST(candidates_with_changes)
     begin();
     struct weir_call *c = run_body(
         "return { { 'openai/gpt-4o-mini', set = { max_tokens = 500, stop = { 'END' } }, headers = { ['x-tier'] = 'a' },"
-        " timeout = { first_token = 20, total = 0.5 }, beyond = true }, 'claude/sonnet', req.candidates[1] }");
+        " timeout = { first_token = 20, total = 0.5 }, beyond = true, on_loss = 'allow' }, 'claude/sonnet', req.candidates[1] }");
     CHECK(c);
     CHECK_INT(v, WEIR_NEXT);
     CHECK_STR(left(c), "openai/gpt-4o-mini claude/sonnet openai/gpt-4o");
     CHECK(c->candidates[0] != &fake.all[1]);
     CHECK(c->candidates[0]->flags & WEIR_CANDIDATE_BEYOND);
+    CHECK(c->candidates[0]->flags & WEIR_CANDIDATE_LOSS_ALLOW);
     CHECK(!(fake.all[1].flags & WEIR_CANDIDATE_BEYOND));
     CHECK_INT(c->n_edits, 5);
     bool has_tokens = false, has_header = false, has_total = false;
@@ -361,6 +362,7 @@ TEST(mistakes_say_where_and_what)
     expect_error(BODY("return { 'openai/gpt-4o', set = { max_tokens = 5 } }"), "for one candidate with changes write");
     expect_error(BODY("return { { 'openai/gpt-4o', sett = {} } }"), "has no field \"sett\"");
     expect_error(BODY("return { { 'openai/gpt-4o', set = { max_token = 5 } } }"), "no setting \"max_token\"");
+    expect_error(BODY("return { { 'openai/gpt-4o', on_loss = 'never' } }"), "on_loss must be \"warn\"");
     expect_error(BODY("return deny{ status = 200 }"), "status must be from 400 to 599");
     expect_error(BODY("return deny{ sttus = 403 }"), "it has no field \"sttus\"");
     expect_error(BODY("local x = nil; return x.y"), "policies/test.lua:2: attempt to index a nil value (local 'x')");

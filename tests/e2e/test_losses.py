@@ -1,0 +1,203 @@
+"""What a translation loses: told in a header and in the record, and refused where the route says so."""
+import json
+import subprocess
+
+from harness import BUILD, Upstream, Weir, config, openai_answer, wait_until
+
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+
+
+def anthropic_body(**more):
+    return {"id": "msg_1", "type": "message", "role": "assistant", "model": "c", "content": [{"type": "text", "text": "hello"}],
+            "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 2}, **more}
+
+
+def anthropic_answer(**more):
+    """Answers every request with this message, streamed if asked for."""
+    def handler(conn):
+        while True:
+            request = conn.read_request()
+            if request is None:
+                return
+            body = anthropic_body(**more)
+            if not request.json.get("stream"):
+                conn.respond(200, body)
+                continue
+            conn.start_sse()
+            content = body.pop("content")
+
+            def say(kind, **data):
+                conn.event(json.dumps({"type": kind, **data}), kind)
+            say("message_start", message={**body, "content": []})
+            for i, block in enumerate(content):
+                say("content_block_start", index=i, content_block={**block, "text": ""})
+                say("content_block_delta", index=i, delta={"type": "text_delta", "text": block["text"]})
+                say("content_block_stop", index=i)
+            say("message_delta", delta={"stop_reason": body["stop_reason"], "stop_sequence": None}, usage=body["usage"])
+            say("message_stop")
+            conn.end()
+    return handler
+
+
+def crossing(claude, openai=None, on_loss=None, rule=None, **more):
+    """Model m is a provider of Anthropic's dialect, then (if there is one) of OpenAI's."""
+    c = config(openai, entry=["log"], **more)
+    c["providers"]["claude"] = {"dialect": "anthropic", "base_url": claude.url, "key": "k"}
+    c["models"]["m"] = {"targets": ["claude/c"] + (["up/m"] if openai else [])}
+    if on_loss:
+        c["routes"][0]["on_loss"] = on_loss
+    if rule:
+        c["routes"][0]["pipeline"] = [{"policy": {"file": rule}}]
+    return c
+
+
+def records(weir, n=1):
+    def find():
+        lines = [json.loads(x) for x in weir.stdout().splitlines() if x.startswith("{")]
+        return lines if len(lines) >= n else None
+    return wait_until(find, f"{n} records")
+
+
+def losses(record):
+    return {(x["feature"], x["what"]) for x in record.get("losses", [])}
+
+
+def test_a_header_and_the_record_name_what_was_lost():
+    with Upstream(anthropic_answer()) as up, Weir(crossing(up)) as weir:
+        answer = weir.chat(seed=1, temperature=1.5, top_p=0.9, user="me", zq={"a": 1})
+        assert answer.status == 200, answer
+        said = answer.headers["x-weir-loss"].split(", ")
+        assert sorted(said) == ["ext=dropped", "seed=dropped", "temperature=changed", "top_p=dropped", "user=changed"], said
+        record = records(weir)[0]
+        assert losses(record) == {tuple(x.split("=")) for x in said}, record
+        assert all(x["target"] == "claude/c" for x in record["losses"])
+        assert [x["why"] for x in record["losses"] if x["feature"] == "ext"] == ["zq"]
+        assert not record.get("decisions"), record
+
+
+def test_what_loses_nothing_says_nothing():
+    with Upstream(anthropic_answer()) as up, Upstream(openai_answer("ok")) as other:
+        with Weir(crossing(up, other)) as weir:
+            answer = weir.chat(n=1, logprobs=False, tool_choice="auto", tools=[TOOL], frequency_penalty=0)
+            assert answer.status == 200 and "x-weir-loss" not in answer.headers, answer.headers
+            same = weir.chat(model="up/m", n=2, seed=1, zq=1)
+            assert same.status == 200 and "x-weir-loss" not in same.headers, same.headers
+            assert not any("losses" in r for r in records(weir, 2))
+
+
+def test_a_change_of_meaning_goes_elsewhere_or_is_refused():
+    with Upstream(anthropic_answer()) as up, Upstream(openai_answer("ok")) as other:
+        with Weir(crossing(up, other)) as weir:
+            answer = weir.chat(n=2)
+            assert answer.status == 200 and answer.headers["x-weir-target"] == "up/m", answer.headers
+            assert "it would lose n (dropped)" in json.dumps(records(weir)[0]["decisions"])
+        with Weir(crossing(up)) as weir:
+            answer = weir.chat(n=2)
+            assert answer.status == 400 and answer.headers["x-weir-error"] == "loss_refused", answer
+            error = answer.json["error"]
+            assert error["param"] == "n" and error["code"] == "loss_refused", error
+            assert "claude/c: it would lose n (dropped)" in error["message"] and "on_loss: warn" in error["message"], error
+        assert not up.requests
+
+
+def test_what_only_the_encoder_knows_is_refused_too():
+    with Upstream(anthropic_answer()) as up, Weir(crossing(up)) as weir:
+        answer = weir.chat(stop=["\n"])
+        assert answer.status == 400 and answer.json["error"]["param"] == "stop", answer
+        assert "stop (dropped: sequences of white space alone are refused)" in answer.json["error"]["message"], answer
+        assert not up.requests
+        attempt = records(weir)[0]["attempts"][0]
+        assert losses(attempt) == {("stop", "dropped")}, attempt
+
+
+def test_on_loss_of_a_route():
+    with Upstream(anthropic_answer()) as up:
+        with Weir(crossing(up, on_loss="warn")) as weir:
+            answer = weir.chat(n=2)
+            assert answer.status == 200 and answer.headers["x-weir-loss"] == "n=dropped", answer
+        with Weir(crossing(up, on_loss="allow")) as weir:
+            answer = weir.chat(n=2, seed=1)
+            assert answer.status == 200 and "x-weir-loss" not in answer.headers, answer
+            assert losses(records(weir)[0]) == {("n", "dropped"), ("seed", "dropped")}
+        with Weir(crossing(up, on_loss="refuse")) as weir:
+            assert weir.chat().status == 200
+            assert weir.chat(response_format={"type": "json_object"}).headers["x-weir-loss"] == "response_format=emulated"
+            assert weir.chat(seed=1).json["error"]["param"] == "seed"
+        with Weir({**crossing(up, on_loss="default"), "on_loss": "refuse"}) as weir:
+            assert weir.chat(seed=1).status == 200
+
+
+def test_on_loss_of_everything_and_of_a_candidate():
+    rule = """return { on_request = function(req)
+      if req.headers["x-loss"] then return { { "claude/c", on_loss = req.headers["x-loss"] } } end
+      if req.headers["x-one"] then return { { "claude/c", set = { n = 1 } } } end
+    end }"""
+    with Upstream(anthropic_answer()) as up:
+        weir = Weir(config(None))
+        weir.configure({**crossing(up, rule=weir.write("rule.lua", rule)), "on_loss": "refuse"})
+        with weir:
+            assert weir.chat(seed=1).status == 400
+            assert weir.chat(seed=1, headers={"x-loss": "warn"}).headers["x-weir-loss"] == "seed=dropped"
+            assert "x-weir-loss" not in weir.chat(seed=1, headers={"x-loss": "allow"}).headers
+            assert weir.chat(n=2).status == 400
+            assert weir.chat(n=2, headers={"x-one": "1"}).status == 200
+
+
+def test_what_an_answer_loses():
+    content = [{"type": "text", "text": "so"}, {"type": "server_tool_use", "id": "x", "name": "web", "input": {}}]
+    with Upstream(anthropic_answer(content=content, stop_reason="pause_turn")) as up, Weir(crossing(up)) as weir:
+        answer = weir.chat()
+        assert sorted(answer.headers["x-weir-loss"].split(", ")) == ["answer.finish=changed", "answer.opaque=dropped"], answer.headers
+    with Upstream(anthropic_answer(stop_reason="pause_turn")) as up, Weir(crossing(up)) as weir:
+        answer = weir.chat(stream=True, seed=1)
+        assert answer.headers["x-weir-loss"] == "seed=dropped", answer.headers  # what is known when the head leaves
+        assert losses(records(weir)[0]) == {("seed", "dropped"), ("answer.finish", "changed")}
+
+
+def test_the_header_has_a_limit():
+    more = {"seed": 1, "frequency_penalty": 1, "presence_penalty": 1, "logit_bias": {"1": 1}, "logprobs": True, "top_logprobs": 1,
+            "metadata": {"a": "b"}, "verbosity": "low", "user": "x", "temperature": 2, "top_p": 0.5, "service_tier": "flex"}
+    with Upstream(anthropic_answer()) as up, Weir(crossing(up)) as weir:
+        answer = weir.chat(**more, **{f"zq{i}": i for i in range(2000)})
+        assert answer.status == 200 and len(answer.headers["x-weir-loss"]) <= 1024, answer.headers
+        assert answer.headers["x-weir-loss"].count("ext=dropped") == 1
+        record = records(weir)[0]
+        assert len([x for x in record["losses"] if x["feature"] == "ext"]) == 1001, len(record["losses"])
+        assert "and 1000 more" in json.dumps(record["losses"])
+
+
+def test_losses_stay_with_the_attempt_that_had_them():
+    def broken(conn):
+        while conn.read_request():
+            conn.respond(503, {"type": "error", "error": {"type": "overloaded_error", "message": "no"}})
+    with Upstream(broken) as up, Upstream(openai_answer("ok")) as other, Weir(crossing(up, other)) as weir:
+        answer = weir.chat(seed=1)
+        assert answer.status == 200 and "x-weir-loss" not in answer.headers, answer.headers
+        record = records(weir)[0]
+        assert "losses" not in record and losses(record["attempts"][0]) == {("seed", "dropped")}, record
+        assert "losses" not in record["attempts"][-1]
+
+
+def test_unknown_fields():
+    with Upstream(openai_answer("ok")) as up:
+        for word, status in (("pass", 200), ("drop", 200), ("refuse", 400)):
+            c = config(up)
+            c["routes"][0]["unknown_fields"] = word
+            with Weir(c) as weir:
+                answer = weir.chat(zq=1)
+                assert answer.status == status, (word, answer)
+                if status == 400:
+                    assert answer.json["error"]["param"] == "zq", answer
+                else:
+                    assert ("zq" in up.requests[-1].json) == (word == "pass"), word
+
+
+def test_the_matrix_is_the_codecs_own():
+    run = subprocess.run([f"{BUILD}/weir", "matrix", "--json"], capture_output=True, text=True, check=True)
+    matrix = json.loads(run.stdout)
+    assert matrix["openai"]["request"]["top_k"]["says"] == "-" and matrix["openai"]["request"]["n"]["says"] == "says"
+    assert matrix["anthropic"]["request"]["temperature"]["says"] == "partly" and matrix["anthropic"]["request"]["temperature"]["how"]
+    assert "simulator" not in matrix
+    table = subprocess.run([f"{BUILD}/weir", "matrix", "anthropic", "openai"], capture_output=True, text=True, check=True).stdout
+    assert table.splitlines()[0].split() == ["REQUEST", "anthropic", "openai"], table
+    assert subprocess.run([f"{BUILD}/weir", "matrix", "nobody"], capture_output=True).returncode == 1
