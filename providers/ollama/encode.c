@@ -89,6 +89,8 @@ static void put_tools(struct encoding *x)
     const struct weir_json_api *j = x->o.json;
     struct weir_str choice = field(x, WEIR_FIELD_TOOL_CHOICE), only = forced_tool(x);
     refuse_hosted(x);
+    if (x->c->tools && weir_is(choice, "\"none\""))
+        lose_field(x, WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_EMULATED, "no tools are sent");
     if (!x->c->tools || x->o.failed || weir_is(choice, "\"none\""))
         return;
     if (weir_is(choice, "\"required\""))
