@@ -278,9 +278,11 @@ static const char *obstacle(struct request *r, const struct candidate *c)
         return NULL; /* nobody is asked */
     if (c->view.unavailable.n)
         return c->view.unavailable.p;
-    if (!candidate_serves(r, c))
+    bool serves = candidate_serves(r, c);
+    const char *missing = serves ? missing_capability(r, c) : NULL;
+    r->is_beyond_targets |= !serves || missing;
+    if (!serves)
         return arena_printf(r->arena, "its dialect has no %s", operation_name(r->view.operation)).p;
-    const char *missing = missing_capability(r, c);
     if (missing)
         return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p;
     if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)

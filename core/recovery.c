@@ -245,19 +245,17 @@ static void fail_after_attempts(struct request *r, const struct attempt *last, u
 static void fail_untried(struct request *r)
 {
     struct weir_str why = WEIR_NONE;
-    bool is_loss = r->lost_feature != NULL, is_capability = false;
+    bool is_loss = r->lost_feature != NULL;
     for (const struct note *n = r->notes; n; n = n->next)
-        if (strcmp(n->key, "skipped") == 0) {
+        if (strcmp(n->key, "skipped") == 0)
             why = arena_printf(r->arena, "%.*s%s%.*s", (int)why.n, why.p ? why.p : "", why.n ? "; " : "",
                                (int)n->value.n, n->value.p);
-            is_capability |= n->value.n > 16 && strstr(n->value.p, " has no ") != NULL;
-        }
     struct weir_error e = { .size = sizeof(e),
-                            .error_class = is_loss || is_capability ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
+                            .error_class = is_loss || r->is_beyond_targets ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
     if (is_loss) {
         e.code = WEIR_LIT("loss_refused");
         e.param = weir_cstr(r->lost_feature);
-    } else if (is_capability) {
+    } else if (r->is_beyond_targets) {
         e.code = WEIR_LIT("no_capable_target");
     }
     e.message = why.n ? arena_printf(r->arena, "No target can serve this request: %.*s.%s", (int)why.n, why.p,

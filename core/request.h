@@ -246,6 +246,7 @@ struct request {
     uint32_t n_candidates;
     bool has_candidates; /* computed, or set by a rule */
     bool were_candidates_set; /* by the hook that runs now */
+    bool is_beyond_targets; /* a target was skipped for a capability that it lacks */
     const char *lost_feature; /* the first for which a target was refused; NULL: none was */
     struct weir_str next_reason; /* why the next attempt will be made */
     bool is_exhausted; /* weir tried again or elsewhere, in vain */
