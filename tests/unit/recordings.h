@@ -128,7 +128,7 @@ static void one_recording(const char *codec, const char *path, recording_fn fn, 
 }
 
 /* Every successful exchange of the codec's dialect. How many files were looked at: 0 if there are no recordings. */
-static int recordings_each(const char *codec, recording_fn fn, void *arg)
+__attribute__((unused)) static int recordings_each(const char *codec, recording_fn fn, void *arg)
 {
     char path[1024];
     struct arena *a = arena_new();

@@ -62,7 +62,7 @@ static void open_codecs(void)
     glob_t found = { 0 };
     snprintf(pattern, sizeof(pattern), "%s/providers/*.so", build ? build : "build");
     glob(pattern, 0, NULL, &found);
-    for (size_t i = 0; i < found.gl_pathc && n_codecs < CODECS_MAX && !codecs[n_codecs].plugin; i++) {
+    for (size_t i = 0; i < found.gl_pathc && n_codecs < CODECS_MAX; i++) {
         void *so = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
         const struct weir_plugin *p = so ? dlsym(so, "weir_plugin") : NULL;
         const struct weir_codec *c = p && p->head.kind == WEIR_KIND_CODEC ? p->codec : NULL;
