@@ -1,0 +1,168 @@
+/* What the rooms of the bedrock codec share. Nothing here is seen outside this folder.
+ *
+ *   request.c  ingress: settings and tools of the client's request    blocks.c  ingress: its messages
+ *   splice.c   ingress: edits -> the client's bytes                   model.c   what a model's family takes and refuses
+ *   encode.c   egress: conversation -> the provider's request         extra.c   egress: thinking, and what only some models know
+ *   encode_messages.c, media.c  egress: its messages, their images and documents
+ *   response.c egress: the provider's answer -> events                answer.c, whole.c  ingress: events -> the client's answer
+ *   message.c  the binary messages of a stream                        error.c   errors, both ways
+ *   sign.c     egress: the signature                                  path.c    model ids in paths
+ *   bedrock.c  the descriptor
+ */
+#ifndef BEDROCK_H
+#define BEDROCK_H
+
+#include <weir/codec.h>
+
+#define BEDROCK_DIALECT WEIR_LIT("bedrock")
+
+/* What every op needs at hand; lives on the op's stack. */
+struct bedrock {
+    const struct weir_host *host;
+    const struct weir_json_api *json;
+    struct weir_call *call;
+    bool failed; /* fail() or fail_json() was called */
+    bool is_own; /* the client speaks this dialect too: nothing needs to be made fit for it */
+};
+
+static inline struct bedrock bedrock_begin(void *self, struct weir_call *call)
+{
+    const struct weir_host *host = self;
+    return (struct bedrock){ host, host->json, call, false, false };
+}
+
+/* ---- ingress ---- */
+
+struct bedrock_span {
+    uint32_t at, n;
+};
+
+/* A block of the streamed answer that the client has not seen to its end. One after the other is told; what comes for others
+ * meanwhile waits here. */
+struct bedrock_told {
+    struct bedrock_told *next;
+    uint32_t block;
+    uint16_t kind; /* enum weir_block_kind */
+    bool has_stopped;
+    struct weir_str id, name;
+    struct weir_text raw; /* of an opaque block */
+    struct bedrock_piece *pieces, *last_piece;
+};
+struct bedrock_piece {
+    struct bedrock_piece *next;
+    uint16_t delta_kind;
+    bool is_own;
+    struct weir_text text;
+};
+
+/* Ingress state; lifetime: request. */
+struct bedrock_client {
+    /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
+    struct bedrock_span system, inference;
+    bool was_system_inserted, was_inference_inserted;
+    /* The answer */
+    struct bedrock_told *open, *last_open; /* in order; the first is the one that the client sees grow */
+    uint32_t n_told; /* blocks begun at the client: the next one's index */
+    bool has_stopped; /* messageStop was told */
+    struct weir_usage usage;
+};
+
+int bedrock_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
+int bedrock_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);
+int bedrock_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,
+                         struct weir_out *out);
+int bedrock_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
+                          struct weir_out *out);
+int bedrock_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                         struct weir_out *out);
+
+/* ---- egress ---- */
+
+/* A tool name that the provider would not take, and what it is called there. */
+struct bedrock_alias {
+    struct bedrock_alias *next;
+    struct weir_str name, sent;
+};
+
+/* Egress state; lifetime: attempt. */
+struct bedrock_attempt {
+    struct bedrock_alias *aliases;
+    struct weir_usage usage;
+    struct bedrock_open {
+        uint32_t index;
+        uint16_t kind; /* enum weir_block_kind */
+    } open[8]; /* blocks that have begun and not stopped: one by the book */
+    uint32_t n_open;
+    bool has_started, has_finished, has_ended;
+};
+
+int bedrock_request_head(void *self, struct weir_call *call, void *state, const void *entry);
+int bedrock_encode_request(void *self, struct weir_call *call, void *state,
+                           const struct weir_conversation *conversation, struct weir_out *out);
+int bedrock_sign(void *self, struct weir_call *call, void *state, const struct weir_outgoing *request);
+int bedrock_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame);
+int bedrock_decode_end(void *self, struct weir_call *call, void *state, bool clean);
+int bedrock_decode_error(void *self, struct weir_call *call, void *state, int status, struct weir_str body,
+                         struct weir_error *error);
+
+/* ---- models ---- */
+
+enum bedrock_family { BEDROCK_CLAUDE, BEDROCK_NOVA, BEDROCK_MISTRAL, BEDROCK_OPENAI, BEDROCK_OTHER };
+
+/* What a model takes, told from its id; of an id that tells nothing (an application profile's) Claude's words are assumed. */
+struct bedrock_model {
+    enum bedrock_family family;
+    bool takes_budget; /* thinking: {enabled, budget_tokens} */
+    bool takes_thinking;
+    bool takes_effort; /* an effort, in the family's own words */
+    bool takes_xhigh;
+    bool takes_sampling; /* temperature, topP, top_k */
+    bool takes_both; /* temperature beside topP */
+    bool takes_forced_tools;
+    bool takes_strict;
+    bool takes_schema; /* outputConfig.textFormat */
+    bool takes_top_k;
+    bool thinks_unasked, always_thinks;
+};
+struct bedrock_model bedrock_model_of(struct weir_str id);
+/* The model's id as the conversation names it, plain. */
+struct weir_str bedrock_model_id(struct bedrock *o, const struct weir_conversation *c);
+
+/* ---- paths ---- */
+
+/* The model's id of "…/model/{id}/converse…", decoded; "" if the path is another one. */
+struct weir_str bedrock_path_model(struct bedrock *o, struct weir_str path, bool *is_stream);
+/* Everything but letters, digits and -._~ as %XX; '/' stays if keep_slash. NULL when memory is short. */
+struct weir_str bedrock_percent(struct bedrock *o, struct weir_str s, bool keep_slash);
+
+/* ---- the messages of a stream ---- */
+
+/* Writes one message: kind is "event" or "exception", name its type, payload its JSON. */
+void bedrock_put_message(struct bedrock *o, struct weir_out *out, const char *kind, const char *name,
+                         struct weir_str payload);
+
+/* ---- shared ---- */
+
+const char *bedrock_stop_reason(uint32_t finish);
+void bedrock_put_usage(struct bedrock *o, struct weir_out *out, const struct weir_usage *u);
+void bedrock_put_stop(struct bedrock *o, struct weir_out *out, uint32_t finish, const struct weir_text *sequence);
+/* The milliseconds since the request came. */
+void bedrock_put_metrics(struct bedrock *o, struct weir_out *out);
+/* Reads {"message":…} of an exception of this type into error. */
+void bedrock_read_exception(struct bedrock *o, struct weir_str type, struct weir_str body, struct weir_error *error);
+const char *bedrock_exception_of(const struct weir_error *error);
+/* "unsupported", with a sentence. Returns -1. */
+int bedrock_unsupported(struct bedrock *o, const char *param, const char *message);
+
+static inline void bedrock_lose(struct bedrock *o, uint32_t feature, enum weir_loss what, const char *why)
+{
+    o->host->lose(o->call, (enum weir_feature)feature, what, why);
+}
+
+static inline void bedrock_put_member(struct bedrock *o, struct weir_out *out, const char *key, const char *value)
+{
+    o->json->key(out, key);
+    o->json->put_str(out, weir_cstr(value));
+}
+
+#endif

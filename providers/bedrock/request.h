@@ -1,0 +1,31 @@
+/* What the two rooms that read a client's request share. */
+#ifndef BEDROCK_REQUEST_H
+#define BEDROCK_REQUEST_H
+
+#include "bedrock.h"
+
+struct reading {
+    struct bedrock o;
+    struct bedrock_client *client;
+    struct weir_json *r;
+    struct weir_str body;
+    struct weir_message *first; /* of the conversation */
+    uint32_t n_wire; /* messages met on the wire */
+};
+
+/* A 400 about this field. */
+void bedrock_fail_at(struct reading *x, struct weir_str param, const char *message);
+/* The next value, raw, as a field that nobody else knows; its path is "before.key", or "key". */
+void bedrock_read_ext(struct reading *x, const char *before, struct weir_str key);
+struct weir_message *bedrock_add_message(struct reading *x, enum weir_role role);
+
+/* The values of "messages" and "system". */
+void bedrock_read_messages(struct reading *x);
+void bedrock_read_system(struct reading *x);
+
+static inline bool took_null(const struct reading *x)
+{
+    return x->o.json->peek(x->r) == WEIR_JSON_NULL && x->o.json->null(x->r);
+}
+
+#endif
