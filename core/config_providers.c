@@ -411,13 +411,24 @@ static bool find_codec(struct reader *r, struct config_provider *p, const struct
     return p->codec != NULL;
 }
 
+/* Some providers have a home in each region. */
+static const char *home_of(struct reader *r, const struct config_provider *p, const struct tree_node *name)
+{
+    const char *url = p->codec->codec.base_url, *at = strstr(url, "{region}");
+    if (!at)
+        return url;
+    if (!p->region[0])
+        mistake(r, name, "%s needs a region: the dialect \"%s\" is at home at %s", r->where, p->codec->desc.name, url);
+    return arena_printf(r->a, "%.*s%s%s", (int)(at - url), url, p->region, at + strlen("{region}")).p;
+}
+
 static void check_entry(struct reader *r, struct config_provider *p, const struct tree_node *name)
 {
     const struct weir_codec *codec = &p->codec->codec;
     bool has_endpoint = p->plugin->codec.endpoint != NULL;
     if (!p->base_url[0] && !p->unavailable && !has_endpoint) {
         if (codec->base_url)
-            p->base_url = codec->base_url;
+            p->base_url = home_of(r, p, name);
         else
             mistake(r, name, "%s needs a base_url: the dialect \"%s\" has no home of its own", r->where,
                     p->plugin->desc.name);

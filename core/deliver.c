@@ -340,8 +340,8 @@ static void error_document(struct request *r, const struct weir_error *error)
         send_document(r, &h, a->status, out_bytes(&a->error_body));
     } else if (out) {
         add_error_heads(&h, r, error);
+        deliver_error_text(r, error, out); /* may set headers, too */
         add_stages(&h, r);
-        deliver_error_text(r, error, out);
         send_document(r, &h, error->status, out_bytes(out));
     }
     scratch_leave(s);

@@ -128,12 +128,18 @@ static struct weir_str lower_case(struct arena *a, struct weir_str name)
     return s;
 }
 
+/* Some dialects say in a header what kind of error it is. */
+static bool is_writing_error(const struct weir_call *c)
+{
+    return c->running && c->running->plugin->desc.head.kind == WEIR_KIND_CODEC && c->running == c->request->codec;
+}
+
 int host_set_response_header(struct weir_call *c, struct weir_str name, struct weir_str value)
 {
     struct request *r = c->request;
     uint32_t hooks = IN(HOOK_OPEN) | IN(HOOK_REQUEST) | IN(HOOK_ATTEMPT) | IN(HOOK_HEAD);
-    if (!host_is_legal(c, hooks, "set_response_header") || r->is_answering || !http_is_token(name) ||
-        !http_is_value(value))
+    bool is_legal = is_writing_error(c) || host_is_legal(c, hooks, "set_response_header");
+    if (!is_legal || r->is_answering || !http_is_token(name) || !http_is_value(value))
         return -1;
     struct weir_str lower = lower_case(r->arena, name);
     struct header_item *h = is_reserved(lower) ? NULL : arena_alloc(r->arena, sizeof(*h));

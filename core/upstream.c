@@ -202,11 +202,19 @@ static int sign(struct attempt *a)
     return rc;
 }
 
+/* A key that has no secret part, of a dialect that knows such keys, too. */
+static bool is_plain_key(const struct attempt *a)
+{
+    const struct weir_credential_place *place = &a->codec->plugin->codec.auth;
+    return (place->header || place->query) && a->key.n && !memchr(a->key.p, ':', a->key.n);
+}
+
 /* The dialect's own way, or the one that the entry says. */
 static int authenticate(struct attempt *a)
 {
     enum config_auth auth = a->provider->auth;
-    if (a->codec->plugin->codec.sign && (auth == CONFIG_AUTH_DIALECT || auth == CONFIG_AUTH_SIGN))
+    bool can_sign = a->codec->plugin->codec.sign != NULL;
+    if (can_sign && (auth == CONFIG_AUTH_SIGN || (auth == CONFIG_AUTH_DIALECT && !is_plain_key(a))))
         return sign(a);
     add_credential(a);
     return 0;

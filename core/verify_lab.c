@@ -251,6 +251,12 @@ static void bench_lose(struct weir_call *c, enum weir_feature feature, enum weir
     (void)c, (void)feature, (void)what, (void)why;
 }
 
+static int bench_set_response_header(struct weir_call *c, struct weir_str name, struct weir_str value)
+{
+    (void)c;
+    return http_is_token(name) && http_is_value(value) ? 0 : -1;
+}
+
 /* The provider's key is "id:secret:token". */
 static const char *bench_key_part(uint32_t part)
 {
@@ -294,7 +300,7 @@ static const struct weir_host *bench(void)
         .response_header = bench_no_header, .write = out_write, .out = bench_out, .out_bytes = out_bytes, .now_ms = bench_now,
         .monotonic_us = host_table.monotonic_us, .random = bench_random, .new_id = bench_new_id, .base64 = bench_base64,
         .sha256 = host_table.sha256, .hmac_sha256 = host_table.hmac_sha256, .equal = host_table.equal,
-        .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id,
+        .set_response_header = bench_set_response_header, .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id,
         .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
     };
     return &host;
@@ -390,6 +396,12 @@ static int sign_request(struct lab *l, const struct weir_out *body)
     int rc;
     OP(l, CRUMB_SIGN, c->sign(l->self, &l->call, l->state, &q));
     return rc;
+}
+
+void lab_is_called(struct lab *reader, const struct lab *writer)
+{
+    if (writer->url)
+        reader->view.path = (struct weir_str){ writer->url, strcspn(writer->url, "?") };
 }
 
 int lab_encode_request(struct lab *l, struct conversation *conversation, struct weir_out *out)

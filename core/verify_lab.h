@@ -46,6 +46,8 @@ void lab_free(struct lab *l);
 
 /* All: 0, or -1 and lab_why() tells. */
 int lab_decode_request(struct lab *l, struct weir_str body);
+/* What `writer` called is what `reader` is called with: in some dialects the path says the model. */
+void lab_is_called(struct lab *reader, const struct lab *writer);
 int lab_encode_request(struct lab *l, struct conversation *c, struct weir_out *out);
 /* The answer in two reads, cut at `cut`. clean: how the transport ended. whole: not a stream. */
 struct lab_answer {

@@ -118,7 +118,9 @@ static bool request_is_stable(struct codec_test *t, const struct sample *s, stru
 {
     struct weir_out wire = { 0 }, after = { 0 };
     struct lab *writer = lab_new(t->plugin, t->self, LAB_EGRESS), *reader = lab_new(t->plugin, t->self, LAB_INGRESS);
-    bool is_good = lab_encode_request(writer, c, &wire) == 0 && lab_decode_request(reader, out_bytes(&wire)) == 0;
+    bool is_good = lab_encode_request(writer, c, &wire) == 0;
+    lab_is_called(reader, writer);
+    is_good = is_good && lab_decode_request(reader, out_bytes(&wire)) == 0;
     if (is_good)
         canon_conversation(reader->arena, &reader->conversation->view, &after);
     is_good = is_good && codec_same_json(before, out_bytes(&after));
@@ -131,10 +133,12 @@ static bool request_is_stable(struct codec_test *t, const struct sample *s, stru
     return is_good;
 }
 
-static bool request_returns(struct codec_test *t, const struct sample *s, struct conversation *sent, struct weir_str bytes)
+static bool request_returns(struct codec_test *t, const struct sample *s, const struct lab *writer, struct weir_str bytes)
 {
+    const struct conversation *sent = writer->conversation;
     struct weir_out x = { 0 }, y = { 0 };
     struct lab *l = lab_new(t->plugin, t->self, LAB_INGRESS);
+    lab_is_called(l, writer);
     codec_step(t, "the sample \"%s\", read again", s->name);
     bool is_good = lab_decode_request(l, bytes) == 0;
     canon_conversation(l->arena, &sent->view, &x);
@@ -177,7 +181,7 @@ static bool try_request(struct codec_test *t, const struct sample *s)
         codec_seed(t, SEED_REQUEST, out_bytes(&out));
     }
     if (is_good && codec_reads_requests(t->plugin))
-        is_good = request_returns(t, s, c, out_bytes(&out));
+        is_good = request_returns(t, s, l, out_bytes(&out));
     lab_free(l);
     out_free(&out);
     return is_good;
@@ -206,8 +210,10 @@ static struct lab *encoder(struct codec_test *t)
     if (codec_writes_requests(t->plugin) && codec_reads_requests(t->plugin)) {
         struct lab *writer = lab_new(t->plugin, t->self, LAB_EGRESS);
         struct conversation *c = parse_conversation(writer->arena, "verify", weir_cstr(requests[1].canon), &why);
-        if (c && lab_encode_request(writer, c, &out) == 0)
+        if (c && lab_encode_request(writer, c, &out) == 0) {
+            lab_is_called(l, writer);
             lab_decode_request(l, out_bytes(&out));
+        }
         lab_free(writer);
         out_free(&out);
     }

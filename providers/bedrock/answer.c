@@ -33,34 +33,6 @@ static void put_index(struct telling *t, struct weir_out *p)
 
 /* ---- blocks ---- */
 
-/* Only calls, and what nobody else knows, announce themselves. */
-static void put_block_start(struct telling *t, const struct bedrock_told *b)
-{
-    const struct weir_json_api *j = t->o.json;
-    t->client->n_told++;
-    bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
-    struct weir_out *p = is_call || b->kind == WEIR_BLOCK_OPAQUE ? payload(t) : NULL;
-    if (!p)
-        return;
-    put_index(t, p);
-    j->key(p, "start");
-    if (!is_call) {
-        j->put_text_raw(p, &b->raw);
-        send(t, "contentBlockStart", p);
-        return;
-    }
-    j->object_begin(p);
-    j->key(p, "toolUse");
-    j->object_begin(p);
-    j->key(p, "toolUseId");
-    j->put_str(p, b->id.n ? b->id : t->o.host->new_id(t->o.call, "tooluse_"));
-    j->key(p, "name");
-    j->put_str(p, b->name);
-    j->object_end(p);
-    j->object_end(p);
-    send(t, "contentBlockStart", p);
-}
-
 static void put_inner(struct telling *t, struct weir_out *p, const char *outer, const char *inner,
                       const struct weir_text *text)
 {
@@ -99,6 +71,39 @@ static void put_delta(struct telling *t, const struct bedrock_told *b, uint16_t 
     }
     j->object_end(p);
     send(t, "contentBlockDelta", p);
+}
+
+/* Only calls, and what nobody else knows, announce themselves; thoughts that only the provider can read begin with a piece. */
+static void put_block_start(struct telling *t, const struct bedrock_told *b)
+{
+    static const char thoughts[] = "{\"reasoningContent\"";
+    const struct weir_json_api *j = t->o.json;
+    t->client->n_told++;
+    bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
+    if (b->raw.n >= sizeof(thoughts) && memcmp(b->raw.p, thoughts, sizeof(thoughts) - 1) == 0) {
+        put_delta(t, b, WEIR_DELTA_EXT, &b->raw);
+        return;
+    }
+    struct weir_out *p = is_call || b->kind == WEIR_BLOCK_OPAQUE ? payload(t) : NULL;
+    if (!p)
+        return;
+    put_index(t, p);
+    j->key(p, "start");
+    if (!is_call) {
+        j->put_text_raw(p, &b->raw);
+        send(t, "contentBlockStart", p);
+        return;
+    }
+    j->object_begin(p);
+    j->key(p, "toolUse");
+    j->object_begin(p);
+    j->key(p, "toolUseId");
+    j->put_str(p, b->id.n ? b->id : t->o.host->new_id(t->o.call, "tooluse_"));
+    j->key(p, "name");
+    j->put_str(p, b->name);
+    j->object_end(p);
+    j->object_end(p);
+    send(t, "contentBlockStart", p);
 }
 
 static void put_block_stop(struct telling *t)

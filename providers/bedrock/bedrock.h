@@ -143,6 +143,9 @@ void bedrock_put_message(struct bedrock *o, struct weir_out *out, const char *ki
 
 /* ---- shared ---- */
 
+/* {"key":raw}; lives as long as the op. */
+struct weir_str bedrock_wrapped(struct bedrock *o, struct weir_str key, struct weir_str raw);
+
 const char *bedrock_stop_reason(uint32_t finish);
 void bedrock_put_usage(struct bedrock *o, struct weir_out *out, const struct weir_usage *u);
 void bedrock_put_stop(struct bedrock *o, struct weir_out *out, uint32_t finish, const struct weir_text *sequence);

@@ -56,7 +56,7 @@ static void read_source(struct reading *x, struct source *s)
         else if (weir_is(key, "text"))
             s->has_text = j->text(x->r, &s->text);
         else if (j->raw(x->r, &raw))
-            s->own = x->o.host->format(x->o.call, "{\"%.*s\":%.*s}", (int)key.n, key.p, (int)raw.n, raw.p);
+            s->own = bedrock_wrapped(&x->o, key, raw);
     }
 }
 
@@ -286,7 +286,7 @@ static void read_opaque(struct reading *x, struct filling *f, struct weir_str ke
     struct weir_part *p = x->o.json->raw(x->r, &raw) ? add_part(x, f, WEIR_PART_OPAQUE) : NULL;
     if (!p)
         return;
-    p->raw = x->o.host->format(x->o.call, "{\"%.*s\":%.*s}", (int)key.n, key.p, (int)raw.n, raw.p);
+    p->raw = x->o.host->keep(x->o.call, bedrock_wrapped(&x->o, key, raw));
     p->dialect = BEDROCK_DIALECT;
 }
 

@@ -1,5 +1,17 @@
-/* Model ids stand in paths here, percent-encoded: they contain ':', those that are ARNs also '/'. */
+/* Model ids stand in paths here, percent-encoded: they contain ':', those that are ARNs also '/'. And what else all rooms need. */
 #include "bedrock.h"
+
+struct weir_str bedrock_wrapped(struct bedrock *o, struct weir_str key, struct weir_str raw)
+{
+    struct weir_out *out = o->host->out(o->call);
+    if (!out)
+        return WEIR_LIT("{}");
+    o->json->object_begin(out);
+    o->json->key_str(out, key);
+    o->json->put_raw(out, raw);
+    o->json->object_end(out);
+    return o->host->out_bytes(out);
+}
 
 static int hex_of(char c)
 {

@@ -141,7 +141,7 @@ static void read_own_tool(struct reading *x, struct weir_str key)
     x->o.failed = x->o.failed || (!t && !x->o.json->failed(x->r));
     if (!t)
         return;
-    t->raw = x->o.host->format(x->o.call, "{\"%.*s\":%.*s}", (int)key.n, key.p, (int)raw.n, raw.p);
+    t->raw = x->o.host->keep(x->o.call, bedrock_wrapped(&x->o, key, raw));
     t->dialect = BEDROCK_DIALECT;
 }
 

@@ -130,7 +130,7 @@ static void begin_opaque(struct decoding *d, uint32_t index, struct weir_str key
     struct weir_event e = event_of(WEIR_EVENT_BLOCK_START, index);
     e.block_kind = WEIR_BLOCK_OPAQUE;
     e.dialect = BEDROCK_DIALECT;
-    e.text = weir_plain(d->o.host->format(d->o.call, "{\"%.*s\":%.*s}", (int)key.n, key.p, (int)raw.n, raw.p));
+    e.text = weir_plain(bedrock_wrapped(&d->o, key, raw));
     begin_block(d, &e);
 }
 
@@ -142,9 +142,8 @@ static void tell_own_piece(struct decoding *d, uint32_t index, struct weir_str k
         begin_opaque(d, index, key, raw);
         return;
     }
-    struct weir_str piece = d->o.host->format(d->o.call, "{\"%.*s\":%.*s}", (int)key.n, key.p, (int)raw.n, raw.p);
     if (b->kind == WEIR_BLOCK_OPAQUE)
-        emit_delta(d, index, WEIR_DELTA_EXT, weir_plain(piece));
+        emit_delta(d, index, WEIR_DELTA_EXT, weir_plain(bedrock_wrapped(&d->o, key, raw)));
 }
 
 struct tool_use {

@@ -267,6 +267,13 @@ static void lab_hmac_sha256(struct weir_str key, struct weir_str bytes, uint8_t 
     bytes_hmac_sha256(key, bytes, out);
 }
 
+static int lab_set_response_header(struct weir_call *c, struct weir_str name, struct weir_str value)
+{
+    struct lab *l = lab_of(c);
+    out_write(&l->head, arena_printf(l->arena, "< %.*s: %.*s\n", (int)name.n, name.p, (int)value.n, value.p));
+    return 0;
+}
+
 /* The n-th part of the key, as the host cuts it. */
 static struct weir_str lab_key_part(struct weir_call *c, uint32_t part)
 {
@@ -351,6 +358,7 @@ static const struct weir_host *lab_host(void)
         .new_id = lab_new_id,
         .base64 = lab_base64,
         .sha256 = lab_sha256,
+        .set_response_header = lab_set_response_header,
         .hmac_sha256 = lab_hmac_sha256,
         .lose = lab_lose,
         .again = lab_again,
@@ -390,6 +398,8 @@ static struct lab *lab_begin(const struct weir_plugin *plugin, char side, struct
     l->view = (struct weir_request_view){ .id = WEIR_LIT("req-1"),
                                           .dialect = weir_cstr(plugin->name),
                                           .operation = WEIR_OP_CHAT };
+    if (side == 'i' && l->codec->claims)
+        l->view.path = weir_cstr(l->codec->claims->path);
     l->codec->create(lab_host(), NULL, &l->self);
     return l;
 }

@@ -126,7 +126,7 @@ struct weir_codec {
     const char *const *request_headers;  /* cross upward in the same dialect: "anthropic-beta", "openai-*"; NULL at end */
     const char *const *response_headers; /* cross downward in the same dialect (x-request-id and retry-after always do) */
     /* ---- constants: egress ---- */
-    const char *base_url;     /* when the provider entry has none; NULL: it must */
+    const char *base_url;     /* when the provider entry has none; NULL: it must. "{region}" in it: the entry's region */
     struct weir_credential_place auth; /* how the provider's key is sent unless the entry says otherwise */
     uint32_t stream_framing, whole_framing; /* enum weir_framing */
     uint32_t ingress_size, egress_size;  /* bytes of `state`, zeroed per request / per attempt */
@@ -186,7 +186,8 @@ struct weir_codec {
      * takes no place from one that came with weir. */
     const char *prefix;
     /* Signs the finished request by adding headers with http_header(). The key is reached with hmac_key() and key_id(). With it
-     * the host sends no credential of its own unless the entry's `auth` says so. */
+     * the host sends no credential of its own unless the entry's `auth` says so, or `auth` above has a place and the key is of
+     * one part only, which can't sign. */
     int (*sign)(void *self, struct weir_call *call, void *state, const struct weir_outgoing *request);
     /* What the dialect adds to the texts of a request, for weir's estimate of its input; NULL: the host's own. */
     const struct weir_token_rates *tokens;

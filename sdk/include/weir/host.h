@@ -249,7 +249,8 @@ struct weir_host {
 
     /* ---- the answer ---------------------------------------------------------------------------------------------- */
     int (*status)(struct weir_call *call); /* upstream's, in on_head and later; 0: none */
-    int (*set_response_header)(struct weir_call *call, struct weir_str name, struct weir_str value); /* until on_head */
+    int (*set_response_header)(struct weir_call *call, struct weir_str name, struct weir_str value); /* until on_head; since 1.1
+                                                                               also by a codec in encode_error */
     /* In on_attempt_done and on_finish. error_class NONE: it went well. */
     const struct weir_error *(*outcome)(struct weir_call *call);
     const struct weir_usage *(*usage)(struct weir_call *call);
