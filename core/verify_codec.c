@@ -136,8 +136,10 @@ bool codec_same_request(struct weir_str sent, struct weir_str back)
 bool codec_same_answer(struct weir_str sent, struct weir_str back)
 {
     json_t *x = parsed(sent), *y = parsed(back);
-    if (x && y && !json_object_get(y, "id"))
-        json_object_del(x, "id"); /* not every dialect gives its answers one */
+    static const char *const names[] = { "id", "model" }; /* not every dialect says them */
+    for (size_t i = 0; x && y && i < sizeof names / sizeof *names; i++)
+        if (!json_object_get(y, names[i]))
+            json_object_del(x, names[i]);
     bool is_same = x && y && json_equal(x, y);
     json_decref(x);
     json_decref(y);

@@ -300,7 +300,8 @@ static const struct weir_host *bench(void)
         .response_header = bench_no_header, .write = out_write, .out = bench_out, .out_bytes = out_bytes, .now_ms = bench_now,
         .monotonic_us = host_table.monotonic_us, .random = bench_random, .new_id = bench_new_id, .base64 = bench_base64,
         .sha256 = host_table.sha256, .hmac_sha256 = host_table.hmac_sha256, .equal = host_table.equal,
-        .set_response_header = bench_set_response_header, .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id,
+        .set_response_header = bench_set_response_header,
+        .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id,
         .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
     };
     return &host;

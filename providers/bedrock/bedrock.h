@@ -5,7 +5,8 @@
  *   encode.c   egress: conversation -> the provider's request         extra.c   egress: thinking, and what only some models know
  *   encode_messages.c, media.c  egress: its messages, their images and documents
  *   response.c egress: the provider's answer -> events                answer.c, whole.c  ingress: events -> the client's answer
- *   message.c  the binary messages of a stream                        error.c   errors, both ways
+ *   message.c  the binary messages of a stream                        usage.c   usage, and why an answer ended
+ *   error.c    errors, both ways
  *   sign.c     egress: the signature                                  path.c    model ids in paths
  *   bedrock.c  the descriptor
  */
@@ -146,7 +147,10 @@ void bedrock_put_message(struct bedrock *o, struct weir_out *out, const char *ki
 /* {"key":raw}; lives as long as the op. */
 struct weir_str bedrock_wrapped(struct bedrock *o, struct weir_str key, struct weir_str raw);
 
+enum weir_finish bedrock_finish_of(struct weir_str reason);
 const char *bedrock_stop_reason(uint32_t finish);
+/* Reads a usage object over what is known. */
+void bedrock_read_usage(struct bedrock *o, struct weir_json *r, struct weir_usage *u);
 void bedrock_put_usage(struct bedrock *o, struct weir_out *out, const struct weir_usage *u);
 void bedrock_put_stop(struct bedrock *o, struct weir_out *out, uint32_t finish, const struct weir_text *sequence);
 /* The milliseconds since the request came. */

@@ -144,8 +144,8 @@ static void keep_own(struct reading *x, struct weir_part *p, const struct source
         return;
     p->dialect = BEDROCK_DIALECT;
     p->raw = h->format(x->o.call, "{%s%.*s%s%s%.*s}", s->context.n ? "\"context\":" : "", (int)s->context.n,
-                       s->context.p, s->context.n && s->citations.n ? "," : "",
-                       s->citations.n ? "\"citations\":" : "", (int)s->citations.n, s->citations.p);
+                       s->context.p, s->context.n && s->citations.n ? "," : "", s->citations.n ? "\"citations\":" : "",
+                       (int)s->citations.n, s->citations.p);
 }
 
 static void take_media(struct reading *x, struct filling *f, const char *kind, enum weir_part_kind part)
@@ -346,7 +346,8 @@ static void read_block(struct reading *x, struct filling *f)
         n++;
     }
     if (n != 1 && !j->failed(x->r) && !x->o.failed)
-        j->reject(x->r, n ? "a block has one member, which says what it is" : "a block must have a member: text, image, …");
+        j->reject(x->r,
+                  n ? "a block has one member, which says what it is" : "a block must have a member: text, image, …");
 }
 
 static void read_blocks(struct reading *x, struct filling *f)

@@ -68,6 +68,8 @@ static void put_closed(struct encoding *x, struct weir_out *out, struct weir_jso
             put_closed(x, out, r, !is_map && is_map_of_schemas(key));
     }
     if (is_object && !is_closed && !is_map) {
+        bedrock_lose_once(x, WEIR_FIELD_RESPONSE_FORMAT, WEIR_LOSS_EMULATED,
+                          "objects are closed with additionalProperties");
         j->key(out, "additionalProperties");
         j->put_bool(out, false);
     }
@@ -132,7 +134,8 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
         if (weir_eq(t->dialect, BEDROCK_DIALECT))
             j->put_raw(x->out, t->raw);
         else
-            bedrock_unsupported(&x->o, "tools", "A tool that only the client's own dialect has can't be sent to Bedrock.");
+            bedrock_unsupported(&x->o, "tools",
+                                "A tool that only the client's own dialect has can't be sent to Bedrock.");
         return;
     }
     j->object_begin(x->out);
@@ -157,7 +160,8 @@ static void put_called_tools(struct encoding *x)
         }
     for (uint32_t i = 0; i < n; i++)
         put_tool(x, &seen[i]);
-    bedrock_lose_once(x, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "those called earlier are declared again, and forbidden");
+    bedrock_lose_once(x, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED,
+                      "those called earlier are declared again, and forbidden");
 }
 
 static struct weir_str chosen_name(struct encoding *x, struct weir_str choice)
@@ -466,8 +470,9 @@ static int refuse(struct encoding *x)
         return bedrock_unsupported(&x->o, "n",
                                    "n: Bedrock gives one answer per request; ask several times, or use another model.");
     if (modalities.n && memmem(modalities.p, modalities.n, "\"audio\"", 7))
-        return bedrock_unsupported(&x->o, "modalities",
-                                   "modalities: Bedrock answers in text only here; leave audio out, or use another model.");
+        return bedrock_unsupported(
+            &x->o, "modalities",
+            "modalities: Bedrock answers in text only here; leave audio out, or use another model.");
     return 0;
 }
 
@@ -493,7 +498,8 @@ static void look_at_choice(struct encoding *x)
                           x->has_calls ? "a sentence in the prompt" : "the tools are left out");
     if (!x->must_call)
         return;
-    bedrock_lose_once(x, WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_EMULATED, "this model takes no forced call: a sentence in the prompt");
+    bedrock_lose_once(x, WEIR_FIELD_TOOL_CHOICE, WEIR_LOSS_EMULATED,
+                      "this model takes no forced call: a sentence in the prompt");
     if (choice.p[0] == '{')
         x->call = bedrock_sent_name(x, chosen_name(x, choice));
 }

@@ -308,10 +308,11 @@ static void put_sentences(struct encoding *x)
 {
     const struct weir_host *h = x->o.host;
     if (x->schema.n)
-        put_plain(x, h->format(x->o.call,
-                               "Answer with one JSON value and nothing else: no code fence, no words around it. It must be "
-                               "valid against this JSON Schema: %.*s",
-                               (int)x->schema.n, x->schema.p));
+        put_plain(
+            x, h->format(x->o.call,
+                         "Answer with one JSON value and nothing else: no code fence, no words around it. It must be "
+                         "valid against this JSON Schema: %.*s",
+                         (int)x->schema.n, x->schema.p));
     else if (x->must_be_json)
         put_plain(x, WEIR_LIT("Answer with one JSON object and nothing else: no code fence, no words around it."));
     if (x->must_call && x->call.n)

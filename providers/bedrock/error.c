@@ -120,9 +120,10 @@ static uint16_t class_of_status(int64_t status)
 
 static bool is_too_long(struct weir_str message)
 {
-    static const char *const signs[] = { "Input is too long",     "prompt is too long",    "exceed context limit",
-                                         "context window",        "maximum context length", "Too many input tokens",
-                                         "too many input tokens", "longer than the model's context" };
+    static const char *const signs[] = { "Input is too long",      "prompt is too long",
+                                         "exceed context limit",   "context window",
+                                         "maximum context length", "Too many input tokens",
+                                         "too many input tokens",  "longer than the model's context" };
     for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++)
         if (contains(message, signs[i]))
             return true;
@@ -159,8 +160,8 @@ void bedrock_read_exception(struct bedrock *o, struct weir_str type, struct weir
         w.message = body;
     error->error_class = judge(&w, 0);
     error->native = w.type;
-    error->message = w.message.n ? w.message
-                                 : WEIR_LIT("The provider sent an error in place of its answer and did not say why.");
+    error->message =
+        w.message.n ? w.message : WEIR_LIT("The provider sent an error in place of its answer and did not say why.");
 }
 
 /* Seconds; a date is left to the host's default. */

@@ -88,8 +88,8 @@ static void fit_budget(struct encoding *x, struct bedrock_thinking *t)
         t->how = BEDROCK_UNSAID;
     else if (t->budget < BUDGET_MIN)
         t->budget = BUDGET_MIN;
-    uint32_t feature = bedrock_field(x, WEIR_FIELD_REASONING_BUDGET).n ? WEIR_FIELD_REASONING_BUDGET
-                                                                       : WEIR_FIELD_REASONING_EFFORT;
+    uint32_t feature =
+        bedrock_field(x, WEIR_FIELD_REASONING_BUDGET).n ? WEIR_FIELD_REASONING_BUDGET : WEIR_FIELD_REASONING_EFFORT;
     if (t->how == BEDROCK_UNSAID)
         bedrock_lose_once(x, feature, WEIR_LOSS_DROPPED,
                           is_forced ? "not beside a forced call" : "the limit leaves no room for it");
@@ -123,7 +123,9 @@ struct bedrock_thinking bedrock_wanted_thinking(struct encoding *x)
 
 static void put_claude_thinking(struct encoding *x, const struct bedrock_thinking *t)
 {
-    static const char *const types[] = { [BEDROCK_OFF] = "disabled", [BEDROCK_ADAPTIVE] = "adaptive", [BEDROCK_BUDGET] = "enabled" };
+    static const char *const types[] = {
+        [BEDROCK_OFF] = "disabled", [BEDROCK_ADAPTIVE] = "adaptive", [BEDROCK_BUDGET] = "enabled"
+    };
     const struct weir_json_api *j = x->o.json;
     struct weir_str visible = bedrock_field(x, WEIR_FIELD_REASONING_VISIBLE);
     if (t->how == BEDROCK_UNSAID)
@@ -212,8 +214,8 @@ void bedrock_put_additional(struct encoding *x, const struct bedrock_thinking *t
     else if (x->model.family == BEDROCK_OPENAI || (x->o.is_own && x->model.family != BEDROCK_CLAUDE))
         bedrock_put_raw(x, "reasoning_effort", t->effort);
     if (x->model.family == BEDROCK_CLAUDE || x->o.is_own)
-        put_claude(x, &(struct bedrock_thinking){
-                          t->how, t->budget, x->model.family == BEDROCK_CLAUDE ? t->effort : WEIR_NONE });
+        put_claude(x, &(struct bedrock_thinking){ t->how, t->budget,
+                                                  x->model.family == BEDROCK_CLAUDE ? t->effort : WEIR_NONE });
     bedrock_put_ext(x, "additionalModelRequestFields.");
     j->object_end(x->out);
 }

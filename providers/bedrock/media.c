@@ -61,7 +61,8 @@ void bedrock_put_image(struct encoding *x, const struct weir_part *p)
         return;
     }
     if (!x->o.is_own && !is_one_of(format, formats)) {
-        bedrock_unsupported(&x->o, "messages", "Bedrock takes images as png, jpeg, gif or webp; this one is none of them.");
+        bedrock_unsupported(&x->o, "messages",
+                            "Bedrock takes images as png, jpeg, gif or webp; this one is none of them.");
         return;
     }
     if (p->detail.n)
@@ -196,9 +197,10 @@ void bedrock_put_document(struct encoding *x, const struct weir_part *p)
         format = is_text(p->media_type) ? WEIR_LIT("txt") : x->o.is_own ? subtype_of(p->media_type) : WEIR_NONE;
     bool is_said = p->kind == WEIR_PART_TEXT || p->data.n;
     if (!is_said || !format.n) {
-        bedrock_unsupported(&x->o, "messages",
-                            "Bedrock takes files with their bytes, as pdf, csv, doc, docx, xls, xlsx, html, txt or md; this "
-                            "one is none of them.");
+        bedrock_unsupported(
+            &x->o, "messages",
+            "Bedrock takes files with their bytes, as pdf, csv, doc, docx, xls, xlsx, html, txt or md; this "
+            "one is none of them.");
         return;
     }
     begin(x, "document", format);

@@ -15,7 +15,10 @@ struct weir_str bedrock_wrapped(struct bedrock *o, struct weir_str key, struct w
 
 static int hex_of(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* What is no %XX stays as it is. */
@@ -92,8 +95,9 @@ int bedrock_request_head(void *self, struct weir_call *call, void *state, const 
     if (!id.p)
         return -1;
     if (o.host->http_header(call, WEIR_LIT("accept"),
-                            is_stream ? WEIR_LIT("application/vnd.amazon.eventstream") : WEIR_LIT("application/json")) < 0)
+                            is_stream ? WEIR_LIT("application/vnd.amazon.eventstream") : WEIR_LIT("application/json")) <
+        0)
         return -1;
-    return o.host->http_request(call, "POST",
-                                o.host->format(call, "/model/%.*s/converse%s", (int)id.n, id.p, is_stream ? "-stream" : ""));
+    return o.host->http_request(
+        call, "POST", o.host->format(call, "/model/%.*s/converse%s", (int)id.n, id.p, is_stream ? "-stream" : ""));
 }

@@ -172,7 +172,9 @@ static void read_tool_choice(struct reading *x)
     for (j->object(x->r); j->member(x->r, &key);) {
         if (took_null(x))
             continue;
-        choice = weir_is(key, "auto") ? WEIR_LIT("\"auto\"") : weir_is(key, "any") ? WEIR_LIT("\"required\"") : WEIR_NONE;
+        choice = weir_is(key, "auto")  ? WEIR_LIT("\"auto\"")
+                 : weir_is(key, "any") ? WEIR_LIT("\"required\"")
+                                       : WEIR_NONE;
         for (j->object(x->r); j->member(x->r, &inner);)
             if (weir_is(inner, "name") && j->peek(x->r) == WEIR_JSON_STRING)
                 j->raw(x->r, &name);
@@ -245,7 +247,9 @@ static void read_thinking(struct reading *x)
         return;
     bool is_off = weir_is(type, "\"disabled\"");
     if (weir_is(type, "\"enabled\"") && !budget.n)
-        j->reject(x->r, "must be {\"type\":\"enabled\",\"budget_tokens\":N}, {\"type\":\"adaptive\"} or {\"type\":\"disabled\"}");
+        j->reject(
+            x->r,
+            "must be {\"type\":\"enabled\",\"budget_tokens\":N}, {\"type\":\"adaptive\"} or {\"type\":\"disabled\"}");
     set_field(x, WEIR_FIELD_REASONING_BUDGET, budget.n ? budget : is_off ? WEIR_LIT("0") : WEIR_LIT("-1"), WEIR_NONE);
     if (!is_off)
         set_field(x, WEIR_FIELD_REASONING_VISIBLE,
@@ -385,12 +389,9 @@ static void read_member(struct reading *x, struct weir_str key)
         const char *name;
         void (*read)(struct reading *x);
     } objects[] = {
-        { "messages", bedrock_read_messages },
-        { "system", bedrock_read_system },
-        { "inferenceConfig", read_inference },
-        { "toolConfig", read_tool_config },
-        { "outputConfig", read_output_config },
-        { "additionalModelRequestFields", read_additional },
+        { "messages", bedrock_read_messages },  { "system", bedrock_read_system },
+        { "inferenceConfig", read_inference },  { "toolConfig", read_tool_config },
+        { "outputConfig", read_output_config }, { "additionalModelRequestFields", read_additional },
         { "serviceTier", read_service_tier },
     };
     if (weir_is(key, "system"))
@@ -417,7 +418,8 @@ static void read_path(struct reading *x)
     struct weir_str id = request ? bedrock_path_model(&x->o, request->path, &is_stream) : WEIR_NONE;
     struct weir_out *out = x->o.host->out(x->o.call);
     if (!id.n || !out) {
-        bedrock_fail_at(x, WEIR_LIT("modelId"), "is missing; the path is /model/{modelId}/converse or …/converse-stream");
+        bedrock_fail_at(x, WEIR_LIT("modelId"),
+                        "is missing; the path is /model/{modelId}/converse or …/converse-stream");
         return;
     }
     x->o.json->put_str(out, id);

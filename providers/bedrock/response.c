@@ -316,73 +316,7 @@ static void take_whole_block(struct decoding *d, struct weir_json *r, uint32_t i
         stop_block(d, index);
 }
 
-/* ---- usage ---- */
-
-static int64_t known(int64_t n)
-{
-    return n > 0 ? n : 0;
-}
-
-static void read_count(const struct weir_json_api *j, struct weir_json *r, int64_t *to)
-{
-    struct weir_str number;
-    if (j->peek(r) != WEIR_JSON_NUMBER) {
-        j->skip(r);
-        return;
-    }
-    if (!j->number(r, &number))
-        return;
-    *to = 0;
-    for (size_t i = 0; i < number.n && i < 18 && number.p[i] >= '0' && number.p[i] <= '9'; i++)
-        *to = 10 * *to + (number.p[i] - '0');
-}
-
-/* [{"ttl":"1h","inputTokens":N}, …] */
-static void read_cache_details(const struct weir_json_api *j, struct weir_json *r, struct weir_usage *u)
-{
-    struct weir_str key;
-    if (j->peek(r) != WEIR_JSON_ARRAY) {
-        j->skip(r);
-        return;
-    }
-    for (j->array(r); j->element(r);) {
-        struct weir_str ttl = WEIR_NONE;
-        int64_t n = -1;
-        for (j->object(r); j->member(r, &key);) {
-            if (weir_is(key, "ttl"))
-                read_string(j, r, &ttl);
-            else if (weir_is(key, "inputTokens"))
-                read_count(j, r, &n);
-        }
-        if (weir_is(ttl, "1h"))
-            u->cached_write_1h = n;
-    }
-}
-
-/* On the wire inputTokens is what was neither read from the cache nor written to it; here it is all of the input. */
-static void read_usage(struct decoding *d, struct weir_json *r)
-{
-    const struct weir_json_api *j = d->o.json;
-    struct weir_usage *u = &d->attempt->usage;
-    struct weir_str key;
-    int64_t fresh = -1;
-    for (j->object(r); j->member(r, &key);) {
-        if (weir_is(key, "inputTokens"))
-            read_count(j, r, &fresh);
-        else if (weir_is(key, "outputTokens"))
-            read_count(j, r, &u->output);
-        else if (weir_is(key, "cacheReadInputTokens") || weir_is(key, "cacheReadInputTokenCount"))
-            read_count(j, r, &u->cached_read);
-        else if (weir_is(key, "cacheWriteInputTokens") || weir_is(key, "cacheWriteInputTokenCount"))
-            read_count(j, r, &u->cached_write);
-        else if (weir_is(key, "cacheDetails"))
-            read_cache_details(j, r, u);
-        else
-            j->skip(r);
-    }
-    if (fresh >= 0 || u->cached_read >= 0 || u->cached_write >= 0)
-        u->input = known(fresh) + known(u->cached_read) + known(u->cached_write);
-}
+/* ---- usage, and the end of an answer ---- */
 
 static void emit_usage(struct decoding *d)
 {
@@ -390,28 +324,6 @@ static void emit_usage(struct decoding *d)
     e.usage = &d->attempt->usage;
     if (e.usage->input >= 0 || e.usage->output >= 0)
         emit(d, &e);
-}
-
-/* ---- the end of an answer ---- */
-
-static enum weir_finish finish_of(struct weir_str reason)
-{
-    static const struct {
-        const char *reason;
-        enum weir_finish finish;
-    } reasons[] = {
-        { "end_turn", WEIR_FINISH_STOP },
-        { "tool_use", WEIR_FINISH_TOOL_CALLS },
-        { "max_tokens", WEIR_FINISH_LENGTH },
-        { "stop_sequence", WEIR_FINISH_STOP_SEQUENCE },
-        { "guardrail_intervened", WEIR_FINISH_CONTENT_FILTER },
-        { "content_filtered", WEIR_FINISH_CONTENT_FILTER },
-        { "model_context_window_exceeded", WEIR_FINISH_CONTEXT_WINDOW },
-    };
-    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
-        if (weir_is(reason, reasons[i].reason))
-            return reasons[i].finish;
-    return WEIR_FINISH_OTHER;
 }
 
 struct ending {
@@ -437,7 +349,8 @@ static void read_additional(const struct weir_json_api *j, struct weir_json *r, 
     }
 }
 
-static void read_ending_member(const struct weir_json_api *j, struct weir_json *r, struct weir_str key, struct ending *to)
+static void read_ending_member(const struct weir_json_api *j, struct weir_json *r, struct weir_str key,
+                               struct ending *to)
 {
     if (weir_is(key, "stopReason"))
         read_string(j, r, &to->reason);
@@ -455,7 +368,7 @@ static void finish(struct decoding *d, const struct ending *ending)
     start(d);
     stop_all(d);
     d->attempt->has_finished = true;
-    e.finish = (uint16_t)finish_of(ending->reason);
+    e.finish = (uint16_t)bedrock_finish_of(ending->reason);
     e.name = ending->reason;
     e.text = ending->sequence;
     emit(d, &e);
@@ -486,7 +399,7 @@ static void take_metadata(struct decoding *d, struct weir_json *r)
     struct weir_str key;
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "usage") && j->peek(r) == WEIR_JSON_OBJECT)
-            read_usage(d, r);
+            bedrock_read_usage(&d->o, r, &d->attempt->usage);
     if (j->failed(r) || !d->attempt->has_started)
         return;
     emit_usage(d);
@@ -601,7 +514,7 @@ static void tell_document(struct decoding *d, const struct document *doc)
         d->o.failed = d->o.failed || !j->close(r);
     }
     if (doc->usage.n && doc->usage.p[0] == '{')
-        read_usage(d, j->open(d->o.call, doc->usage));
+        bedrock_read_usage(&d->o, j->open(d->o.call, doc->usage), &d->attempt->usage);
     finish(d, &doc->ending);
     emit_usage(d);
     if (!d->o.failed)

@@ -190,10 +190,10 @@ static struct weir_str canonical(struct signing *s, const char body[HEX])
     struct weir_str path = bedrock_percent(&s->o, s->path, true);
     struct weir_str type = line(s, "content-type", s->type), host = line(s, "host", s->host),
                     token = line(s, "x-amz-security-token", s->token);
-    return s->o.host->format(s->o.call, "%.*s\n%.*s\n%.*s\n%.*s%.*sx-amz-date:%s\n%.*s\n%s\n%s", (int)s->request->method.n,
-                             s->request->method.p, (int)path.n, path.p, (int)s->query.n, s->query.p ? s->query.p : "",
-                             (int)type.n, type.p, (int)host.n, host.p, s->date, (int)token.n, token.p,
-                             signed_headers(s), body);
+    return s->o.host->format(s->o.call, "%.*s\n%.*s\n%.*s\n%.*s%.*sx-amz-date:%s\n%.*s\n%s\n%s",
+                             (int)s->request->method.n, s->request->method.p, (int)path.n, path.p, (int)s->query.n,
+                             s->query.p ? s->query.p : "", (int)type.n, type.p, (int)host.n, host.p, s->date,
+                             (int)token.n, token.p, signed_headers(s), body);
 }
 
 static int add_header(struct signing *s, const char *name, struct weir_str value)
@@ -210,7 +210,8 @@ static int sign(struct signing *s, struct weir_str id)
     hash(s, canonical(s, body), whole);
     struct weir_str scope = h->format(s->o.call, "%.8s/%.*s/%.*s/aws4_request", s->date, (int)s->region.n, s->region.p,
                                       (int)s->service.n, s->service.p);
-    struct weir_str text = h->format(s->o.call, "AWS4-HMAC-SHA256\n%s\n%.*s\n%s", s->date, (int)scope.n, scope.p, whole);
+    struct weir_str text =
+        h->format(s->o.call, "AWS4-HMAC-SHA256\n%s\n%.*s\n%s", s->date, (int)scope.n, scope.p, whole);
     if (sign_text(s, text, signature) < 0)
         return add_header(s, "authorization", h->format(s->o.call, "Bearer %.*s", (int)id.n, id.p));
     if (add_header(s, "x-amz-date", weir_cstr(s->date)) < 0 ||

@@ -42,8 +42,9 @@ static int put_inference(struct bedrock *o, struct bedrock_client *s, struct wei
     if (is_second || (s->inference.n && body.p[at] != '{'))
         return -1;
     if (s->inference.n)
-        return h->splice(o->call, at + 1, 0,
-                         h->format(o->call, "\"%s\":%.*s%s", key, (int)value.n, value.p, is_empty(body, at) ? "" : ","));
+        return h->splice(
+            o->call, at + 1, 0,
+            h->format(o->call, "\"%s\":%.*s%s", key, (int)value.n, value.p, is_empty(body, at) ? "" : ","));
     return insert_first(o, body, h->format(o->call, "\"inferenceConfig\":{\"%s\":%.*s},", key, (int)value.n, value.p));
 }
 

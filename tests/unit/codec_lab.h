@@ -425,7 +425,9 @@ __attribute__((unused)) static const char *lab_cstr(struct lab *l, struct weir_s
 __attribute__((unused)) static int lab_decode_request(struct lab *l, struct weir_str body)
 {
     l->conversation = conversation_new(l->arena, weir_cstr(l->plugin->name), l->view.operation, arena_copy(l->arena, body));
+    struct scratch s = scratch_enter();
     int rc = l->codec->decode_request(l->self, &l->call, l->state, l->conversation->view.body);
+    scratch_leave(s);
     if (rc == 0)
         conversation_close(l->conversation);
     return rc;
