@@ -233,6 +233,7 @@ static bool encode_whole(struct attempt *a, struct weir_out *out)
     struct visit v = visit_enter(&r->call, r->codec, CRUMB_ENCODE_ANSWER, true);
     int rc = codec->encode_answer(r->codec->self, &r->call, r->codec_state, answer, out);
     visit_leave(&v);
+    losses_of_document(a);
     return rc == 0 && !out->failed;
 }
 

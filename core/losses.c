@@ -241,8 +241,13 @@ struct weir_str losses_of_request(struct attempt *a)
 void losses_of_event(struct attempt *a, const struct weir_event *e)
 {
     const struct plugin *codec = a->call.request->codec->plugin;
-    if (a->is_same_dialect || !a->target)
+    if (!a->target)
         return;
+    if (a->is_same_dialect) {
+        if (e->kind == WEIR_EVENT_DELTA && e->delta_kind == WEIR_DELTA_EXT)
+            features_add(&a->answer_used, WEIR_FEATURE_ANSWER_EXT);
+        return;
+    }
     struct features used = features_of_event(&a->answer_order, e);
     for (int i = 0; i < 2; i++) {
         uint64_t had = a->answer_used.bits[i];
@@ -256,6 +261,12 @@ void losses_of_event(struct attempt *a, const struct weir_event *e)
         if (what)
             keep_once(a, i, what, WEIR_NONE);
     }
+}
+
+void losses_of_document(struct attempt *a)
+{
+    if (a->is_same_dialect && features_have(&a->answer_used, WEIR_FEATURE_ANSWER_EXT))
+        keep_once(a, WEIR_FEATURE_ANSWER_EXT, WEIR_LOSS_DROPPED, WEIR_LIT("the answer was changed on its way"));
 }
 
 /* ---- telling ---- */

@@ -170,6 +170,8 @@ void losses_told(struct weir_call *c, uint32_t feature, uint32_t what, struct we
 struct weir_str losses_of_request(struct attempt *a);
 /* An event goes to the client's encoder. */
 void losses_of_event(struct attempt *a, const struct weir_event *e);
+/* A whole answer is written anew, in the provider's dialect too: a stage changed it. */
+void losses_of_document(struct attempt *a);
 struct weir_str losses_header(const struct attempt *a); /* x-weir-loss; "": nothing to say */
 void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": […], nothing if there are none */
 

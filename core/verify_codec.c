@@ -271,6 +271,7 @@ static void run_all(struct codec_test *t)
     codec_samples(t);
     codec_pairs(t);
     codec_fuzz(t);
+    codec_losses(t);
     codec_coverage(t);
     if (t->plugin->codec.destroy)
         t->plugin->codec.destroy(t->self == (void *)(uintptr_t)t->plugin ? NULL : t->self);

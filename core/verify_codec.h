@@ -59,6 +59,7 @@ bool codec_truncations(struct codec_test *t, const char *name, struct weir_str b
 void codec_samples(struct codec_test *t);  /* verify_samples.c: made-up conversations and answers */
 void codec_pairs(struct codec_test *t);    /* verify_pairs.c: the author's */
 void codec_fuzz(struct codec_test *t);     /* verify_fuzz.c */
+void codec_losses(struct codec_test *t);   /* verify_losses.c */
 void codec_coverage(struct codec_test *t); /* verify_samples.c */
 void codec_seed(struct codec_test *t, enum seed_kind kind, struct weir_str bytes);
 /* Notes what these events show. */

@@ -246,9 +246,22 @@ __attribute__((format(printf, 3, 4))) static void bench_log(struct weir_instance
     va_end(args);
 }
 
+/* What lose() named though the table calls it something else; of all labs of this process. */
+static struct features wrong_losses;
+
+struct features lab_wrong_losses(void)
+{
+    return wrong_losses;
+}
+
 static void bench_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why)
 {
-    (void)c, (void)feature, (void)what, (void)why;
+    const struct lab *l = lab_of(c);
+    const struct codec_says *says = &l->plugin->says;
+    bool is_own = l->side == LAB_EGRESS && l->conversation && weir_is(l->conversation->view.dialect, l->plugin->desc.name);
+    (void)what, (void)why;
+    if ((uint32_t)feature < WEIR_FEATURES && says->is_declared && !is_own && says->saying[feature] != WEIR_SAYS_PARTLY)
+        features_add(&wrong_losses, feature);
 }
 
 static int bench_set_response_header(struct weir_call *c, struct weir_str name, struct weir_str value)

@@ -61,6 +61,7 @@ int lab_encode_stream(struct lab *l, const struct lab_event *events, struct weir
 int lab_encode_answer(struct lab *l, const struct lab_event *events, struct weir_out *out);
 int lab_encode_error(struct lab *l, const struct weir_error *error, struct weir_out *out);
 const char *lab_why(const struct lab *l);
+struct features lab_wrong_losses(void);
 uint32_t lab_framing(const struct plugin *p, bool is_whole);
 
 /* ---- meaning as text (verify_canon.c) and back (verify_parse.c) ---- */

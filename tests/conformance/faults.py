@@ -75,6 +75,10 @@ def codecs(template):
             "    if (frame->data.n == 0 || s->has_ended)\n        return 0;",
             "    if (frame->data.n == 0 || s->has_ended)\n        return 0;\n"
             "    if (frame->data.p[0] == 'n') { *(volatile int *)8 = 1; }"))),
+        ("says too much", "does not come back", codec(template, (
+            "    { WEIR_FIELD_MAX_TOKENS, WEIR_SAYS, NULL },\n", "    { WEIR_FIELD_MAX_TOKENS, WEIR_SAYS, NULL },\n    { WEIR_FIELD_SEED, WEIR_SAYS, NULL },\n"))),
+        ("says too little", "does not declare it", codec(template, ("    { WEIR_FIELD_MAX_TOKENS, WEIR_SAYS, NULL },\n", ""))),
+        ("loses what its table says", "does not call PARTLY", codec(template, ("WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY", "WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS"))),
         ("hangs on nonsense", "it hangs", codec(template, (
             "    if (frame->data.n == 0 || s->has_ended)\n        return 0;",
             "    if (frame->data.n == 0 || s->has_ended)\n        return 0;\n    for (volatile int x = 0; frame->data.p[0] == '['; x++)\n        ;"))),

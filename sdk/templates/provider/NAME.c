@@ -82,7 +82,7 @@ static int decode_request(void *self, struct weir_call *call, void *state, struc
 {
     const struct weir_host *host = self;
     struct weir_json *r = J->open(call, body);
-    struct weir_str key;
+    struct weir_str key, raw;
     (void)state;
     for (J->object(r); J->member(r, &key);) {
         if (weir_is(key, "model"))
@@ -94,8 +94,8 @@ static int decode_request(void *self, struct weir_call *call, void *state, struc
         else if (weir_is(key, "prompt"))
             for (J->array(r); J->element(r);)
                 decode_message(host, call, r);
-        else
-            J->skip(r);
+        else if (J->raw(r, &raw)) /* unknown: kept, and reported where another dialect can't have it */
+            host->ext_add(call, key, raw, WEIR_NONE);
     }
     if (!J->close(r))
         return host->fail_json(call, r);
@@ -331,8 +331,11 @@ static void put_tokens(const struct weir_host *host, const struct weir_usage *u,
     J->object_end(out);
 }
 
-static void put_end(const struct weir_host *host, uint32_t finish, struct weir_out *out)
+/* What the dialect has no word for becomes "stop", and the record tells. */
+static void put_end(const struct weir_host *host, struct weir_call *call, uint32_t finish, struct weir_out *out)
 {
+    if (finish >= WEIR_FINISH_CONTENT_FILTER)
+        host->lose(call, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "stop");
     J->key(out, "end");
     J->put_str(out, finish == WEIR_FINISH_LENGTH ? WEIR_LIT("length") : WEIR_LIT("stop"));
 }
@@ -371,7 +374,6 @@ static int encode_event(void *self, struct weir_call *call, void *state, const s
 {
     const struct weir_host *host = self;
     struct ingress *s = state;
-    (void)call;
     if (!remember(s, event) || (event->flags & WEIR_EVENT_SILENT))
         return 0;
     J->object_begin(out);
@@ -383,7 +385,7 @@ static int encode_event(void *self, struct weir_call *call, void *state, const s
     } else if (event->kind == WEIR_EVENT_ERROR) {
         put_error(host, event->error, out);
     } else {
-        put_end(host, s->finish, out);
+        put_end(host, call, s->finish, out);
         if (s->has_usage)
             put_tokens(host, &s->usage, out);
     }
@@ -395,7 +397,6 @@ static int encode_event(void *self, struct weir_call *call, void *state, const s
 static int encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer, struct weir_out *out)
 {
     const struct weir_host *host = self;
-    (void)call;
     (void)state;
     J->object_begin(out);
     put_start(host, answer->id, answer->model, out);
@@ -405,7 +406,7 @@ static int encode_answer(void *self, struct weir_call *call, void *state, const 
         if (b->kind == WEIR_BLOCK_TEXT && b->choice == 0)
             J->string_part(out, &b->text);
     J->string_end(out);
-    put_end(host, answer->n_choices ? answer->choices[0].finish : 0, out);
+    put_end(host, call, answer->n_choices ? answer->choices[0].finish : 0, out);
     put_tokens(host, &answer->usage, out);
     J->object_end(out);
     return 0;
@@ -441,6 +442,16 @@ static const struct weir_credential_place credentials[] = {
     { NULL, NULL, NULL },
 };
 
+/* What of other dialects this one can say. All else is left out, and weir reports it: see <weir/codec.h>, weir_says. */
+static const struct weir_says says[] = {
+    { WEIR_FIELD_MAX_TOKENS, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_PREFILL, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY, "stop and length" },
+    { WEIR_FEATURE_ANSWER_USAGE, WEIR_SAYS, NULL },
+    WEIR_SAYS_END,
+};
+
 static const struct weir_codec codec = {
     .size = sizeof codec,
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
@@ -463,6 +474,7 @@ static const struct weir_codec codec = {
     .decode_frame = decode_frame,
     .decode_end = decode_end,
     .decode_error = decode_error,
+    .says = says,
 };
 
 WEIR_PLUGIN = {
