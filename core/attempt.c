@@ -118,7 +118,10 @@ static bool send_attempt(struct attempt *a)
         answer_by_estimate(a);
         return true;
     }
-    bool is_built = upstream_build(a) == 0;
+    enum token_state token = token_get(a);
+    if (token == TOKEN_WAITS)
+        return true;
+    bool is_built = token == TOKEN_HAS && upstream_build(a) == 0;
     struct weir_str loss = is_built ? losses_of_request(a) : WEIR_NONE;
     if (loss.n) {
         note_skipped(a, loss);
@@ -259,6 +262,8 @@ void attempt_close(struct attempt *a)
     a->ended_us = monotonic_us();
     if (a->error.error_class == WEIR_ERROR_NONE && r->error.error_class != WEIR_ERROR_NONE)
         a->error = r->error;
+    if (a->error.error_class == WEIR_ERROR_AUTHENTICATION)
+        token_refused(a);
     settle_figures(a);
     if (a->target)
         pipeline_notify(&a->call, HOOK_ATTEMPT_DONE, a->n_entered);

@@ -29,6 +29,9 @@ bool bytes_hex_decode(void *to, struct weir_str hex);
 bool bytes_sha256(struct weir_str in, uint8_t digest[BYTES_SHA256_SIZE]);
 bool bytes_hmac_sha256(struct weir_str key, struct weir_str in, uint8_t digest[BYTES_SHA256_SIZE]);
 
+/* RSASSA-PKCS1-v1_5 with SHA-256, into the arena; empty: the PEM is no RSA key, or no memory. */
+struct weir_str bytes_rsa_sha256(struct arena *a, struct weir_str pem, struct weir_str in);
+
 /* Takes the same time wherever they differ; a different length is told at once. */
 bool bytes_equal(struct weir_str a, struct weir_str b);
 

@@ -103,15 +103,16 @@ static int run_explain(const struct cmd_line *line)
     const struct plugin *p = plugin_open(line->words[0], 0, why, sizeof why);
     if (!p)
         return cmd_fail("%s", why);
-    bool is_stage = p->desc.head.kind == WEIR_KIND_STAGE;
-    printf("%s %s, a %s\n%s\n\n", p->desc.name, p->desc.version ? p->desc.version : "", is_stage ? "stage" : "provider",
+    bool is_stage = p->desc.head.kind == WEIR_KIND_STAGE, is_codec = p->desc.head.kind == WEIR_KIND_CODEC;
+    printf("%s %s, a %s\n%s\n\n", p->desc.name, p->desc.version ? p->desc.version : "",
+           is_stage ? "stage" : is_codec ? "provider" : "way to get credentials",
            p->desc.summary ? p->desc.summary : "");
     if (p->desc.author)
         printf("author        %s\n", p->desc.author);
     printf("plugin ABI    %u.%u\n", p->desc.head.abi_major, p->desc.head.abi_minor);
     if (is_stage)
         print_stage(&p->stage);
-    else
+    else if (is_codec)
         print_codec(&p->codec);
     print_options(p->desc.options);
     return CMD_OK;

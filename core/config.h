@@ -33,6 +33,7 @@ enum config_auth {
     CONFIG_AUTH_QUERY,
     CONFIG_AUTH_NONE,
     CONFIG_AUTH_SIGN, /* the codec signs */
+    CONFIG_AUTH_TOKEN, /* a plugin gets tokens: config_provider.credentials */
 };
 
 struct config_provider {
@@ -49,6 +50,9 @@ struct config_provider {
     enum config_auth auth;
     const char *auth_name;       /* header or query parameter */
     const char *auth_prefix;
+    struct plugin *credentials;  /* of `auth: { NAME: {…} }`; NULL: none */
+    void *credentials_config;
+    uint64_t credentials_id;     /* the same for the same provider and settings, in every process */
     struct egress_origin origin;
     const struct http_header *set_headers; /* `headers:` set; dropped names have value.p NULL */
     uint32_t n_set_headers;

@@ -52,7 +52,7 @@ const char *config_plugin_dir(void)
 
 static const char *kind_folder(uint32_t kind)
 {
-    return kind == WEIR_KIND_STAGE ? "plugins" : "providers";
+    return kind == WEIR_KIND_CODEC ? "providers" : "plugins";
 }
 
 static struct plugin *find_opened(const char *path)
@@ -181,6 +181,11 @@ static void offer_folder(struct reader *r, struct suggestion *near, uint32_t kin
         closedir(dir);
 }
 
+static const char *kind_word(uint32_t kind)
+{
+    return kind == WEIR_KIND_STAGE ? "stage" : kind == WEIR_KIND_CODEC ? "dialect" : "way to authenticate called";
+}
+
 static void tell_unknown(struct reader *r, const struct tree_node *at, const char *name, uint32_t kind)
 {
     struct suggestion near;
@@ -190,7 +195,7 @@ static void tell_unknown(struct reader *r, const struct tree_node *at, const cha
         if (p->desc.head.kind == kind)
             suggestion_offer(&near, p->desc.name);
     const char *text = suggestion_text(r, &near);
-    mistake(r, at, "there is no %s \"%.80s\"%s%s", kind == WEIR_KIND_STAGE ? "stage" : "dialect", name, text,
+    mistake(r, at, "there is no %s \"%.80s\"%s%s", kind_word(kind), name, text,
             text[0] ? "" : " (a plugin of your own is named under `plugins:`)");
 }
 

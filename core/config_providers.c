@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "bytes.h"
 #include "config_read.h"
+#include "json.h"
 
 /* ---- keys ---- */
 
@@ -84,12 +86,41 @@ static const struct field auth_fields[] = {
     { .name = NULL },
 };
 
+/* { oauth2: { … } }: a plugin gets the tokens. */
+static void read_auth_plugin(struct reader *r, struct config_provider *p, const struct tree_member *m)
+{
+    struct weir_out text = { 0 };
+    p->credentials = plugins_find(r, m->key, m->key->text.p, WEIR_KIND_CREDENTIALS);
+    if (!p->credentials)
+        return;
+    r->is_live = true; /* what is secret there is read where it stands, and goes into no copy */
+    p->credentials_config = options_read(r, p->credentials, tree_is_null(m->value) ? NULL : m->value, NULL, m->key);
+    r->is_live = false;
+    p->auth = CONFIG_AUTH_TOKEN;
+    json_put_str(&text, weir_cstr(p->name));
+    tree_put_json(m->value, &text, NULL);
+    static const uint64_t key[2] = { 1, 2 }; /* the same in every process: nothing depends on who could guess it */
+    p->credentials_id = bytes_siphash(key, out_bytes(&text).p, out_bytes(&text).n) | 1;
+    out_free(&text);
+}
+
+static bool names_plugin(const struct tree_node *node)
+{
+    const struct tree_member *m = node->n == 1 ? &node->members[0] : NULL;
+    return m && !table_has(auth_fields, m->key->text) && (m->value->type == TREE_MAP || tree_is_null(m->value));
+}
+
 static void read_auth_map(struct reader *r, struct config_provider *p, const struct tree_node *node)
 {
+    if (names_plugin(node)) {
+        read_auth_plugin(r, p, &node->members[0]);
+        return;
+    }
     struct auth_map map = { NULL, NULL, NULL };
     table_read(r, auth_fields, NULL, node, &map);
     if (!map.header == !map.query) {
-        mistake(r, node, "%s: auth takes { header: NAME, prefix: TEXT } or { query: NAME }", r->where);
+        mistake(r, node, "%s: auth takes { header: NAME, prefix: TEXT }, { query: NAME } or { PLUGIN: {…} }, as in { oauth2: {…} }",
+                r->where);
         return;
     }
     if (!is_safe_name(map.header ? map.header : map.query) || (map.prefix && !http_is_value(weir_cstr(map.prefix)))) {
@@ -302,10 +333,11 @@ const struct field config_provider_fields[] = {
       .type = FIELD_OWN,
       .read = read_auth,
       .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\",\"sign\",\"sigv4\"]},{\"type\":\"object\","
-                "\"additionalProperties\":false,"
+                "\"additionalProperties\":{\"type\":[\"object\",\"null\"]},"
                 "\"properties\":{\"header\":{\"type\":\"string\"},\"query\":{\"type\":\"string\"},\"prefix\":{\"type\":"
                 "\"string\"}}}]}",
-      .help = "How the key is sent, if not as the dialect does: bearer, none, { header, prefix } or { query }." },
+      .help = "How the key is sent, if not as the dialect does: bearer, none, sign, { header, prefix }, { query }; or which "
+              "plugin gets tokens: { oauth2: {…} }, { google: {…} }." },
     { .name = "ca",
       .type = FIELD_FILE,
       AT(origin.ca),
@@ -434,8 +466,10 @@ static void check_entry(struct reader *r, struct config_provider *p, const struc
                     p->plugin->desc.name);
     }
     bool wants_key =
-        p->auth != CONFIG_AUTH_NONE &&
+        p->auth != CONFIG_AUTH_NONE && p->auth != CONFIG_AUTH_TOKEN &&
         (p->auth != CONFIG_AUTH_DIALECT || codec->sign || codec->auth.header || codec->auth.query);
+    if (p->auth == CONFIG_AUTH_TOKEN && p->n_keys)
+        mistake(r, name, "%s: a key and an `auth` that gets tokens: leave one of them out", r->where);
     if (p->auth == CONFIG_AUTH_SIGN && !codec->sign)
         mistake(r, name, "%s: auth: the dialect \"%s\" signs nothing", r->where, p->codec->desc.name);
     if (wants_key && !p->n_keys && !p->unavailable && !p->n_set_headers && !p->n_add_headers && !has_endpoint)

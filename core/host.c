@@ -360,4 +360,6 @@ const struct weir_host host_table = {
     .again = host_again,
     .hmac_key = host_hmac_key,
     .key_id = host_key_id,
+    .token = host_token,
+    .rsa_sha256 = host_rsa_sha256,
 };

@@ -88,6 +88,8 @@ void host_hmac_sha256(struct weir_str key, struct weir_str bytes, uint8_t out[32
 bool host_equal(const void *a, const void *b, size_t n);
 uint32_t host_secret(struct weir_instance *inst, struct weir_str name);
 struct weir_str host_secret_value(uint32_t slot);
+void host_token(struct weir_call *c, const struct weir_token *t);
+struct weir_str host_rsa_sha256(struct weir_call *c, struct weir_str key, struct weir_str bytes);
 
 void *host_timer(struct weir_instance *inst, uint32_t ms, weir_fn fn, void *arg);
 void host_timer_cancel(struct weir_instance *inst, void *timer);

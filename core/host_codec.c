@@ -88,6 +88,11 @@ struct weir_str host_key_id(struct weir_call *c, uint32_t part)
     return part == 0 && is_last ? WEIR_NONE : id;
 }
 
+struct weir_str host_rsa_sha256(struct weir_call *c, struct weir_str key, struct weir_str bytes)
+{
+    return bytes_rsa_sha256(c->arena, key, bytes);
+}
+
 int host_http_header(struct weir_call *c, struct weir_str name, struct weir_str value)
 {
     struct attempt *a = c->attempt;

@@ -160,7 +160,7 @@ static int check_marks(const struct reason *r, const struct elf_facts *facts)
 
 static int check_head(const struct reason *r, const struct weir_head *head, uint32_t kind)
 {
-    static const char *const kinds[] = { "", "a stage", "a provider", "a transport" };
+    static const char *const kinds[] = { "", "a stage", "a provider", "a transport", "a plugin for credentials" };
     if (head->magic != WEIR_MAGIC)
         return refuse(r, "has a wrong magic number (%08x, not %08x): it was not made with <weir/plugin.h>",
                       head->magic, WEIR_MAGIC);
@@ -172,7 +172,7 @@ static int check_head(const struct reason *r, const struct weir_head *head, uint
         return refuse(r, "is built for plugin ABI %u.%u, this weir speaks %u.%u: upgrade weir, or build it with "
                          "-DWEIR_ABI_MINOR=%u",
                       head->abi_major, head->abi_minor, WEIR_ABI_MAJOR, WEIR_ABI_MINOR_NEWEST, WEIR_ABI_MINOR_NEWEST);
-    if (head->kind < WEIR_KIND_STAGE || head->kind > WEIR_KIND_TRANSPORT)
+    if (head->kind < WEIR_KIND_STAGE || head->kind > WEIR_KIND_CREDENTIALS)
         return refuse(r, "is of a kind (%u) that this weir does not know: upgrade weir", head->kind);
     if (head->kind == WEIR_KIND_TRANSPORT)
         return refuse(r, "is a transport: that kind is reserved and not used by this version of weir");
@@ -319,8 +319,21 @@ static void copy_table(void *to, size_t n, const void *from, uint32_t its_size)
     memcpy(to, from, its_size < n ? its_size : n);
 }
 
+static int copy_credentials(const struct reason *r, struct plugin *p)
+{
+    const struct weir_credentials *c = p->desc.credentials;
+    if (!c || c->size < 8)
+        return refuse(r, "gets credentials without .credentials: let it point to its weir_credentials, with .size set");
+    copy_table(&p->credentials, sizeof p->credentials, c, c->size);
+    if (!p->credentials.create)
+        return missing(r, "create", "of a plugin for credentials: it is how it gets the host table");
+    return p->credentials.obtain ? 0 : missing(r, "obtain", "of a plugin for credentials");
+}
+
 static int copy_ops(const struct reason *r, struct plugin *p)
 {
+    if (p->desc.head.kind == WEIR_KIND_CREDENTIALS)
+        return copy_credentials(r, p);
     if (p->desc.head.kind == WEIR_KIND_STAGE) {
         if (!p->desc.stage || p->desc.stage->size < 8)
             return refuse(r, "is a stage without .stage: let it point to its weir_stage_ops, with .size set");

@@ -8,6 +8,7 @@
 #define WEIR_CORE_LOADER_H
 
 #include <weir/codec.h>
+#include <weir/credentials.h>
 
 #include "feature_set.h"
 
@@ -18,6 +19,7 @@ struct plugin {
     struct weir_plugin desc; /* host's copy, zero beyond what the plugin has */
     struct weir_stage_ops stage;
     struct weir_codec codec;
+    struct weir_credentials credentials;
     struct codec_says says; /* the codec's table, by feature */
     uint32_t index;        /* 1, 2, … in this process: the breadcrumb's number; 0 is core */
     uint8_t sha256[32];    /* of the file */

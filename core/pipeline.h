@@ -59,6 +59,14 @@ uint32_t waits_live(void);
 /* ---- lanes (lanes.c) ---- */
 int lanes_start(struct worker *w, char *why, size_t n);
 void lanes_stop(void);
+
+/* ---- tokens.c: `auth` by a plugin ---- */
+int tokens_start(struct worker *w, char *why, size_t n);
+void tokens_stop(void);
+enum token_state { TOKEN_HAS, TOKEN_WAITS, TOKEN_NONE };
+/* HAS: attempt.token is set, or none is needed. WAITS: attempt_after_attempt() is called again. NONE: call.error says why. */
+enum token_state token_get(struct attempt *a);
+void token_refused(const struct attempt *a); /* the provider answered 401 */
 const struct lane *lane_entry(void);
 const struct lane *lane_of_route(const struct config_route *route);
 struct weir_instance *codec_instance(const struct plugin *p);

@@ -191,6 +191,9 @@ struct attempt {
     struct weir_error error; /* how it ended; error_class NONE: well */
     int64_t started_us, head_us, first_token_us, last_byte_us, ended_us;
     struct config_timeouts timeouts;
+    struct weir_str token; /* of `auth` by a plugin */
+    uint64_t token_check;
+    bool was_token_awaited; /* in vain */
     struct egress_timing timing;
     struct header_item *candidate_headers;
     bool is_counted; /* in the target's figures */

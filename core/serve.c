@@ -554,7 +554,7 @@ int pipeline_start(struct worker *w, char *why, size_t n)
         snprintf(why, n, "no descriptor left for the worker's own wake-up");
         return -1;
     }
-    return lanes_start(w, why, n);
+    return lanes_start(w, why, n) < 0 || tokens_start(w, why, n) < 0 ? -1 : 0;
 }
 
 void pipeline_drain(void)
@@ -575,6 +575,7 @@ void pipeline_stop(void)
         request_finish(r);
         request_leave(r);
     }
+    tokens_stop();
     lanes_stop();
     doors_stop();
     waits_stop();

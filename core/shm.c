@@ -175,6 +175,7 @@ const char *crumb_hook_name(enum crumb_hook hook)
         "on_attempt_done", "on_finish", "cancel", "timer", "watch", "fetch", "defer", "decode_request", "splice",
         "encode_event", "encode_answer", "encode_error", "encode_models", "request_head", "encode_request",
         "decode_head", "decode_frame", "decode_end", "decode_error", "split", "endpoint", "sign",
+        "obtain",
     };
     return (unsigned)hook < CRUMB_HOOKS ? names[hook] : "-";
 }

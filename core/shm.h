@@ -36,7 +36,7 @@ enum crumb_hook { /* hooks and ops, for the crash line; names by crumb_hook_name
     CRUMB_ON_ATTEMPT_DONE, CRUMB_ON_FINISH, CRUMB_CANCEL, CRUMB_TIMER, CRUMB_WATCH, CRUMB_FETCH, CRUMB_DEFER,
     CRUMB_DECODE_REQUEST, CRUMB_SPLICE, CRUMB_ENCODE_EVENT, CRUMB_ENCODE_ANSWER, CRUMB_ENCODE_ERROR,
     CRUMB_ENCODE_MODELS, CRUMB_REQUEST_HEAD, CRUMB_ENCODE_REQUEST, CRUMB_DECODE_HEAD, CRUMB_DECODE_FRAME,
-    CRUMB_DECODE_END, CRUMB_DECODE_ERROR, CRUMB_SPLIT, CRUMB_ENDPOINT, CRUMB_SIGN, CRUMB_HOOKS,
+    CRUMB_DECODE_END, CRUMB_DECODE_ERROR, CRUMB_SPLIT, CRUMB_ENDPOINT, CRUMB_SIGN, CRUMB_OBTAIN, CRUMB_HOOKS,
 };
 const char *crumb_hook_name(enum crumb_hook hook);
 
@@ -117,6 +117,22 @@ enum fault_verdict fault_record(const char *plugin, const char *principal, int64
 enum fault_verdict fault_check(const char *plugin, const char *principal, int64_t now_ms);
 bool fault_is_quarantined(const char *plugin);
 uint64_t fault_crashes(const char *plugin);
+
+/* ---- access tokens, by provider entry ---- */
+enum { SHM_TOKEN = 4096 };
+struct token_copy {
+    int64_t obtained_ms, expires_ms; /* unix */
+    uint64_t check;                  /* of this token, as read */
+    size_t n;
+    char bytes[SHM_TOKEN];
+};
+int token_place(uint64_t id); /* the same id, the same place; -1: full */
+int token_read(int place, uint64_t id, struct token_copy *to); /* -1: there is none, or it was rejected */
+/* One process at a time obtains; without a place each does. */
+bool token_lease(int place, int64_t now_ms, int64_t until_ms);
+void token_release(int place);
+void token_write(int place, uint64_t id, const struct token_copy *from); /* with the lease */
+void token_reject(int place, uint64_t check);
 
 /* ---- the shared table ---- */
 struct weir_str; /* results are copied into buf: at least SHM_VALUE bytes */

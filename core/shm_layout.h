@@ -114,6 +114,23 @@ struct fault_pair {
     char principal[sizeof(((struct crumb *)0)->principal)];
 };
 
+/* ---- access tokens ---- */
+enum { SHM_TOKENS = 64 };
+struct shm_token_copy {
+    uint64_t id, check;
+    int64_t obtained_ms, expires_ms;
+    uint32_t n, reserved;
+    char bytes[SHM_TOKEN];
+};
+struct shm_token {
+    _Atomic uint64_t id;      /* 0: free */
+    _Atomic int64_t lease_ms; /* unix time until which somebody obtains; 0: nobody */
+    _Atomic uint64_t rejected; /* check of a token that the provider refused */
+    _Atomic uint32_t current;  /* which copy, from 1; 0: none */
+    uint32_t reserved;
+    struct shm_token_copy copies[2];
+};
+
 /* ---- the shared key-value table ---- */
 struct shared_way {
     uint64_t hash;
@@ -141,6 +158,7 @@ struct shm {
     struct shm_target_average averages[TARGETS_MAX];
     struct fault_plugin fault_plugins[FAULT_PLUGINS];
     struct fault_pair fault_pairs[FAULT_PAIRS];
+    struct shm_token tokens[SHM_TOKENS];
     struct shm_slot slots[SHM_ALL_SLOTS];
     struct shared_set sets[SHARED_SETS] __attribute__((aligned(4096)));
 };

@@ -112,6 +112,8 @@ static struct weir_str read_key_file(struct attempt *a, const char *path)
 static struct weir_str choose_key(struct attempt *a)
 {
     static uint32_t turn;
+    if (a->provider->credentials)
+        return a->token;
     if (!a->provider->n_keys)
         return WEIR_NONE;
     const struct config_key_secret *k = &a->provider->keys[turn++ % a->provider->n_keys];
@@ -123,6 +125,7 @@ static struct weir_credential_place place_of(const struct config_provider *p)
     const struct weir_credential_place *own = &p->codec->codec.auth;
     switch (p->auth) {
     case CONFIG_AUTH_BEARER:
+    case CONFIG_AUTH_TOKEN:
         return (struct weir_credential_place){ "authorization", NULL, "Bearer " };
     case CONFIG_AUTH_HEADER:
         return (struct weir_credential_place){ p->auth_name ? p->auth_name : own->header, NULL,

@@ -73,6 +73,11 @@ static uint32_t open_descriptors(void)
     return n > 3 ? n - 3 : 0; /* ".", ".." and the folder itself */
 }
 
+static const char *kind_of(const struct plugin *p)
+{
+    return p->desc.head.kind == WEIR_KIND_CODEC ? "codec" : p->desc.head.kind == WEIR_KIND_STAGE ? "stage" : "credentials";
+}
+
 static void put_plugins(FILE *out)
 {
     const char *comma = "";
@@ -81,7 +86,7 @@ static void put_plugins(FILE *out)
         status_put_string(out, p->desc.name);
         fprintf(out, ",\"version\":");
         status_put_string(out, p->desc.version);
-        fprintf(out, ",\"kind\":\"%s\",\"path\":", p->desc.head.kind == WEIR_KIND_CODEC ? "codec" : "stage");
+        fprintf(out, ",\"kind\":\"%s\",\"path\":", kind_of(p));
         status_put_string(out, p->origin ? p->origin : p->path);
         fprintf(out, ",\"crashes\":%llu,\"quarantined\":%s}", (unsigned long long)fault_crashes(p->desc.name),
                 fault_is_quarantined(p->desc.name) ? "true" : "false");

@@ -149,6 +149,14 @@ struct weir_fetch_result { /* lifetime: until the callback returns */
     struct weir_str body;
     struct weir_str headers;  /* "name: value\n" lines, names lower case */
 };
+#if WEIR_ABI_MINOR >= 1
+/* What a credentials plugin got. value "": nothing, and error tells why, in a sentence. */
+struct weir_token {
+    uint32_t size;
+    uint32_t expires_s; /* from now on; 0: not said */
+    struct weir_str value, error;
+};
+#endif
 typedef void (*weir_fetch_fn)(void *arg, const struct weir_fetch_result *result);
 typedef void (*weir_fn)(void *arg);
 typedef void (*weir_watch_fn)(void *arg, int fd, uint32_t events);
@@ -321,6 +329,10 @@ struct weir_host {
     int (*hmac_key)(struct weir_call *call, uint32_t part, const char *prefix, struct weir_str bytes, uint8_t out[32]);
     /* A part of the provider's key that is no secret (an access key's id). Only in sign(). */
     struct weir_str (*key_id)(struct weir_call *call, uint32_t part);
+    /* Ends what a credentials plugin's obtain() began (credentials.h). */
+    void (*token)(struct weir_call *call, const struct weir_token *t);
+    /* RSASSA-PKCS1-v1_5 with SHA-256, which JWTs call RS256. key: PEM. Lifetime: the call's. "": it is no RSA key. */
+    struct weir_str (*rsa_sha256)(struct weir_call *call, struct weir_str key, struct weir_str bytes);
 #endif
 };
 

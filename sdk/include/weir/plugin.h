@@ -4,6 +4,7 @@
  *   1.1  stages: test_suffix, read_test
  *        codecs: says, prefix, sign; claims with '*' anywhere, request()->star, WEIR_CLAIM_PREFIXED; trailers in decode_end; host:
  *        lose, again, hmac_key, key_id; fields and blocks of EMBED and RERANK; features and losses
+ *        kind CREDENTIALS (credentials.h), with token and rsa_sha256
  *   1.0  first version
  *
  * A plugin is a shared object that exports exactly one symbol, the constant `weir_plugin`. Write it with WEIR_PLUGIN:
@@ -28,6 +29,7 @@ enum weir_kind {
     WEIR_KIND_STAGE = 1,
     WEIR_KIND_CODEC = 2,
     WEIR_KIND_TRANSPORT = 3, /* reserved: websocket, bidirectional streams */
+    WEIR_KIND_CREDENTIALS = 4, /* since 1.1: access tokens for provider entries */
 };
 
 struct weir_head { /* frozen */
@@ -130,6 +132,7 @@ struct weir_stage_ops {
 #define WEIR_STAGE_SETS_PRINCIPAL 2u /* it authenticates: a route behind it is protected */
 
 struct weir_codec; /* codec.h */
+struct weir_credentials; /* credentials.h */
 
 struct weir_plugin {
     struct weir_head head;
@@ -142,6 +145,9 @@ struct weir_plugin {
     uint32_t reserved;
     const struct weir_stage_ops *stage; /* kind STAGE */
     const struct weir_codec *codec;     /* kind CODEC */
+#if WEIR_ABI_MINOR >= 1
+    const struct weir_credentials *credentials; /* kind CREDENTIALS */
+#endif
 };
 
 #define WEIR_HEAD(plugin_kind)                                                                                        \
