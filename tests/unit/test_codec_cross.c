@@ -110,6 +110,17 @@ static void check_answer(struct cross *x, const struct recording *r, const char 
 
 /* ---- requests ---- */
 
+/* A text file may come across as its words. */
+static void gist_file(struct lab *l, struct weir_out *o, const struct weir_part *p, struct weir_str data)
+{
+    bool is_text = p->media_type.n > 5 && memcmp(p->media_type.p, "text/", 5) == 0;
+    struct weir_str words = is_text ? lab_base64(&l->call, data, true) : WEIR_NONE;
+    if (words.n)
+        out_write(o, words);
+    else
+        dump(o, "[file %.*s %zu]", S(p->url), data.n);
+}
+
 static void gist_part(struct lab *l, struct weir_out *o, const struct weir_part *p)
 {
     struct weir_str text = text_decode(l->arena, &p->text), data = text_decode(l->arena, &p->data);
@@ -122,7 +133,7 @@ static void gist_part(struct lab *l, struct weir_out *o, const struct weir_part 
         dump(o, "[image %.*s %zu]", S(p->url), data.n);
         break;
     case WEIR_PART_FILE:
-        dump(o, "[file %.*s %zu]", S(p->url), data.n);
+        gist_file(l, o, p, data);
         break;
     case WEIR_PART_TOOL_CALL:
         dump(o, "[call %.*s ", S(p->name));
@@ -174,11 +185,10 @@ static const char *squeezed(struct lab *l, const char *text)
     return text;
 }
 
-/* Not every dialect can forbid or demand a call: then tools that may not be called are left out. */
+/* Not every dialect can forbid or name a call: then tools that may not be called are left out, and that is told. */
 static bool chooses_tools(const struct weir_conversation *c)
 {
-    struct weir_str choice = weir_field(c, WEIR_FIELD_TOOL_CHOICE);
-    return weir_is(choice, "\"none\"") || (choice.n && choice.p[0] == '{');
+    return lab_losses[WEIR_FIELD_TOOL_CHOICE] || weir_is(weir_field(c, WEIR_FIELD_TOOL_CHOICE), "\"none\"");
 }
 
 static bool has_result_media(const struct weir_conversation *c)
@@ -223,12 +233,13 @@ static void check_request(struct cross *x, const struct recording *r, const char
     int rc = x->to->codec->encode_request(up->self, &up->call, up->state, &client->conversation->view, &body);
     scratch_leave(before);
     bool has_strings = strcmp(x->to->name, "ollama") == 0;
+    bool filters_tools = has_strings || strcmp(x->to->name, "cohere") == 0;
     const char *want = gist_request(client);
     /* What is emulated is looked at elsewhere. */
     bool is_plain = !strstr(lab_cstr(up, out_bytes(&up->notes)), "emulated") &&
                     !has_result_media(&client->conversation->view) && !has_late_prompt(&client->conversation->view) &&
                     !lab_losses[WEIR_FEATURE_PART_ORDER] &&
-                    !(has_strings && chooses_tools(&client->conversation->view));
+                    !(filters_tools && chooses_tools(&client->conversation->view));
     if (rc < 0 && up->error.error_class == WEIR_ERROR_UNSUPPORTED)
         x->refused++;
     else if (rc < 0 || !out_complete(&body))
@@ -294,4 +305,34 @@ TEST(cross_anthropic_to_ollama)
 TEST(cross_ollama_to_anthropic)
 {
     run("ollama", "anthropic");
+}
+
+TEST(cross_openai_to_cohere)
+{
+    run("openai", "cohere");
+}
+
+TEST(cross_cohere_to_openai)
+{
+    run("cohere", "openai");
+}
+
+TEST(cross_anthropic_to_cohere)
+{
+    run("anthropic", "cohere");
+}
+
+TEST(cross_cohere_to_anthropic)
+{
+    run("cohere", "anthropic");
+}
+
+TEST(cross_cohere_to_ollama)
+{
+    run("cohere", "ollama");
+}
+
+TEST(cross_ollama_to_cohere)
+{
+    run("ollama", "cohere");
 }

@@ -143,3 +143,8 @@ TEST(mutations_ollama)
 {
     run("ollama");
 }
+
+TEST(mutations_cohere)
+{
+    run("cohere");
+}

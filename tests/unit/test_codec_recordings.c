@@ -202,3 +202,8 @@ TEST(recordings_ollama)
 {
     run("ollama");
 }
+
+TEST(recordings_cohere)
+{
+    run("cohere");
+}
