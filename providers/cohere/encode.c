@@ -291,8 +291,8 @@ static void put_effort(struct encoding *x, struct weir_str effort)
     for (size_t i = 0; i < sizeof(levels) / sizeof(*levels); i++) {
         if (!weir_is(effort, levels[i].effort))
             continue;
-        if (levels[i].budget[0])
-            cohere_lose(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_EMULATED, "a number of tokens");
+        cohere_lose(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_EMULATED,
+                    levels[i].budget[0] ? "a number of tokens" : "thinking is on or off");
         put_enabled(x, weir_cstr(levels[i].budget));
         return;
     }
@@ -333,7 +333,7 @@ static void lose_settings(struct encoding *x)
     if (weir_is(tier, "\"flex\"")) {
         cohere_put_member(x, "priority", WEIR_LIT("999"));
         cohere_lose(x, WEIR_FIELD_SERVICE_TIER, WEIR_LOSS_EMULATED, "the lowest priority");
-    } else if (tier.n && !weir_is(tier, "\"auto\"") && !weir_is(tier, "\"default\"")) {
+    } else if (tier.n && !weir_is(tier, "\"auto\"")) {
         cohere_lose(x, WEIR_FIELD_SERVICE_TIER, WEIR_LOSS_DROPPED, "the highest priority is what there is unasked");
     }
 }

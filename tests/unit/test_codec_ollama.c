@@ -165,7 +165,7 @@ TEST(which_tool_is_called_can_only_be_narrowed)
         uint32_t loss;
     } list[] = {
         { "\"auto\"", true, true, 0 },
-        { "\"none\"", false, false, 0 },
+        { "\"none\"", false, false, WEIR_LOSS_EMULATED },
         { "\"required\"", true, true, WEIR_LOSS_DROPPED },
         { "{\"name\":\"b\"}", false, true, WEIR_LOSS_CHANGED },
     };
