@@ -389,6 +389,7 @@ static struct lab *read_back(const struct lab *up, uint32_t operation, const cha
     struct lab *l = lab_begin(up->plugin, 'i', NULL);
     l->view.path = door_of(l, operation, model);
     l->view.method = WEIR_LIT("POST");
+    l->view.star = STR(model);
     l->view.operation = operation;
     l->conversation = conversation_new(l->arena, STR(up->plugin->name), operation, out_bytes(&up->told));
     struct scratch s = scratch_enter();
