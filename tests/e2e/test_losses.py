@@ -1,8 +1,9 @@
 """What a translation loses: told in a header and in the record, and refused where the route says so."""
 import json
+import os
 import subprocess
 
-from harness import BUILD, Upstream, Weir, config, openai_answer, wait_until
+from harness import BUILD, ROOT, Upstream, Weir, compile_plugin, config, openai_answer, wait_until
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 
@@ -190,6 +191,56 @@ def test_unknown_fields():
                     assert answer.json["error"]["param"] == "zq", answer
                 else:
                     assert ("zq" in up.requests[-1].json) == (word == "pass"), word
+
+
+def foreign(*changes):
+    """The SDK's provider template, changed: a codec of a third party."""
+    with open(os.path.join(ROOT, "sdk/templates/provider/NAME.c")) as f:
+        source = f.read().replace("@NAME@", "tiny")
+    for old, new in changes:
+        assert old in source, old
+        source = source.replace(old, new, 1)
+    return compile_plugin("tiny", source, ("-Wno-unused-variable",))
+
+
+def tiny_answer(conn):
+    while conn.read_request():
+        conn.respond(200, {"id": "a1", "model": "m", "text": "Hello", "end": "stop", "tokens": {"in": 3, "out": 5}})
+
+
+def beside(up, so):
+    c = config(None, entry=["log"], plugins=[so])
+    c["providers"]["tiny"] = {"dialect": "tiny", "base_url": up.url, "key": "k"}
+    c["models"]["m"] = {"targets": ["tiny/m"]}
+    return c
+
+
+def test_a_codec_without_a_table_is_said_to_be_undeclared():
+    with Upstream(tiny_answer) as up:
+        with Weir(beside(up, foreign(("    .says = says,\n", "")))) as weir:
+            answer = weir.chat(seed=1, temperature=0.5)
+            assert answer.status == 200 and answer.headers["x-weir-loss"] == "undeclared", answer
+            assert [(x["feature"], x["why"]) for x in records(weir)[0]["losses"]] == \
+                [("undeclared", "the codec tiny does not tell what it can say")]
+            assert "x-weir-loss" not in weir.chat().headers  # nothing that could be lost
+        with Weir(beside(up, foreign())) as weir:
+            answer = weir.chat(seed=1, max_tokens=5)
+            assert answer.headers["x-weir-loss"] == "seed=dropped", answer
+
+
+def test_what_a_codec_must_not_tell_is_its_fault():
+    told = 'host->lose(call, WEIR_FEATURE_REFUSAL, WEIR_LOSS_DROPPED, "it says so");\n    encode_field(host, c, "model"'
+    with Upstream(tiny_answer) as up, Weir(beside(up, foreign(('encode_field(host, c, "model"', told)))) as weir:
+        answer = weir.chat()
+        assert answer.status == 200 and answer.headers["x-weir-loss"] == "refusal=dropped", answer
+        weir.wait_log("event=codec.loss.*plugin=tiny")
+        assert "tiny lost refusal, which its table does not call PARTLY" in json.dumps(records(weir)[0]["decisions"])
+
+
+def test_a_table_that_makes_no_sense_is_refused():
+    so = foreign(("    { WEIR_FIELD_MAX_TOKENS, WEIR_SAYS, NULL },\n", "    { WEIR_FIELD_MAX_TOKENS, 9, NULL },\n"))
+    run = subprocess.run([f"{BUILD}/weir", "explain-plugin", so], capture_output=True, text=True)
+    assert run.returncode == 1 and "has a table `says` with a feature without WEIR_SAYS" in run.stderr, run
 
 
 def test_the_matrix_is_the_codecs_own():
