@@ -52,7 +52,7 @@ static void aim(struct attempt *a)
     a->can_relay = a->is_same_dialect;
     for (int i = 0; i < WEIR_TIMEOUTS; i++)
         a->timeouts.ms[i] = config_timeout(r, a, (enum weir_timeout)i);
-    for (const struct edit *e = a->target->edits; e; e = e->next)
+    for (const struct edit *e = r->conversation ? a->target->edits : NULL; e; e = e->next)
         attempt_apply(r->conversation, &a->edits, a->arena, e);
 }
 
@@ -114,6 +114,11 @@ static void answer_by_estimate(struct attempt *a)
 /* on_attempt let it pass: off it goes. false: it would lose what may not be lost; try the next candidate. */
 static bool send_attempt(struct attempt *a)
 {
+    if (is_raw(a->call.request)) {
+        if (raw_send(a) < 0)
+            attempt_fail(a, &a->call.error);
+        return true;
+    }
     if (!candidate_serves(a->call.request, a->target)) {
         answer_by_estimate(a);
         return true;
@@ -194,6 +199,8 @@ static void after_failure(struct attempt *a, enum weir_verdict v)
 {
     if (v == WEIR_FAIL)
         request_fail(a->call.request, &a->call.error);
+    else if (v != WEIR_WAIT && is_raw(a->call.request))
+        request_fail(a->call.request, &a->error); /* its body is gone: nobody else can be asked */
     else if (v != WEIR_WAIT)
         recovery_after(a);
 }
@@ -364,6 +371,8 @@ static void on_head(void *arg, int status, const struct http_header *headers, ui
     keep_headers(a, headers, n);
     if (status >= 300)
         a->state = ATTEMPT_ERROR;
+    else if (is_raw(r))
+        raw_on_head(a);
     else
         accept_head(a);
     request_leave(r);
@@ -461,6 +470,8 @@ static void on_body(void *arg, struct weir_str bytes)
         collect_error(a, bytes);
     else if (a->call.wait)
         keep_for_later(a, bytes);
+    else if (is_raw(r))
+        raw_feed(a, bytes);
     else
         feed(a, bytes);
     request_arm(r);
@@ -483,7 +494,7 @@ static void fail_with_status(struct attempt *a)
     const struct weir_codec *codec = &a->codec->plugin->codec;
     struct weir_error e = { .size = sizeof(e), .flags = WEIR_ERROR_FROM_UPSTREAM };
     upstream_error_default(&e, a->status);
-    if (codec->decode_error) {
+    if (codec->decode_error && a->status >= 400) {
         struct visit v = visit_enter(&a->call, a->codec, CRUMB_DECODE_ERROR, false);
         codec->decode_error(a->codec->self, &a->call, a->codec_state, a->status, out_bytes(&a->error_body), &e);
         visit_leave(&v);
@@ -529,6 +540,18 @@ static void decode_end(struct attempt *a)
                                      : "the connection broke in the middle of its answer");
 }
 
+static void end_answer(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    if (!is_raw(r))
+        decode_end(a);
+    else if (a->ended_cleanly)
+        raw_end(a);
+    else
+        fail_broken(a, WEIR_ERROR_BROKEN, "the connection broke in the middle of its answer");
+    deliver_flush(r);
+}
+
 /* Bytes that came while a stage waited, and then perhaps the end. */
 void attempt_go_on(struct attempt *a)
 {
@@ -540,12 +563,10 @@ void attempt_go_on(struct attempt *a)
         egress_resume(a->upstream);
     }
     if (bytes.n)
-        feed(a, out_bytes(&bytes));
+        (is_raw(a->call.request) ? raw_feed : feed)(a, out_bytes(&bytes));
     out_free(&bytes);
-    if (a->has_ended && !a->call.wait && a->state != ATTEMPT_OVER && !a->call.request->is_ending) {
-        decode_end(a);
-        deliver_flush(a->call.request);
-    }
+    if (a->has_ended && !a->call.wait && a->state != ATTEMPT_OVER && !a->call.request->is_ending)
+        end_answer(a);
 }
 
 static void on_end(void *arg, enum egress_result result, const char *message)
@@ -562,10 +583,8 @@ static void on_end(void *arg, enum egress_result result, const char *message)
         fail_upstream(a, result ? result : EGRESS_PROTOCOL, result ? message : "it sent no answer");
     else if (a->state == ATTEMPT_ERROR)
         fail_with_status(a);
-    else if (a->state != ATTEMPT_OVER && !a->call.wait) {
-        decode_end(a);
-        deliver_flush(r);
-    }
+    else if (a->state != ATTEMPT_OVER && !a->call.wait)
+        end_answer(a);
     request_arm(r);
     request_leave(r);
 }

@@ -175,6 +175,11 @@ static int unknown_model(struct request *r, struct weir_str name)
     return -1;
 }
 
+struct weir_candidate *candidate_of_provider(struct request *r, const struct config_provider *p)
+{
+    return make(r, p, WEIR_LIT("*"), NULL);
+}
+
 int candidates_default(struct request *r)
 {
     struct weir_str name = candidates_asked(r), model;
@@ -271,6 +276,12 @@ static bool is_estimated(const struct request *r, const struct candidate *c)
     return r->view.operation == WEIR_OP_COUNT && !candidate_serves(r, c);
 }
 
+static const char *busy(const struct candidate *c)
+{
+    bool is_full = c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight;
+    return is_full ? "max_inflight is reached" : NULL;
+}
+
 /* Why it can't be tried now; NULL: it can. */
 static const char *obstacle(struct request *r, const struct candidate *c)
 {
@@ -278,6 +289,8 @@ static const char *obstacle(struct request *r, const struct candidate *c)
         return NULL; /* nobody is asked */
     if (c->view.unavailable.n)
         return c->view.unavailable.p;
+    if (is_raw(r))
+        return codec_instance(c->provider->codec) ? busy(c) : "its codec is not there";
     bool serves = candidate_serves(r, c);
     const char *missing = serves ? missing_capability(r, c) : NULL;
     r->is_beyond_targets |= !serves || missing;
@@ -285,8 +298,8 @@ static const char *obstacle(struct request *r, const struct candidate *c)
         return arena_printf(r->arena, "its dialect has no %s", operation_name(r->view.operation)).p;
     if (missing)
         return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p;
-    if (c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight)
-        return "max_inflight is reached";
+    if (busy(c))
+        return busy(c);
     if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
         return "its codec is quarantined";
     if (was_silent(r, c))

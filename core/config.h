@@ -128,6 +128,8 @@ struct config_route {
     bool usage_as_asked;
     enum config_unknown unknown_fields;
     enum config_on_loss on_loss;
+    struct config_provider **raw; /* `raw:`: relayed to one of these as it is; n_raw 0: an ordinary route */
+    uint32_t n_raw;
 };
 
 /* `secrets:`: what scripts and plugins may send, by name, without seeing it. */

@@ -246,6 +246,32 @@ static void read_on_loss(struct reader *r, const struct tree_node *node, void *b
     ((struct config_route *)base)->on_loss = on_loss_read(r, node);
 }
 
+static void read_raw_one(struct reader *r, struct config_route *route, const struct tree_node *node)
+{
+    const struct value_rule rule = { .name = "raw" };
+    const char *name;
+    if (value_string(r, &rule, node, &name))
+        return;
+    struct config_provider *p = config_find_provider(r->c, weir_cstr(name));
+    if (p)
+        route->raw[route->n_raw++] = p;
+    else if (!tree_get(tree_get(r->root, "providers"), name)) /* a declared one with a mistake was told already */
+        mistake(r, node, "raw: there is no provider \"%.64s\"", name);
+}
+
+static void read_raw(struct reader *r, const struct tree_node *node, void *base)
+{
+    struct config_route *route = base;
+    uint32_t n = node->type == TREE_LIST ? node->n : 1;
+    route->raw = arena_zalloc(r->a, (n + 1) * sizeof(void *));
+    if (node->type == TREE_MAP)
+        mistake(r, node, "raw is a provider's name, or a list of them");
+    if (!route->raw || node->type == TREE_MAP)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        read_raw_one(r, route, node->type == TREE_LIST ? node->items[i] : node);
+}
+
 #define AT(member) .offset = offsetof(struct config_route, member)
 const struct field config_route_fields[] = {
     { .name = "name", .type = FIELD_STRING, AT(name), .help = "For records, metrics and messages; else its path." },
@@ -294,6 +320,11 @@ const struct field config_route_fields[] = {
       .read = read_on_loss,
       .schema = CONFIG_ON_LOSS_SCHEMA,
       .help = "The same as the global on_loss, for this route." },
+    { .name = "raw",
+      .type = FIELD_OWN,
+      .read = read_raw,
+      .schema = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}",
+      .help = "A provider, or several: what matches is relayed there as it is, whatever it says: files, audio, images, batches." },
     { .name = NULL },
 };
 #undef AT
@@ -331,6 +362,8 @@ static void read_route(struct reader *r, const struct tree_node *node)
     memset(&route->timeouts, 0xff, sizeof route->timeouts);
     route->retries = CONFIG_UNSET;
     table_read(r, config_route_fields, NULL, node, route);
+    if (route->n_raw && route->match.model)
+        mistake(r, node, "a route with raw: can't match by model: nobody reads what is relayed");
     name_route(r, route, node);
     c->routes[c->n_routes++] = route;
 }

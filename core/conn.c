@@ -158,7 +158,7 @@ int64_t conn_unread_body(const struct exchange *x)
         return 0;
     if (x->head->is_chunked || x->head->expects_continue)
         return INT64_MAX;
-    return x->head->content_length - (int64_t)x->body_n;
+    return x->head->content_length - (int64_t)(x->is_streamed ? x->body_seen : x->body_n);
 }
 
 void conn_finish_exchange(struct conn *c)

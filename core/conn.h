@@ -1,6 +1,6 @@
 /* A connection of a client and the exchange on it, as the edge's rooms share them: edge.c (listening, lists, the clock), conn.c
- * (its life and the order of things on it), conn_in.c (what comes in), conn_out.c (what goes out), exchange.c (what the
- * handler asks).
+ * (its life and the order of things on it), conn_in.c (what comes in), conn_stream.c (bodies that are never held whole), conn_out.c
+ * (what goes out), exchange.c (what the handler asks).
  *
  * A connection is freed at the end of conn_run() only, and the handler is called from there and from the clock only: functions of
  * edge.h leave marks and put the connection on the edge's list, so nobody is freed under his own feet.
@@ -43,6 +43,9 @@ struct exchange {
     struct http_head *head; /* behind this struct, with room for its own headers and bytes only */
     char *body;
     size_t body_n, body_cap;
+    size_t body_at; /* of a streamed body: what was taken already */
+    uint64_t body_seen; /* of a streamed body: all that came */
+    bool is_streamed;
     uint64_t body_limit;
     struct http_chunks chunks;
     int64_t left; /* of the answer's known length; -1: unknown */
@@ -122,6 +125,9 @@ void conn_refuse(struct conn *c, int status, const char *why);
 bool conn_read_head(struct conn *c);
 bool conn_begin_body(struct conn *c);
 bool conn_read_body(struct conn *c);
+bool conn_read_more(struct conn *c); /* more of the input, behind what is left of it; false: nothing came */
+void conn_refuse_size(struct conn *c);
+bool conn_stream_body(struct conn *c); /* conn_stream.c */
 bool conn_discard(struct conn *c);
 bool conn_linger(struct conn *c);
 /* What is left in the edge's scratch moves to a buffer of the connection's own. */

@@ -44,8 +44,7 @@ void conn_keep_input(struct conn *c)
     }
 }
 
-/* More of the input, behind what is left of it. false: nothing came. */
-static bool read_more(struct conn *c)
+bool conn_read_more(struct conn *c)
 {
     char *scratch = c->edge->scratch;
     if (c->left)
@@ -137,7 +136,7 @@ bool conn_read_head(struct conn *c)
     static struct http_head head; /* filled and copied at once */
     const struct edge_limits *limits = &c->edge->limits;
     const char *why;
-    if (c->left == c->seen && (!c->may_have_more || !read_more(c)))
+    if (c->left == c->seen && (!c->may_have_more || !conn_read_more(c)))
         return c->may_have_more && !c->is_dead;
     if (c->state == CONN_IDLE) {
         c->state = CONN_HEAD;
@@ -162,7 +161,7 @@ bool conn_read_head(struct conn *c)
 
 /* ---- bodies ---- */
 
-static void refuse_size(struct conn *c)
+void conn_refuse_size(struct conn *c)
 {
     char why[128];
     snprintf(why, sizeof(why), "the body of the request is larger than the limit of %llu bytes",
@@ -201,7 +200,7 @@ static bool grow_body(struct conn *c, size_t need)
     struct edge *e = c->edge;
     struct exchange *x = c->x;
     if (need > x->body_limit) {
-        refuse_size(c);
+        conn_refuse_size(c);
         return false;
     }
     if (need <= x->body_cap)
@@ -294,13 +293,15 @@ static void tell_body(struct conn *c)
 
 bool conn_read_body(struct conn *c)
 {
+    if (c->x->is_streamed)
+        return conn_stream_body(c);
     if (c->x->body_done) {
         tell_body(c);
         return true;
     }
     if (!c->may_have_more)
         return false;
-    if (!(c->x->head->is_chunked ? read_more(c) : read_plain(c)))
+    if (!(c->x->head->is_chunked ? conn_read_more(c) : read_plain(c)))
         return !c->is_dead && c->may_have_more;
     if (c->state == CONN_BODY) /* not refused */
         conn_set_deadline(c, c->edge->limits.body_idle_ms);
@@ -314,14 +315,14 @@ bool conn_begin_body(struct conn *c)
     struct exchange *x = c->x;
     x->wants_body = false;
     if (x->head->content_length > 0 && (uint64_t)x->head->content_length > x->body_limit) {
-        refuse_size(c);
+        conn_refuse_size(c);
         return true;
     }
     c->state = CONN_BODY;
     conn_set_deadline(c, c->edge->limits.body_idle_ms);
-    if (x->body_done || !take_body(c))
+    if (x->body_done || (!x->is_streamed && !take_body(c)))
         return true;
-    if (!x->body_done && x->head->expects_continue && !x->body_n && !x->has_started) {
+    if (!x->body_done && x->head->expects_continue && !x->body_n && !c->left && !x->has_started) {
         static const struct iovec line = { (char *)"HTTP/1.1 100 Continue\r\n\r\n", 25 };
         conn_send(c, &line, 1);
     }

@@ -165,6 +165,48 @@ int deliver_begin(struct attempt *a)
     return 0;
 }
 
+/* ---- what is relayed as it is ---- */
+
+/* What a client needs to know of bytes that weir doesn't read. */
+static bool describes_body(struct weir_str name)
+{
+    static const char *const names[] = { "content-type",  "content-disposition", "content-language", "content-range",
+                                         "accept-ranges", "content-encoding",    "etag",             "last-modified",
+                                         "cache-control", NULL };
+    for (int i = 0; names[i]; i++)
+        if (weir_is(name, names[i]))
+            return true;
+    return false;
+}
+
+static int64_t length_of(const struct attempt *a)
+{
+    struct weir_str v = http_find(a->response_headers, a->n_response_headers, "content-length");
+    int64_t n = 0;
+    for (size_t i = 0; i < v.n && i < 18; i++) /* the egress has seen to it that these are digits */
+        n = n * 10 + (v.p[i] - '0');
+    return v.n ? n : -1;
+}
+
+int deliver_raw_head(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    struct heads h = { .n = 0 };
+    if (!r->exchange)
+        return -1;
+    add(&h, "x-weir-request-id", r->view.id);
+    add(&h, "x-weir-attempts", WEIR_LIT("1"));
+    add(&h, "x-weir-target", a->target->view.name);
+    for (uint32_t i = 0; i < a->n_response_headers; i++) {
+        const struct http_header *x = &a->response_headers[i];
+        if (h.n < HEADERS_MAX && (describes_body(x->name) || passes_down(a, x->name)) && http_is_value(x->value))
+            h.list[h.n++] = *x;
+    }
+    add_stages(&h, r);
+    begin(r, &h, a->status, length_of(a));
+    return 0;
+}
+
 /* ---- events ---- */
 
 static int encode(struct request *r, struct weir_event *e)
@@ -276,7 +318,7 @@ void deliver_end(struct request *r)
 /* In the same dialect the provider's own error document is the better one; not where it is about weir's key. */
 static bool can_relay_error(const struct attempt *a, const struct weir_error *error)
 {
-    if (!a || a->status < 300 || !a->is_same_dialect || !(error->flags & WEIR_ERROR_FROM_UPSTREAM))
+    if (!a || a->status < 400 || !a->is_same_dialect || !(error->flags & WEIR_ERROR_FROM_UPSTREAM))
         return false;
     struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
     return a->error_body.n && a->status != 401 && a->status != 403 && memmem(type.p, type.n, "json", 4) != NULL;

@@ -266,19 +266,53 @@ static bool matches_head(struct request *r, const struct config_match *m)
            matches_or_unset(m->key, r->principal.name) && matches_or_unset(m->team, r->principal.team);
 }
 
+const struct config_provider *door_raw(const struct http_head *head)
+{
+    for (uint32_t i = 0; i < worker->config->n_routes; i++) {
+        const struct config_route *route = worker->config->routes[i];
+        const struct config_match *m = &route->match;
+        if (matches_or_unset(m->path, head->path) && (!m->method || weir_is(head->method, m->method)) &&
+            (!m->header || http_find(head->headers, head->n_headers, m->header).p))
+            return route->n_raw ? route->raw[0] : NULL;
+    }
+    return NULL;
+}
+
+void door_enter(struct request *r, struct plugin *codec, uint32_t operation)
+{
+    r->codec = codec_instance(codec);
+    r->view.operation = operation;
+    r->view.dialect = operation && codec ? weir_cstr(codec->desc.name) : WEIR_NONE;
+}
+
+/* What is relayed as it is speaks the provider's dialect; else what the door said counts. */
+static void enter_for_route(struct request *r)
+{
+    if (r->route->n_raw)
+        door_enter(r, r->route->raw[0]->codec, WEIR_OP_RAW);
+    else if (is_raw(r))
+        door_enter(r, r->door, r->claim ? r->claim->operation : WEIR_OP_NONE);
+}
+
+static bool needs_model(const struct request *r)
+{
+    return r->claim && r->claim->operation != WEIR_OP_MODELS && r->claim->operation != WEIR_OP_MODEL && !r->conversation;
+}
+
 int door_route(struct request *r)
 {
     for (uint32_t i = 0; i < worker->config->n_routes; i++) {
         const struct config_route *route = worker->config->routes[i];
-        if (!matches_head(r, &route->match))
+        if (!matches_head(r, &route->match) || (!r->claim && !route->n_raw))
             continue;
-        if (route->match.model && !r->conversation && r->view.operation == WEIR_OP_CHAT)
+        if (route->match.model && needs_model(r))
             return 0;
         if (route->match.model && (!r->conversation || !config_matches(route->match.model, candidates_asked(r))))
             continue;
         r->route = route;
         r->lane = lane_of_route(route);
         r->view.route = weir_cstr(route->name);
+        enter_for_route(r);
         if (route->is_open)
             r->view.flags |= WEIR_REQUEST_ROUTE_OPEN;
         if (lane_give_blocks(r, true) < 0)

@@ -42,6 +42,8 @@ struct edge_handler {
      * head is NULL if it could not be parsed. Writes into out (capacity n), returns the length. */
     size_t (*on_refuse)(void *arg, const struct http_head *head, int status, const char *why, char *out, size_t n);
     void *arg;
+    /* Of a streamed body: more of it is there to be taken, or it is over. */
+    void (*on_data)(void *arg, struct exchange *x);
 };
 
 /* The code that the edge puts into `x-weir-error` when it refuses with this status; on_refuse() uses it in its body. */
@@ -72,6 +74,12 @@ struct weir_str exchange_peer(const struct exchange *x, bool *is_loopback);
 /* Reads the body up to limit (and the edge's own), answering `100 Continue` first if the client waits for it; on_body follows. */
 void exchange_read_body(struct exchange *x, uint64_t limit);
 struct weir_str exchange_body(const struct exchange *x); /* whole; lifetime: the exchange */
+/* In place of exchange_read_body(): at most a window of the body is held; on_data tells that something came, and what is taken
+ * makes room for more. exchange_body() is then what can be taken, until the next take. */
+void exchange_stream_body(struct exchange *x, uint64_t limit);
+void exchange_take(struct exchange *x, size_t n);
+bool exchange_body_is_over(const struct exchange *x); /* its last byte has come */
+uint64_t exchange_body_seen(const struct exchange *x); /* bytes that have come so far */
 
 /* The answer's head: content_length < 0: unknown (chunked, or until close for HTTP/1.0). The edge adds date, connection,
  * transfer-encoding/content-length. Names and values must be clean (http_is_token, http_is_value). An unread body is

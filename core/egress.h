@@ -26,6 +26,14 @@ struct egress_origin {
     bool refuses_private; /* only public addresses (media fetched for a user) */
 };
 
+/* A body that comes by and by; its arg is the call's. read() is asked from the event loop and may do nothing to the egress. > 0:
+ * so many bytes were put into `to`; 0: none now, egress_feed() will follow; EGRESS_UPLOAD_*. Such a request is never sent twice. */
+enum { EGRESS_UPLOAD_OVER = -1, EGRESS_UPLOAD_BROKEN = -2 };
+struct egress_upload {
+    int64_t length; /* -1: unknown */
+    int64_t (*read)(void *arg, char *to, size_t n);
+};
+
 struct egress_request {
     const struct egress_origin *origin;
     const char *method;
@@ -35,6 +43,7 @@ struct egress_request {
     const struct weir_str *body;          /* pieces, sent one after the other without being joined */
     uint32_t n_body;
     uint32_t connect_ms;                  /* 0: none */
+    const struct egress_upload *upload;   /* in place of the body; NULL: none. Lives as long as the call */
 };
 
 enum egress_result {
@@ -76,6 +85,7 @@ void egress_cancel(struct egress_call *c); /* closes its connection */
 void egress_release(struct egress_call *c);
 void egress_pause(struct egress_call *c);  /* no on_body until resume; kernel buffers stay bounded */
 void egress_resume(struct egress_call *c);
+void egress_feed(struct egress_call *c); /* the upload has more, or is over */
 struct egress_timing egress_timing(const struct egress_call *c);
 uint32_t egress_in_flight(const struct egress *e);
 

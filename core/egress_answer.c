@@ -223,6 +223,10 @@ static bool end_head(struct egress_call *c)
     c->chunks_done = !c->is_chunked || c->status == 204 || c->status == 304;
     free_request(c);
     split_fields(c, fields);
+    if (c->upload_waits && c->status >= 300) { /* libcurl sends no more of it, but doesn't end while it is told to wait */
+        c->wants_feed = true;
+        egress_later(c);
+    }
     if (c->ops)
         c->ops->on_head(c->arg, c->status, fields, c->n_fields);
     free(c->head);

@@ -205,7 +205,7 @@ static void give_to_libcurl(struct egress_call *c)
 /* The kept connection was dead: once more, on a new one. */
 static bool retry(struct egress_call *c)
 {
-    if (!c->wants_retry || c->timing.was_retried || c->is_cancelled || c->is_released || c->has_head)
+    if (!c->wants_retry || c->upload || c->timing.was_retried || c->is_cancelled || c->is_released || c->has_head)
         return false;
     c->timing.was_retried = true;
     c->wants_retry = false;
@@ -247,17 +247,6 @@ static void take_messages(struct egress *e)
     }
 }
 
-static void resume_now(struct egress_call *c)
-{
-    c->wants_resume = false;
-    if (!c->is_paused || c->wants_pause)
-        return;
-    c->is_paused = false;
-    c->egress->inside++;
-    curl_easy_pause(c->easy, CURLPAUSE_CONT);
-    c->egress->inside--;
-}
-
 static void begin(struct egress_call *c);
 
 static void heed(struct egress_call *c)
@@ -268,8 +257,8 @@ static void heed(struct egress_call *c)
         egress_end_call(c, c->refused, c->why);
     else if (c->state == CALL_STARTING)
         begin(c);
-    else if (c->state == CALL_RUNNING && c->wants_resume)
-        resume_now(c);
+    else if (c->state == CALL_RUNNING)
+        call_go_on(c);
 }
 
 /* Heeds all marks. Handlers may leave new ones meanwhile; they line up and come in the next round. */
@@ -379,18 +368,18 @@ static void begin(struct egress_call *c)
         look_up(c);
 }
 
-static const struct egress_carrier *other; /* NULL: libcurl carries */
+const struct egress_carrier *egress_other;
 
 void egress_carry(const struct egress_carrier *carrier)
 {
-    other = carrier;
+    egress_other = carrier;
 }
 
 struct egress_call *egress_start(struct egress *e, const struct egress_request *r, const struct egress_ops *ops,
                                  void *arg)
 {
-    if (other)
-        return other->start(r, ops, arg);
+    if (egress_other)
+        return egress_other->start(r, ops, arg);
     struct egress_call *c = call_take(e, r->origin);
     if (!c)
         return NULL;
@@ -415,8 +404,8 @@ struct egress_call *egress_start(struct egress *e, const struct egress_request *
 
 void egress_cancel(struct egress_call *c)
 {
-    if (other) {
-        other->cancel(c);
+    if (egress_other) {
+        egress_other->cancel(c);
         return;
     }
     struct egress *e = c->egress;
@@ -436,13 +425,13 @@ void egress_cancel(struct egress_call *c)
 /* The request must be out, since what it points to is no longer there. */
 void egress_release(struct egress_call *c)
 {
-    if (other) {
-        other->cancel(c);
+    if (egress_other) {
+        egress_other->cancel(c);
         return;
     }
     struct egress *e = c->egress;
     struct timeval tv = { 0, RELEASE_MS * 1000 };
-    bool is_sending = c->is_streamed && c->piece < c->n_body;
+    bool is_sending = c->upload || (c->is_streamed && c->piece < c->n_body);
     if (is_sending || c->is_paused || c->state != CALL_RUNNING || !c->has_head) {
         egress_cancel(c);
         return;
@@ -473,31 +462,9 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
         event_add(e->sweep, &tv);
 }
 
-void egress_pause(struct egress_call *c)
-{
-    if (other) {
-        other->set_paused(c, true);
-        return;
-    }
-    c->wants_pause = true;
-}
-
-void egress_resume(struct egress_call *c)
-{
-    if (other) {
-        other->set_paused(c, false);
-        return;
-    }
-    c->wants_pause = false;
-    if (!c->is_paused)
-        return;
-    c->wants_resume = true;
-    egress_later(c);
-}
-
 struct egress_timing egress_timing(const struct egress_call *c)
 {
-    if (other)
+    if (egress_other)
         return (struct egress_timing){ 0 };
     struct egress_timing t = c->timing;
     curl_off_t look_up = 0, connect = 0, tls = 0;

@@ -1,5 +1,6 @@
-/* A call to a provider, as the egress's rooms share it: egress_curl.c (libcurl and the loop, the life of calls), egress_request.c
- * (handles and what is asked), egress_answer.c (what comes back, strictly), egress_result.c (how it ended, in words).
+/* A call to a provider, as the egress's rooms share it: egress_curl.c (libcurl and the loop, the life of calls), egress_flow.c
+ * (back-pressure), egress_request.c (handles and what is asked), egress_answer.c (what comes back, strictly), egress_result.c (how it
+ * ended, in words).
  *
  * libcurl must not be called from inside its own callbacks: while it runs (`inside` > 0) cancelling, starting and resuming only
  * leave marks, and the call stands on the egress's list until settle() heeds them, from the event loop.
@@ -45,6 +46,8 @@ struct egress_call {
     char *lines; /* the list of headers and the lines that it points to: one block */
     struct curl_slist *resolve;
     uint32_t address_version; /* of the addresses that libcurl has for this name */
+    const struct egress_upload *upload; /* NULL: the body is there */
+    bool upload_waits, wants_feed; /* libcurl was told to wait; there is more now */
     const struct weir_str *body;
     uint64_t body_n; /* bytes in all */
     uint32_t n_body, piece;
@@ -113,7 +116,10 @@ struct egress {
 enum { EGRESS_BUFFER = 2047, EGRESS_READ_MAX = 64 * 1024, EGRESS_HEAD_MAX = 64 * 1024 };
 
 int64_t egress_now_us(void);
+extern const struct egress_carrier *egress_other; /* who carries in libcurl's place; NULL: nobody */
 void egress_later(struct egress_call *c);
+/* Resumes what was marked. */
+void call_go_on(struct egress_call *c);
 /* Over: tells it and gives the handle back. Never inside libcurl. */
 void egress_end_call(struct egress_call *c, enum egress_result result, const char *message);
 

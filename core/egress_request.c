@@ -27,12 +27,23 @@ enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10 };
 
 /* ---- what libcurl asks while it sends ---- */
 
+static size_t read_upload(struct egress_call *c, char *to, size_t room)
+{
+    int64_t n = c->ops ? c->upload->read(c->arg, to, room) : EGRESS_UPLOAD_BROKEN;
+    c->upload_waits = n == 0;
+    if (n == 0)
+        return CURL_READFUNC_PAUSE;
+    return n > 0 ? (size_t)n : n == EGRESS_UPLOAD_OVER ? 0 : CURL_READFUNC_ABORT;
+}
+
 static size_t on_read(char *to, size_t size, size_t count, void *arg)
 {
     struct egress_call *c = arg;
     size_t room = size * count, n = 0;
     if (c->is_cancelled || c->is_released)
         return CURL_READFUNC_ABORT;
+    if (c->upload)
+        return read_upload(c, to, room);
     while (n < room && c->piece < c->n_body) {
         const struct weir_str *piece = &c->body[c->piece];
         size_t left = piece->n - c->piece_at, take = left < room - n ? left : room - n;
@@ -255,6 +266,8 @@ static void forget_call(struct egress_call *c)
         curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 0L);
     c->is_fresh = false;
     c->ops = NULL;
+    c->upload = NULL;
+    c->upload_waits = c->wants_feed = false;
     c->body = NULL;
     c->n_body = 0;
     c->n_fields = c->n_interim = c->tries = 0;
@@ -491,8 +504,23 @@ static const char *join(struct egress_call *c, const struct egress_request *r, s
     return c->joined;
 }
 
+/* On a connection of its own: it can't be sent again if a kept one turns out to be dead. */
+static bool set_upload(struct egress_call *c, const struct egress_request *r)
+{
+    c->upload = r->upload;
+    c->is_streamed = c->is_fresh = true;
+    c->body_n = UINT64_MAX;
+    set_method(c, r->method, true);
+    curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(c->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
+    curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, NULL);
+    return curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->upload->length) == CURLE_OK;
+}
+
 static bool set_body(struct egress_call *c, const struct egress_request *r)
 {
+    if (r->upload)
+        return set_upload(c, r);
     size_t total = 0;
     for (uint32_t i = 0; i < r->n_body; i++)
         total += r->body[i].n;

@@ -314,9 +314,13 @@ void events_head_done(struct attempt *a, enum weir_verdict v, bool has_waited)
         return;
     }
     a->state = ATTEMPT_ELECTED;
-    if (!is_whole(a) && deliver_begin(a) < 0)
-        return;
-    events_pump(a);
+    if (is_raw(r)) {
+        raw_head_done(a);
+    } else {
+        if (!is_whole(a) && deliver_begin(a) < 0)
+            return;
+        events_pump(a);
+    }
     if (has_waited && !a->call.wait && !r->is_ending)
         attempt_go_on(a);
 }
@@ -440,6 +444,10 @@ static int emit_answer(struct attempt *a, const struct weir_event *from)
 {
     struct weir_event e;
     event_adopt(&e, from);
+    if (is_raw(a->call.request)) { /* only read for its usage */
+        note_event(a, &e);
+        return 0;
+    }
     const char *why = grammar_check(&a->grammar, &e, a->arena);
     if (why)
         return codec_broke_grammar(a, why);

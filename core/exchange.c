@@ -33,7 +33,7 @@ struct weir_str exchange_peer(const struct exchange *x, bool *is_loopback)
 
 struct weir_str exchange_body(const struct exchange *x)
 {
-    return (struct weir_str){ x->body, x->body_n };
+    return (struct weir_str){ x->body ? x->body + x->body_at : NULL, x->body_n - x->body_at };
 }
 
 void exchange_read_body(struct exchange *x, uint64_t limit)
@@ -42,6 +42,31 @@ void exchange_read_body(struct exchange *x, uint64_t limit)
     x->body_limit = limit < most ? limit : most;
     x->wants_body = true;
     edge_later(x->conn);
+}
+
+/* ---- a streamed one ---- */
+
+void exchange_stream_body(struct exchange *x, uint64_t limit)
+{
+    x->body_limit = limit;
+    x->is_streamed = x->wants_body = true;
+    edge_later(x->conn);
+}
+
+void exchange_take(struct exchange *x, size_t n)
+{
+    x->body_at += n;
+    edge_later(x->conn);
+}
+
+bool exchange_body_is_over(const struct exchange *x)
+{
+    return x->body_done;
+}
+
+uint64_t exchange_body_seen(const struct exchange *x)
+{
+    return x->is_streamed ? x->body_seen : x->body_n;
 }
 
 /* ---- the answer's head ---- */

@@ -88,6 +88,9 @@ void doors_stop(void);
 struct door_found door_find(const struct http_head *head);
 void door_credential(struct request *r, const struct http_head *head, const struct plugin *p);
 bool door_probe(struct exchange *x, const struct http_head *head); /* /healthz, /readyz: answered */
+/* The provider that a head would be relayed to as it is, as far as a head alone tells; NULL: none. */
+const struct config_provider *door_raw(const struct http_head *head);
+void door_enter(struct request *r, struct plugin *codec, uint32_t operation);
 int door_route(struct request *r); /* 1: chosen; 0: the model decides and is not known yet; -1: none */
 
 /* ---- requests (serve.c, deadlines.c) ---- */
@@ -110,6 +113,8 @@ bool candidate_serves(const struct request *r, const struct candidate *c); /* it
 struct weir_candidate *candidate_find(struct request *r, struct weir_str name);
 struct weir_str candidates_asked(struct request *r); /* the model that the client named */
 int candidates_default(struct request *r); /* from the asked model's targets; 0, or -1: no such model */
+/* A provider as a whole: its name, a slash and a star. */
+struct weir_candidate *candidate_of_provider(struct request *r, const struct config_provider *p);
 struct candidate *candidate_next(struct request *r); /* the first that can be tried; NULL: none */
 struct weir_candidate *candidate_clone(struct request *r, const struct weir_candidate *c);
 struct weir_model *models_list(struct request *r, uint32_t *n);
@@ -122,6 +127,7 @@ void attempt_fail(struct attempt *a, const struct weir_error *error);
 void attempt_close(struct attempt *a); /* ends its upstream, on_attempt_done, figures; idempotent */
 void attempt_destroy(struct attempt *a);
 int upstream_build(struct attempt *a); /* method, url, headers, body */
+int upstream_build_raw(struct attempt *a); /* the same of a call that is relayed as it is; a->body is set, or is streamed */
 int upstream_build_again(struct attempt *a); /* what again() asked for */
 int upstream_send(struct attempt *a);
 void upstream_error_default(struct weir_error *e, int status);
@@ -135,6 +141,20 @@ void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: the same target, another, or the end */
 void recovery_give_up(struct request *r); /* no candidate is left: the error that tells what was tried and passed over */
 bool candidates_any(struct request *r); /* could one of those left be tried now? */
+
+/* ---- calls that are relayed as they are (raw.c) ---- */
+static inline bool is_raw(const struct request *r)
+{
+    return r->view.operation == WEIR_OP_RAW;
+}
+int raw_candidates(struct request *r); /* the route's providers */
+bool raw_reads_body(const struct request *r); /* it is needed whole, for a signature */
+int raw_send(struct attempt *a);
+void raw_on_data(struct request *r); /* more of the client's body is there */
+void raw_on_head(struct attempt *a);
+void raw_head_done(struct attempt *a); /* on_head of the stages has run */
+void raw_feed(struct attempt *a, struct weir_str bytes);
+void raw_end(struct attempt *a);
 
 /* ---- events (events.c) ---- */
 int event_emit(struct weir_call *c, const struct weir_event *e);
@@ -153,6 +173,7 @@ void deliver_event(struct attempt *a, struct weir_event *e);
 void deliver_bytes(struct request *r, struct weir_str bytes);
 void deliver_flush(struct request *r);
 void deliver_whole(struct attempt *a, struct weir_str relayed); /* relayed.p NULL: encode the collected answer */
+int deliver_raw_head(struct attempt *a); /* the head of what is relayed as it is */
 void deliver_end(struct request *r);
 void deliver_error(struct request *r, const struct weir_error *error);
 void deliver_error_text(struct request *r, const struct weir_error *error, struct weir_out *out); /* in the client's dialect */

@@ -144,6 +144,7 @@ struct attempt {
     struct conversation_edits edits;
     struct splices *splices; /* being gathered, while upstream.c builds the body */
     struct egress_call *upstream;
+    const struct egress_upload *upload; /* the client's body, handed on as it comes; NULL: none */
     struct weir_str *body; /* pieces */
     uint32_t n_body;
     struct weir_out *encoded; /* the body, if it was encoded anew */
@@ -236,6 +237,7 @@ struct request {
     void *entry_blocks, *route_blocks;
     struct weir_instance *codec; /* the client's dialect; NULL: unknown path */
     const struct weir_claim *claim;
+    struct plugin *door; /* whose claim it is, or in whose words errors are said */
     void *codec_state;
     uint64_t body_limit;
     struct weir_str credential;

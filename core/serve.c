@@ -165,7 +165,7 @@ static void describe(struct request *r, const struct http_head *head)
 /* false: answered already. */
 static bool is_acceptable(struct request *r, const struct http_head *head, bool other_method)
 {
-    struct weir_str encoding = http_find(head->headers, head->n_headers, "content-encoding");
+    struct weir_str encoding = is_raw(r) ? WEIR_NONE : http_find(head->headers, head->n_headers, "content-encoding");
     if (head->wants_upgrade)
         fail_now(r, WEIR_ERROR_BAD_REQUEST, 426, "upgrade_unsupported",
                  "This path does not upgrade connections; use plain HTTP/1.1.");
@@ -192,15 +192,16 @@ static void on_head(void *arg, struct exchange *x)
     name_request(r, head);
     describe(r, head);
     struct door_found door = door_find(head);
+    const struct config_provider *raw = door_raw(head);
     r->claim = door.claim;
-    r->codec = codec_instance(door.owner);
-    door_credential(r, head, door.owner);
-    if (r->claim) {
-        r->view.dialect = weir_cstr(door.owner->desc.name);
-        r->view.operation = r->claim->operation;
-        r->view.star = door.star;
-    }
-    if (is_acceptable(r, head, door.other_method))
+    r->door = door.owner;
+    r->view.star = door.star;
+    if (raw)
+        door_enter(r, raw->codec, WEIR_OP_RAW);
+    else
+        door_enter(r, door.owner, door.claim ? door.claim->operation : WEIR_OP_NONE);
+    door_credential(r, head, raw ? raw->codec : door.owner);
+    if (is_acceptable(r, head, door.other_method && !raw))
         request_run(r);
     request_arm(r);
     request_leave(r);
@@ -297,21 +298,21 @@ static bool step_route(struct request *r, bool is_last)
 {
     if (r->route)
         return true;
+    int chosen = door_route(r);
+    if (chosen == 1 || (chosen == 0 && !is_last))
+        return true;
     if (!r->claim) {
         fail_now(r, WEIR_ERROR_NOT_FOUND, 404, "unknown_path",
                  "No dialect claims this path. Does the base URL end in /v1?");
         return false;
     }
-    int chosen = door_route(r);
-    if (chosen == 1 || (chosen == 0 && !is_last))
-        return true;
     fail_now(r, WEIR_ERROR_NOT_FOUND, 404, "no_route", "No route of this gateway's configuration matches the request.");
     return false;
 }
 
 static bool step_decode(struct request *r)
 {
-    if (r->view.operation == WEIR_OP_MODELS || r->view.operation == WEIR_OP_MODEL)
+    if (r->view.operation == WEIR_OP_MODELS || r->view.operation == WEIR_OP_MODEL || is_raw(r))
         return true;
     if (decode(r) == 0)
         return true;
@@ -325,7 +326,8 @@ static bool step_hooks(struct request *r)
         fail_with_call_error(r);
         return false;
     }
-    if (r->conversation && !r->has_candidates && candidates_default(r) < 0) {
+    int rc = is_raw(r) ? raw_candidates(r) : r->conversation && !r->has_candidates ? candidates_default(r) : 0;
+    if (rc < 0) {
         fail_with_call_error(r);
         return false;
     }
@@ -361,6 +363,8 @@ static bool step(struct request *r)
     case REQUEST_BODY:
         note_entered(r);
         r->state = REQUEST_DECODE;
+        if (is_raw(r) && !raw_reads_body(r))
+            return true; /* it goes on when there is somebody to take it */
         begin_body(r);
         return false;
     case REQUEST_DECODE:
@@ -472,6 +476,17 @@ static void on_body(void *arg, struct exchange *x)
     request_leave(r);
 }
 
+static void on_data(void *arg, struct exchange *x)
+{
+    (void)arg;
+    struct request *r = exchange_user(x);
+    if (!r)
+        return;
+    request_enter(r);
+    raw_on_data(r);
+    request_leave(r);
+}
+
 static void on_drain(void *arg, struct exchange *x)
 {
     (void)arg;
@@ -536,7 +551,7 @@ static size_t on_refuse(void *arg, const struct http_head *head, int status, con
 
 const struct edge_handler *pipeline_handler(void)
 {
-    static const struct edge_handler handler = { on_head, on_body, on_drain, on_gone, on_refuse, NULL };
+    static const struct edge_handler handler = { on_head, on_body, on_drain, on_gone, on_refuse, NULL, on_data };
     return &handler;
 }
 

@@ -64,6 +64,17 @@ static bool stays_here(struct weir_str name)
     return config_matches("x-weir-*", name) || config_matches("x-stainless-*", name) || config_matches("proxy-*", name);
 }
 
+/* Of a call that is relayed as it is: what tells how to read its body. */
+static bool describes_body(struct weir_str name)
+{
+    static const char *const names[] = { "content-type", "content-encoding", "content-language", "accept",
+                                         "range",        "if-match",         "if-none-match",    NULL };
+    for (int i = 0; names[i]; i++)
+        if (weir_is(name, names[i]))
+            return true;
+    return false;
+}
+
 static void forward_headers(struct attempt *a)
 {
     const struct request *r = a->call.request;
@@ -74,7 +85,7 @@ static void forward_headers(struct attempt *a)
         bool passes = is_trace;
         for (const char *const *p = patterns; p && *p && !passes; p++)
             passes = config_matches(*p, h->name);
-        if (passes && !stays_here(h->name))
+        if ((passes && !stays_here(h->name)) || (is_raw(r) && describes_body(h->name)))
             add_header(a, h->name, h->value);
     }
 }
@@ -350,6 +361,60 @@ int upstream_build(struct attempt *a)
     return authenticate(a);
 }
 
+/* The end of base_url's path with which the client's path begins is not said twice: "/v1/files" behind ".../v1". */
+static struct weir_str path_behind(const char *base, struct weir_str path)
+{
+    const char *host = strstr(base, "://"), *at = host ? strchr(host + 3, '/') : NULL;
+    for (; at && *at; at = strchr(at + 1, '/')) {
+        size_t n = strlen(at);
+        while (n && at[n - 1] == '/')
+            n--;
+        if (n && n <= path.n && memcmp(at, path.p, n) == 0 && (n == path.n || path.p[n] == '/'))
+            return (struct weir_str){ path.p + n, path.n - n };
+    }
+    return path;
+}
+
+/* "/openai/v1/files" is "/v1/files". */
+static struct weir_str without_prefix(const struct plugin *codec, struct weir_str path)
+{
+    struct weir_str prefix = weir_cstr(codec->codec.prefix ? codec->codec.prefix : codec->desc.name);
+    size_t slash = codec->codec.prefix ? 0 : 1;
+    bool begins = prefix.n && path.n > prefix.n + slash && memcmp(path.p + slash, prefix.p, prefix.n) == 0;
+    size_t n = prefix.n + slash;
+    return begins && path.p[n] == '/' ? (struct weir_str){ path.p + n, path.n - n } : path;
+}
+
+static const char *raw_url(struct attempt *a)
+{
+    const struct request *r = a->call.request;
+    const char *base = provider_base_url(a->provider);
+    struct weir_str path = path_behind(base, without_prefix(a->codec->plugin, r->view.path)), query = r->view.query;
+    size_t n = strlen(base);
+    while (n && base[n - 1] == '/')
+        n--;
+    return arena_printf(a->arena, "%.*s%.*s%s%.*s", (int)n, base, (int)path.n, path.p, query.n ? "?" : "", (int)query.n,
+                        query.n ? query.p : "")
+        .p;
+}
+
+int upstream_build_raw(struct attempt *a)
+{
+    a->call.error.error_class = WEIR_ERROR_NONE;
+    a->method = arena_copy(a->arena, a->call.request->view.method).p;
+    a->url = raw_url(a);
+    if (!a->method || !a->url)
+        return fail_memory(a);
+    forward_headers(a);
+    set_header(a, WEIR_LIT("accept-encoding"), WEIR_LIT("identity"));
+    if (!has_header(a, WEIR_LIT("user-agent")))
+        add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
+    configured_headers(a);
+    a->key = choose_key(a);
+    a->unsigned_headers = a->headers;
+    return authenticate(a);
+}
+
 /* The first request's headers, without its key or signature, which are made anew. */
 int upstream_build_again(struct attempt *a)
 {
@@ -376,7 +441,8 @@ int upstream_send(struct attempt *a)
                                 .n_headers = n,
                                 .body = a->body,
                                 .n_body = a->n_body,
-                                .connect_ms = a->timeouts.ms[WEIR_TIMEOUT_CONNECT] };
+                                .connect_ms = a->timeouts.ms[WEIR_TIMEOUT_CONNECT],
+                                .upload = a->upload };
     a->upstream = egress_start(worker->egress, &q, &attempt_egress_ops, a);
     a->last_byte_us = monotonic_us();
     if (!a->again.n)

@@ -225,7 +225,8 @@ static enum weir_verdict refuse_model(const struct auth *a, struct weir_call *ca
                                   name.p ? name.p : ""));
 }
 
-/* Without a model in it (an operation of a later version) only a key that may use everything passes. */
+/* A call that is relayed as it is names no model: on_attempt asks for the right to all that its provider has. Without a
+ * model in another (an operation of a later version) only a key that may use everything passes. */
 static enum weir_verdict on_request(void *self, struct weir_call *call)
 {
     const struct auth *a = self;
@@ -234,6 +235,8 @@ static enum weir_verdict on_request(void *self, struct weir_call *call)
     uint32_t operation = a->host->request(call)->operation;
     if (operation == WEIR_OP_MODELS || operation == WEIR_OP_MODEL)
         return hide_models(a, call, p);
+    if (operation == WEIR_OP_RAW)
+        return WEIR_NEXT;
     struct weir_str name = asked_model(a, call);
     seen->is_model_allowed = may_use(p, name);
     return seen->is_model_allowed ? WEIR_NEXT : refuse_model(a, call, name);

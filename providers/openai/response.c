@@ -208,9 +208,9 @@ static void read_usage(struct decoding *d, struct weir_json *r)
     struct weir_str key;
     int64_t total = -1;
     for (j->object(r); j->member(r, &key);) {
-        if (KEY("prompt_tokens"))
+        if (KEY("prompt_tokens") || KEY("input_tokens"))
             read_count(j, r, &u.input);
-        else if (KEY("completion_tokens"))
+        else if (KEY("completion_tokens") || KEY("output_tokens"))
             read_count(j, r, &u.output);
         else if (KEY("total_tokens"))
             read_count(j, r, &total);
@@ -439,6 +439,27 @@ static bool is_comment(struct weir_str bytes)
     return bytes.n && *bytes.p == ':';
 }
 
+/* Of a call that is relayed as it is only the usage is read, wherever it stands among the members. */
+static int decode_usage(struct decoding *d)
+{
+    const struct weir_json_api *j = d->o.json;
+    struct weir_str key;
+    struct weir_json *r = j->open(d->o.call, d->frame->data);
+    if (j->peek(r) != WEIR_JSON_OBJECT)
+        return 0;
+    for (j->object(r); j->member(r, &key);) {
+        if (KEY("usage") && j->peek(r) == WEIR_JSON_OBJECT)
+            read_usage(d, r);
+        else
+            j->skip(r);
+    }
+    struct weir_event e = openai_event_of(WEIR_EVENT_USAGE, 0, 0);
+    e.usage = &d->usage;
+    if (j->close(r) && d->has_usage)
+        openai_emit(d, &e);
+    return 0;
+}
+
 int openai_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame)
 {
     struct openai_attempt *a = state;
@@ -447,6 +468,8 @@ int openai_decode_frame(void *self, struct weir_call *call, void *state, struct 
     struct decoding d = {
         .o = openai_begin(self, call), .attempt = a, .frame = frame, .is_whole = frame->framing == WEIR_FRAMING_JSON
     };
+    if (d.o.host->request(call)->operation == WEIR_OP_RAW)
+        return decode_usage(&d);
     if (!a->is_begun)
         begin(&d);
     if (!d.is_whole && !frame->data.n) {

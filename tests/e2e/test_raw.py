@@ -1,0 +1,216 @@
+"""Calls that are relayed as they are: raw routes."""
+import json
+import threading
+
+from harness import Client, Reader, Upstream, Weir, config, wait_until
+from test_doors import tiny
+from test_jobs import expected_mac, serve
+
+MIB = 1 << 20
+
+
+def relaying(up, provider=None, entry=(), **more):
+    c = config(None, entry=list(entry), plugins=[tiny()], **more)
+    c["providers"] = {"up": {"dialect": "openai", "base_url": up.url + "/v1", "key": "upstream-key"},
+                      "sig": {"dialect": "tiny", "base_url": up.url + "/base", "key": "id-7:the-secret"}}
+    c["routes"] = [{"match": {"path": p}, "open": True, "raw": provider or "up", "pipeline": []}
+                   for p in ("/v1/files*", "/v1/moderations", "/openai/v1/audio/*", "/small/x/*")]
+    c["routes"].append({"match": {"path": "/v1/*"}, "open": True, "pipeline": []})
+    return c
+
+
+def once(body, status=200, headers=None):
+    return serve(lambda conn: conn.respond(status, body, headers or {"content-type": "application/json"}))
+
+
+def test_a_call_is_relayed_as_it_is():
+    text = '{ "id":"modr-1", "results":[{"flagged":false}],"usage":{"input_tokens":7,"total_tokens":7} }'
+    headers = {"content-type": "application/json; charset=utf-8", "x-request-id": "up-1", "openai-version": "v", "set-cookie": "a=b"}
+    with Upstream(once(text, headers=headers)) as up, Weir(relaying(up, entry=["log"])) as weir:
+        sent = '{"input": "x",  "odd":1e999}'
+        answer = weir.post("/v1/moderations?a=b%20c&d", sent, {"content-type": "application/json", "openai-organization": "o",
+                                                              "authorization": "Bearer mine", "cookie": "c=d", "x-weir-tags": "a=b"})
+        assert answer.status == 200 and answer.text == text, answer
+        assert answer.headers["x-weir-target"] == "up/*" and answer.headers["openai-version"] == "v"
+        assert answer.headers["content-type"] == "application/json; charset=utf-8" and "set-cookie" not in answer.headers
+        request = up.requests[0]
+        assert request.path == "/v1/moderations?a=b%20c&d" and request.text == sent, request
+        assert request.headers["authorization"] == "Bearer upstream-key" and request.headers["openai-organization"] == "o"
+        assert request.headers["content-type"] == "application/json" and "cookie" not in request.headers and "x-weir-tags" not in request.headers
+        line = [json.loads(x) for x in weir.stdout().splitlines() if x.startswith("{")][-1]
+        assert line["operation"] == "raw" and line["tokens"] == {"input": 7} and line["target"] == "up/*", line
+        assert line["bytes_in"] == len(sent) and line["bytes_out"] == len(text)
+
+
+def test_methods_and_prefixes():
+    with Upstream(once("abc", headers={"content-type": "audio/mpeg", "content-disposition": "attachment"})) as up, \
+            Weir(relaying(up)) as weir:
+        for method, path, wanted in (("GET", "/v1/files?limit=2", "/v1/files?limit=2"), ("DELETE", "/v1/files/f-1", "/v1/files/f-1"),
+                                     ("GET", "/openai/v1/audio/x", "/v1/audio/x"), ("PATCH", "/v1/files/%2E%2E/x", "/v1/files/%2E%2E/x")):
+            with weir.client() as c:
+                answer = c.request(method, path).response()
+            assert answer.status == 200 and answer.text == "abc", (method, answer)
+            assert answer.headers["content-type"] == "audio/mpeg" and answer.headers["content-disposition"] == "attachment"
+            assert up.requests[-1].method == method and up.requests[-1].path == wanted, up.requests[-1]
+        assert weir.post("/v1/unclaimed", {}).headers["x-weir-error"] == "unknown_path"
+        assert weir.post("/openai/v1/files", {}).headers["x-weir-error"] == "unknown_path"
+
+
+def test_errors_are_the_providers():
+    body = '{"error":{"message":"No such File","type":"invalid_request_error","param":"id","code":null}}'
+    for status, told in ((404, 404), (429, 429), (500, 500), (401, 502), (302, 502)):
+        with Upstream(once(body, status)) as up, Weir(relaying(up)) as weir:
+            answer = weir.get("/v1/files/f-1")
+            assert answer.status == told and len(up.requests) == 1, answer
+            assert (answer.text == body) == (told == status), answer
+    c = relaying(up)
+    c["providers"]["up"]["base_url"] = "http://127.0.0.1:9"
+    with Weir(c) as weir:
+        assert weir.get("/v1/files").status == 502
+
+
+def held(weir):
+    return max(d["body_bytes"] for d in weir.details())
+
+
+def test_an_upload_is_streamed():
+    go_on, total = threading.Event(), 12 * MIB
+    got = []
+
+    def slow(conn):
+        head = conn.reader.until(b"\r\n\r\n")
+        got.append(head.decode())
+        assert go_on.wait(20)
+        if b"chunked" in head:
+            data = b""
+            while True:
+                chunk = conn.reader.chunk()
+                if not chunk:
+                    break
+                data += chunk
+        else:
+            data = conn.reader.exactly(total)
+        got.append(data)
+        conn.respond(200, '{"id":"file-1"}')
+
+    content = bytes(range(256)) * (total // 256)
+    for is_chunked in (False, True):
+        go_on.clear()
+        got.clear()
+        with Upstream(slow) as up, Weir(relaying(up, limits={"body": "1MiB"})) as weir:
+            with weir.client() as c:
+                framing = {"transfer-encoding": "chunked", "content-length": None} if is_chunked else {}
+                head = {"content-type": "multipart/form-data; boundary=x", **framing}
+
+                def send():
+                    if is_chunked:
+                        c.request("POST", "/v1/files", b"", head)
+                        for at in range(0, total, 100000):
+                            piece = content[at:at + 100000]
+                            c.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
+                        c.send(b"0\r\n\r\n")
+                    else:
+                        c.request("POST", "/v1/files", content, head)
+                sender = threading.Thread(target=send, daemon=True)
+                sender.start()
+                wait_until(lambda: got, "the head at the upstream")
+                wait_until(lambda: held(weir) == 128 * 1024, "the window to be full")
+                assert sender.is_alive()
+                go_on.set()
+                answer = c.response()
+                sender.join()
+            assert answer.json == {"id": "file-1"}, answer
+            assert got[1] == content
+            assert "multipart/form-data; boundary=x" in got[0]
+            assert ("chunked" in got[0].lower()) == is_chunked, got[0]
+
+
+def test_a_download_is_streamed():
+    total, sent, may_end = 24 * MIB, [0], threading.Event()
+
+    def much(conn):
+        conn.read_request()
+        conn.send(f"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncontent-length: {total}\r\n\r\n")
+        while sent[0] < total:
+            conn.send(b"y" * 65536)
+            sent[0] += 65536
+        may_end.wait(20)
+    with Upstream(much) as up, Weir(relaying(up)) as weir:
+        with weir.client() as c:
+            c.request("GET", "/v1/files/f/content")
+            answer = c.head()
+            assert answer.headers["content-length"] == str(total)
+            last = [-1]
+
+            def stands_still():
+                before, last[0] = last[0], sent[0]
+                return before == sent[0] > 0
+            wait_until(stands_still, "the upstream to be held back")
+            assert sent[0] < total - 8 * MIB, sent
+            data = c.reader.exactly(total)
+            assert data == b"y" * total
+            may_end.set()
+
+
+def test_an_answer_that_breaks_off():
+    with Upstream(serve(lambda conn: (conn.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"), conn.close()))) as up, \
+            Weir(relaying(up)) as weir:
+        assert not weir.get("/v1/files/f").is_complete
+    with Upstream(serve(lambda conn: (conn.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"), conn.close()))) as up, \
+            Weir(relaying(up)) as weir:
+        assert not weir.get("/v1/files/f").is_complete
+
+
+def test_an_answer_before_the_upload_is_over():
+    with Upstream(lambda conn: (conn.reader.until(b"\r\n\r\n"), conn.respond(413, '{"error":{"message":"too large"}}'), conn.is_closed(10))) as up, \
+            Weir(relaying(up)) as weir:
+        with weir.client() as c:
+            c.send("POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + "x" * 1000)
+            assert c.response().status == 413
+
+
+def test_a_client_leaves_in_the_middle_of_its_upload():
+    closed = threading.Event()
+
+    def wait_for_end(conn):
+        try:
+            conn.reader.until(b"\r\n\r\n")
+            conn.reader.exactly(1000000)
+        finally:
+            closed.set()
+    with Upstream(wait_for_end) as up, Weir(relaying(up)) as weir:
+        with weir.client() as c:
+            c.send("POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n" + "x" * 1000)
+            wait_until(lambda: up.n_connections, "the upstream's connection")
+        assert closed.wait(10)
+
+
+def test_a_signature_needs_the_whole_body():
+    with Upstream(once("{}")) as up, Weir(relaying(up, "sig", limits={"body": "64KiB"})) as weir:
+        assert weir.post("/small/x/y?z=1", "some bytes").status == 200
+        request = up.requests[0]
+        assert request.path == "/base/x/y?z=1" and request.headers["x-tiny-mac"] == expected_mac(request, up, "some bytes"), request
+        answer = weir.post("/small/x/y", "x" * 70000)
+        assert answer.status == 413 and "tiny_error" in answer.json and len(up.requests) == 1, answer
+
+
+def test_rights_and_stages():
+    import hashlib
+
+    def key(name, models):
+        return {"name": name, "hash": "sha256:" + hashlib.sha256(name.encode()).hexdigest(), "models": models}
+    c = lambda up: relaying(up, entry=["auth"], keys=[key("all", ["*"]), key("up", ["up/*"]), key("one", ["up/m"])])
+    with Upstream(once("{}")) as up, Weir(c(up)) as weir:
+        def status(name):
+            return weir.post("/v1/moderations", "{}", {"authorization": f"Bearer {name}"}).status
+        assert [status(n) for n in ("all", "up", "one", "nobody")] == [200, 200, 503, 401], [status("one"), status("nobody")]
+        assert weir.post("/v1/moderations", "{}").status == 401
+        assert len(up.requests) == 2
+    c = relaying(up)
+    c["routes"][1]["pipeline"] = [{"policy": {"file": "deny.lua"}}]
+    with Upstream(once("{}")) as up:
+        c["providers"]["up"]["base_url"] = up.url + "/v1"
+        weir = Weir(c)
+        weir.write("deny.lua", "return { on_request = function(req) return deny{ message = 'no' } end }")
+        with weir:
+            assert weir.post("/v1/moderations", "{}").status in (200, 403)
