@@ -54,11 +54,10 @@ static bool is_of_answer(uint32_t feature)
     return feature >= WEIR_FEATURE_ANSWER_THINKING;
 }
 
-/* Model and streaming are the host's business; every dialect has them. What of an answer only its provider can read comes as an
- * opaque block. */
+/* What is the host's business every dialect has. What of an answer only its provider can read comes as an opaque block. */
 static bool is_told(uint32_t feature)
 {
-    return feature > WEIR_FIELD_STREAM_USAGE && feature != WEIR_FEATURE_ANSWER_REDACTED && feature_name(feature);
+    return !feature_is_hosts(feature) && feature != WEIR_FEATURE_ANSWER_REDACTED && feature_name(feature);
 }
 
 static bool has_side(const struct plugin *p, uint32_t feature)

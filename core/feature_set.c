@@ -100,12 +100,16 @@ static const struct neutral neutral[] = {
     { WEIR_FIELD_MODALITIES, "[\"text\"]" },
     { WEIR_FIELD_ENCODING, "\"float\"" },
     { WEIR_FIELD_ENCODING, "\"base64\"" }, /* of floats: the client's codec writes it */
-    { WEIR_FIELD_RETURN_DOCUMENTS, "false" },
 };
+
+bool feature_is_hosts(uint32_t feature)
+{
+    return feature <= WEIR_FIELD_STREAM_USAGE || feature == WEIR_FIELD_RETURN_DOCUMENTS;
+}
 
 bool feature_is_asked(uint32_t field, struct weir_str json)
 {
-    if (!json.n || weir_is(json, "null") || field <= WEIR_FIELD_STREAM_USAGE)
+    if (!json.n || weir_is(json, "null") || feature_is_hosts(field))
         return false;
     for (size_t i = 0; i < sizeof(neutral) / sizeof(*neutral); i++)
         if (neutral[i].field == field && weir_is(json, neutral[i].json))

@@ -34,8 +34,11 @@ const char *feature_name(uint32_t feature);
 /* "dropped"; NULL: no enum weir_loss. */
 const char *loss_name(uint32_t what);
 
+/* Nothing that a provider's dialect must say: model and streaming the host sees to, documents of a rerank the client's codec puts
+ * back itself. */
+bool feature_is_hosts(uint32_t feature);
 /* Does a field with this value ask for anything? What says no more than a dialect does unasked (n 1, tool_choice "auto",
- * logprobs false) does not; nor do model and streaming, which the host sees to itself. */
+ * logprobs false) does not, nor what is the host's. */
 bool feature_is_asked(uint32_t field, struct weir_str json);
 /* What fields and unknown members use, and what messages and tools do. */
 struct features features_of_fields(const struct weir_conversation *c);

@@ -77,7 +77,6 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_INPUT_TYPE, WEIR_SAYS_PARTLY, "query, document, classification, clustering, image" },
     { WEIR_FIELD_TRUNCATE, WEIR_SAYS, NULL },
     { WEIR_FIELD_TOP_N, WEIR_SAYS, NULL },
-    { WEIR_FIELD_RETURN_DOCUMENTS, WEIR_SAYS, NULL },
     { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS, NULL },
     { WEIR_FEATURE_PREFILL, WEIR_SAYS_CHANGED, "the answer begins anew" },
     { WEIR_FEATURE_PART_ORDER, WEIR_SAYS_PARTLY, "calls come last" },
