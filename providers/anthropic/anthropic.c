@@ -10,17 +10,25 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
 }
 
 /* A client of the same dialect says itself which version it speaks; the host has sent that on. */
+static int put_version(struct anthropic *o, bool is_own)
+{
+    if (is_own && o->host->header(o->call, WEIR_LIT("anthropic-version")).n)
+        return 0;
+    return o->host->http_header(o->call, WEIR_LIT("anthropic-version"), WEIR_LIT("2023-06-01"));
+}
+
 int anthropic_request_head(void *self, struct weir_call *call, void *state, const void *entry)
 {
-    const struct weir_host *host = self;
-    const struct weir_conversation *c = host->conversation(call);
-    bool is_own = c && weir_eq(c->dialect, ANTHROPIC_DIALECT);
-    (void)state;
-    (void)entry;
-    if ((!is_own || !host->header(call, WEIR_LIT("anthropic-version")).n) &&
-        host->http_header(call, WEIR_LIT("anthropic-version"), WEIR_LIT("2023-06-01")) < 0)
+    struct anthropic o = anthropic_begin(self, call);
+    const struct weir_conversation *c = o.host->conversation(call);
+    const struct anthropic_entry *e = entry;
+    struct anthropic_attempt *attempt = state;
+    attempt->is_vertex = e && e->home == ANTHROPIC_AT_VERTEX;
+    if (attempt->is_vertex)
+        return anthropic_vertex_head(&o);
+    if (put_version(&o, c && weir_eq(c->dialect, ANTHROPIC_DIALECT)) < 0)
         return -1;
-    return host->http_request(call, "POST", WEIR_LIT("/v1/messages"));
+    return o.host->http_request(call, "POST", WEIR_LIT("/v1/messages"));
 }
 
 /* Both dialects list models at the same path; the header tells whose client asks. */
@@ -39,6 +47,12 @@ static const struct weir_credential_place credentials[] = {
 
 static const char *const request_headers[] = { "anthropic-version", "anthropic-beta", "idempotency-key", NULL };
 static const char *const response_headers[] = { "request-id", NULL };
+
+static const struct weir_option options[] = {
+    { "home", WEIR_OPTION_CHOICE, 0, offsetof(struct anthropic_entry, home), "anthropic", 0, 0, "anthropic|vertex",
+      "vertex: Google's Vertex, where the model stands in the path and the version in the body." },
+    WEIR_OPTIONS_END,
+};
 
 static const struct weir_token_rates token_rates = { 3.6, 4, 513, 11.4, 22.5, 70, 154 };
 
@@ -119,7 +133,12 @@ static const struct weir_codec codec = {
 };
 
 WEIR_PLUGIN = {
-    WEIR_HEAD(WEIR_KIND_CODEC),         .name = "anthropic", .version = "1.0.0",
-    .summary = "Anthropic's messages.", .codec = &codec,
+    WEIR_HEAD(WEIR_KIND_CODEC),
+    .name = "anthropic",
+    .version = "1.0.0",
+    .summary = "Anthropic's messages.",
+    .options = options,
+    .config_size = sizeof(struct anthropic_entry),
+    .codec = &codec,
 };
 WEIR_NOTE(WEIR_KIND_CODEC);

@@ -5,7 +5,7 @@
  *   encode.c   egress: conversation -> the provider's request         encode_messages.c  egress: its messages
  *   response.c egress: the provider's answer -> events                answer.c  ingress: events -> the client's answer
  *   error.c    errors, both ways                                      usage.c  an answer's usage
- *   anthropic.c  the descriptor
+ *   anthropic.c  the descriptor                                       vertex.c  egress: where Vertex differs
  */
 #ifndef ANTHROPIC_H
 #define ANTHROPIC_H
@@ -13,6 +13,12 @@
 #include <weir/codec.h>
 
 #define ANTHROPIC_DIALECT WEIR_LIT("anthropic")
+
+/* The options of a provider entry with `dialect: anthropic`. */
+struct anthropic_entry {
+    int32_t home; /* enum anthropic_home */
+};
+enum anthropic_home { ANTHROPIC_AT_HOME, ANTHROPIC_AT_VERTEX };
 
 /* What every op needs at hand; lives on the op's stack. */
 struct anthropic {
@@ -88,6 +94,7 @@ struct anthropic_alias {
 
 /* Egress state; lifetime: attempt. */
 struct anthropic_attempt {
+    bool is_vertex;
     struct anthropic_alias *aliases;
     struct weir_usage usage;
     uint32_t n_blocks; /* highest index seen + 1 */
@@ -101,6 +108,8 @@ struct anthropic_attempt {
 };
 
 int anthropic_request_head(void *self, struct weir_call *call, void *state, const void *entry);
+int anthropic_vertex_head(struct anthropic *o);
+void anthropic_put_vertex_version(struct anthropic *o, struct weir_out *out);
 int anthropic_encode_request(void *self, struct weir_call *call, void *state,
                              const struct weir_conversation *conversation, struct weir_out *out);
 int anthropic_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame);

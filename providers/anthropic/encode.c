@@ -431,7 +431,10 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     struct thinking thinking = anthropic_wanted_thinking(&x);
     anthropic_fit_budget(&x, &thinking);
     x.o.json->object_begin(out);
-    put_raw(&x, "model", weir_field(conversation, WEIR_FIELD_MODEL));
+    if (x.attempt->is_vertex)
+        anthropic_put_vertex_version(&x.o, out);
+    else
+        put_raw(&x, "model", weir_field(conversation, WEIR_FIELD_MODEL));
     put_limit(&x, &thinking);
     anthropic_put_system(&x);
     anthropic_put_messages(&x);

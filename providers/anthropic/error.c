@@ -168,7 +168,11 @@ int anthropic_decode_error(void *self, struct weir_call *call, void *state, int 
     struct anthropic o = anthropic_begin(self, call);
     struct words w = { 0 };
     struct weir_json *r = o.json->open(call, body);
-    read_words(o.json, r, &w);
+    if (o.json->peek(r) == WEIR_JSON_ARRAY) /* Google's, where a stream had been asked for */
+        for (o.json->array(r); o.json->element(r);)
+            read_words(o.json, r, &w);
+    else
+        read_words(o.json, r, &w);
     if (!o.json->close(r))
         w = (struct words){ 0 }; /* HTML of a proxy, or nothing */
     judge(&w, status, error);

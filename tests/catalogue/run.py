@@ -25,6 +25,9 @@ PLACES = {"resource": "my-company", "region": "eu-west-1", "workspace": "dbc-1.c
 CHAT, MESSAGES = "/chat/completions", "/v1/messages"
 BEARER, API_KEY, X_API_KEY, GOOG = ("authorization", "Bearer k-1"), ("api-key", "k-1"), ("x-api-key", "k-1"), ("x-goog-api-key", "k-1")
 GEMINI_PATH = "/v1beta/models/a-model:generateContent"
+VERTEX = "https://aiplatform.googleapis.com/v1/projects/my-project"
+VERTEX_EU = "https://europe-west4-aiplatform.googleapis.com/v1/projects/my-project/locations/europe-west4"
+TOKEN = ("authorization", "Bearer token-1")
 MANTLE = "https://bedrock-mantle.eu-west-1.api.aws/v1"
 
 # name: (the whole URL of a chat call, the header of the key; None: none is sent)
@@ -38,6 +41,12 @@ EXPECTED = {
     "azure-models": ("https://my-company.services.ai.azure.com/models/chat/completions?api-version=2024-05-01-preview", API_KEY),
     "azure-anthropic": ("https://my-company.services.ai.azure.com/anthropic" + MESSAGES, X_API_KEY),
     "bedrock-mantle": (MANTLE + CHAT, BEARER),
+    "bedrock": ("https://bedrock-runtime.us-east-1.amazonaws.com/model/a-model/converse", BEARER),
+    "vertex": (VERTEX + "/locations/global/publishers/google/models/a-model:generateContent", TOKEN),
+    "vertex-region": (VERTEX_EU + "/publishers/google/models/a-model:generateContent", TOKEN),
+    "vertex-anthropic": (VERTEX + "/locations/global/publishers/anthropic/models/a-model:rawPredict", TOKEN),
+    "vertex-anthropic-region": (VERTEX_EU + "/publishers/anthropic/models/a-model:rawPredict", TOKEN),
+    "vertex-openai": (VERTEX_EU + "/endpoints/openapi" + CHAT, TOKEN),
     "databricks": ("https://dbc-1.cloud.databricks.com/serving-endpoints" + CHAT, BEARER),
     "snowflake": ("https://acme.snowflakecomputing.com/api/v2/cortex/v1" + CHAT, BEARER),
     "cloudflare": ("https://api.cloudflare.com/client/v4/accounts/acme/ai/v1" + CHAT, BEARER),
@@ -90,6 +99,7 @@ EXPECTED = {
     "v0": ("https://api.v0.dev/v1" + CHAT, BEARER),
     "morph": ("https://api.morphllm.com/v1" + CHAT, BEARER),
     "ollama-cloud": ("https://ollama.com/v1" + CHAT, BEARER),
+    "ollama-native": ("http://127.0.0.1:11434/api/chat", None),
     "ollama": ("http://127.0.0.1:11434/v1" + CHAT, None),
     "vllm": ("http://127.0.0.1:8000/v1" + CHAT, None),
     "vllm-anthropic": ("http://127.0.0.1:8000" + MESSAGES, None),
@@ -103,7 +113,8 @@ EXPECTED = {
 
 # Whose recordings stand for an entry, where the name is another: (provider, a part of the recorded path)
 RECORDED = {"gemini-openai": ("gemini", "/openai/"), "azure-deployments": ("azure", "/deployments/"), "azure-models": ("azure", "/models/"),
-            "ollama-cloud": ("ollama", "/v1/chat"), "ollama": ("ollama", "/v1/chat"), "xai": ("xai", CHAT)}
+            "ollama-cloud": ("ollama", "/v1/chat"), "ollama": ("ollama", "/v1/chat"), "vertex": ("vertex", "/locations/"), "vertex-region": ("vertex", "/locations/"),
+            "ollama-native": ("ollama", "/api/chat"), "xai": ("xai", CHAT)}
 
 # What a client says at most; all but the model and the messages may be refused by some provider.
 ASKED = {"max_completion_tokens": 50, "seed": 7, "user": "u-1", "logit_bias": {"50": 1}, "logprobs": True, "top_logprobs": 2,
@@ -135,6 +146,12 @@ def plain_answer(dialect):
     if dialect == "anthropic":
         return {"id": "msg_1", "type": "message", "role": "assistant", "model": "a-model", "stop_reason": "end_turn", "stop_sequence": None,
                 "content": [{"type": "text", "text": "documented"}], "usage": {"input_tokens": 3, "output_tokens": 2}}
+    if dialect == "bedrock":
+        return {"output": {"message": {"role": "assistant", "content": [{"text": "documented"}]}}, "stopReason": "end_turn",
+                "usage": {"inputTokens": 3, "outputTokens": 2, "totalTokens": 5}, "metrics": {"latencyMs": 1}}
+    if dialect == "ollama":
+        return {"model": "a-model", "created_at": "2026-01-01T00:00:00Z", "done": True, "done_reason": "stop",
+                "message": {"role": "assistant", "content": "documented"}, "prompt_eval_count": 3, "eval_count": 2}
     if dialect == "gemini":
         return {"candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [{"text": "documented"}]}}],
                 "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 2}, "modelVersion": "a-model", "responseId": "r1"}
@@ -146,6 +163,10 @@ def plain_answer(dialect):
 def plain_error(dialect):
     if dialect == "anthropic":
         return {"type": "error", "error": {"type": "rate_limit_error", "message": "Too many requests"}}
+    if dialect == "bedrock":
+        return {"message": "Too many requests, please wait before trying again."}
+    if dialect == "ollama":
+        return {"error": "Too many requests"}
     if dialect == "gemini":
         return {"error": {"code": 429, "message": "Too many requests", "status": "RESOURCE_EXHAUSTED"}}
     return {"error": {"message": "Too many requests", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}}
@@ -155,7 +176,8 @@ def recorded_answers(name, entry):
     """Whole chat answers of this provider, at most three, and their texts."""
     provider, part = RECORDED.get(name, (name, ""))
     index = os.path.join(SHARED, "recordings", "index.jsonl")
-    endpoints = {"openai": "chat", "anthropic": "messages", "gemini": "generateContent"}
+    endpoints = {"openai": "chat", "anthropic": "messages", "gemini": "generateContent", "bedrock": "converse",
+                 "ollama": "ollama-chat"}
     found = []
     if not os.path.exists(index):
         return found
@@ -180,6 +202,11 @@ def answer_text(body):
         if "choices" in whole:
             content = whole["choices"][0]["message"].get("content")
             return content if isinstance(content, str) and len(whole["choices"]) == 1 else None
+        if "output" in whole:
+            parts = whole["output"]["message"]["content"]
+            return parts[0]["text"] if len(parts) == 1 and set(parts[0]) == {"text"} else None
+        if "done" in whole:
+            return whole["message"].get("content") or None
         if "content" in whole:
             texts = [b["text"] for b in whole["content"] if b["type"] == "text"]
             return texts[0] if len(texts) == 1 == len(whole["content"]) else None
@@ -198,6 +225,9 @@ class Provider:
     def __call__(self, conn):
         while (request := conn.read_request()):
             name = request.path.split("/")[1]
+            if name == "token":
+                conn.respond(200, {"access_token": "token-1", "expires_in": 3600})
+                continue
             status, body = self.answers[name].pop(0)
             conn.respond(status, body.encode(), {"content-type": "application/json"})
 
@@ -205,6 +235,8 @@ class Provider:
 # ---- the tests ----------------------------------------------------------------------------------------------------------
 
 def check_body(name, entry, asked, body):
+    if entry.get("home") == "vertex":
+        assert body["anthropic_version"] == "vertex-2023-10-16" and "model" not in body, body
     if entry["dialect"] != "openai":
         return
     drops = entry.get("drop", [])
@@ -249,7 +281,7 @@ def test_entry(name, entry, w, up, provider):
         answer = w.post("/v1/chat/completions", {"model": name + "/a-model", **asked})
         assert answer.status == 200, f"{name}: {answer}"
         assert answer.json["choices"][0]["message"]["content"] == text, f"{name}: {answer.text}"
-        request = up.requests[before]
+        request = [r for r in up.requests[before:] if r.path != "/token"][0]
         assert request.path == path, f"{name} was called at {request.path}, not at {path}"
         sent = [(h, v) for h, v in request.header_list if h in ("authorization", "api-key", "x-api-key", "x-goog-api-key")]
         assert sent == ([key] if key else []), f"{name}: {sent}"
@@ -262,14 +294,18 @@ def test_entry(name, entry, w, up, provider):
 
 def check_address(name, entry):
     """Where the catalogue itself says it is, with its places filled in."""
+    if "base_url" not in entry:
+        return
     url = re.sub(r"\{(\w+)\}", lambda m: PLACES[m.group(1)], entry["base_url"])
     assert EXPECTED[name][0].startswith(url), f"{name}: {url} is not the beginning of {EXPECTED[name][0]}"
     assert "{" not in entry["base_url"] or set(re.findall(r"\{(\w+)\}", entry["base_url"])) == set(entry["places"])
 
 
 def provider_entry(name, entry, up):
-    path = urlsplit(re.sub(r"\{(\w+)\}", lambda m: PLACES[m.group(1)], entry["base_url"])).path
+    path = urlsplit(re.sub(r"\{(\w+)\}", lambda m: PLACES[m.group(1)], entry.get("base_url", ""))).path
     key = {} if entry.get("auth") == "none" else {"key": "k-1"}
+    if "google" in entry.get("auth", ""):
+        key = {"auth": {"google": {"metadata_url": up.url + "/token"}}}
     return {"base_url": f"{up.url}/{name}{path}", **key}
 
 
@@ -307,6 +343,41 @@ def test_places_and_names_of_the_environment():
         assert re.search(r"mine/x +available", listed) and re.search(r"ollama/x +available", listed), listed
 
 
+def test_vertex_streams_to_clients_of_anthropic():
+    """The body is another there, although both sides speak the same dialect: nothing of what the client said is missing."""
+    seen = []
+
+    def answer(conn):
+        while (request := conn.read_request()):
+            seen.append(request)
+            if request.path == "/token":
+                conn.respond(200, {"access_token": "token-1", "expires_in": 3600})
+                continue
+            conn.start_sse()
+            for event in ({"type": "message_start", "message": {**plain_answer("anthropic"), "content": []}},
+                          {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                          {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "streamed"}},
+                          {"type": "content_block_stop", "index": 0},
+                          {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+                          {"type": "message_stop"}):
+                conn.event(event, event["type"])
+            conn.end()
+    with Upstream(answer) as up:
+        config = {"providers": {"v": {"catalogue": "vertex-anthropic", "base_url": up.url + "/models", "with": {"project": "p"},
+                                      "auth": {"google": {"metadata_url": up.url + "/token"}}}},
+                  "routes": [{"match": {"path": "/v1/*"}, "open": True, "pipeline": []}]}
+        with Weir(config, workers=1, clean=False) as w:
+            asked = {"model": "v/claude-x@20250929", "max_tokens": 9, "stream": True, "made_up": {"a": 1},
+                     "messages": [{"role": "user", "content": "hi"}]}
+            reply = w.post("/v1/messages", asked, {"anthropic-version": "2023-06-01", "anthropic-beta": "x-1"})
+            assert reply.status == 200 and "streamed" in reply.text, reply
+    call = seen[-1]
+    assert call.path == "/models/claude-x@20250929:streamRawPredict" and call.headers["anthropic-beta"] == "x-1", call
+    sent = call.json
+    assert sent.pop("anthropic_version") == "vertex-2023-10-16"
+    assert sent == {k: v for k, v in asked.items() if k != "model"}, sent
+
+
 def run(name, function, *args):
     try:
         function(*args)
@@ -328,14 +399,16 @@ def run_entries(wanted):
                   "routes": [{"match": {"path": "/v1/*"}, "open": True, "pipeline": []}]}
         if not entries:
             return outcomes
-        with Weir(config, workers=1, clean=False) as w:
+        places = {"GOOGLE_CLOUD_PROJECT": "my-project", "GOOGLE_CLOUD_LOCATION": "europe-west4"}
+        with Weir(config, workers=1, clean=False, env=places) as w:
             for name, entry in entries.items():
                 outcomes.append(run("entry " + name, test_entry, name, entry, w, up, provider))
     return outcomes
 
 
 def main(wanted):
-    outcomes = [run(f.__name__, f) for f in (test_table, test_catalogue_is_whole, test_places_and_names_of_the_environment)
+    outcomes = [run(f.__name__, f) for f in (test_table, test_catalogue_is_whole, test_places_and_names_of_the_environment,
+                                              test_vertex_streams_to_clients_of_anthropic)
                 if not wanted or any(w in f.__name__ for w in wanted)]
     outcomes += run_entries(wanted)
     print(f"{outcomes.count('passed')} passed, {outcomes.count('failed')} failed, {outcomes.count('skipped')} skipped")
