@@ -330,6 +330,15 @@ static void fail_broken(struct attempt *a, uint32_t error_class, const char *mes
     attempt_fail(a, &e);
 }
 
+static int64_t split_own(void *arg, struct weir_str bytes)
+{
+    struct attempt *a = arg;
+    struct visit v = visit_enter(&a->call, a->codec, CRUMB_SPLIT, false);
+    int64_t n = a->codec->plugin->codec.split(a->codec->self, &a->call, a->codec_state, bytes);
+    visit_leave(&v);
+    return n;
+}
+
 static void accept_head(struct attempt *a)
 {
     const struct weir_codec *codec = &a->codec->plugin->codec;
@@ -339,6 +348,7 @@ static void accept_head(struct attempt *a)
         return;
     }
     framer_init(&a->framer, framing_of(a));
+    framer_cut_by(&a->framer, split_own, a);
     bool is_document = a->framer.framing == WEIR_FRAMING_JSON;
     if (is_document == a->call.request->wants_stream)
         a->can_relay = false; /* a stream where a document was asked for, or the other way round */

@@ -15,6 +15,12 @@ void framer_init(struct framer *f, enum weir_framing framing)
     f->framing = framing;
 }
 
+void framer_cut_by(struct framer *f, framer_split_fn split, void *arg)
+{
+    f->split = split;
+    f->split_arg = arg;
+}
+
 void framer_free(struct framer *f)
 {
     out_free(&f->left);
@@ -128,6 +134,12 @@ static size_t line_length(struct weir_str s, size_t *scanned)
     return lf ? (size_t)(lf - s.p) + 1 : 0;
 }
 
+static int64_t own_length(const struct framer *f, struct weir_str s)
+{
+    int64_t n = s.n ? f->split(f->split_arg, s) : 0;
+    return n < 0 || (uint64_t)n > s.n ? -1 : n;
+}
+
 /* Length of the first frame; 0: more is needed; -1: malformed. */
 static int64_t frame_length(struct framer *f, struct weir_str s, size_t limit)
 {
@@ -138,6 +150,8 @@ static int64_t frame_length(struct framer *f, struct weir_str s, size_t limit)
         return (int64_t)line_length(s, &f->scanned);
     case WEIR_FRAMING_AWS:
         return aws_frame_length(s, limit);
+    case WEIR_FRAMING_OWN:
+        return own_length(f, s);
     default:
         return 0;
     }
@@ -236,7 +250,7 @@ enum framer_result framer_last(struct framer *f, struct weir_frame *frame)
     if (f->is_handed_out || f->left.n == 0)
         return FRAMER_MORE;
     f->is_handed_out = true;
-    if (f->framing == WEIR_FRAMING_AWS) /* what is left of a message is none */
+    if (f->framing == WEIR_FRAMING_AWS || f->framing == WEIR_FRAMING_OWN) /* what is left of a message is none */
         return FRAMER_MALFORMED;
     fill_frame(f, frame, out_bytes(&f->left));
     return FRAMER_FRAME;

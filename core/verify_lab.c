@@ -454,12 +454,22 @@ static int feed(struct lab *l, struct framer *f, struct weir_str in)
     return r == FRAMER_MORE ? 0 : -1;
 }
 
+static int64_t split_own(void *arg, struct weir_str bytes)
+{
+    struct lab *l = arg;
+    const struct weir_codec *c = &l->plugin->codec;
+    int64_t rc;
+    OP(l, CRUMB_SPLIT, c->split(l->self, &l->call, l->state, bytes));
+    return rc;
+}
+
 static int decode_framed(struct lab *l, const struct lab_answer *answer)
 {
     struct framer f;
     struct weir_frame frame;
     struct weir_str bytes = answer->bytes;
     framer_init(&f, (enum weir_framing)lab_framing(l->plugin, answer->is_whole));
+    framer_cut_by(&f, split_own, l);
     int rc = feed(l, &f, (struct weir_str){ bytes.p, answer->cut });
     if (rc == 0)
         rc = feed(l, &f, (struct weir_str){ bytes.p + answer->cut, bytes.n - answer->cut });
@@ -470,44 +480,14 @@ static int decode_framed(struct lab *l, const struct lab_answer *answer)
     return rc;
 }
 
-/* Framing OWN: the codec cuts what has come so far. */
-static int feed_own(struct lab *l, struct weir_str *left)
-{
-    const struct weir_codec *c = &l->plugin->codec;
-    while (left->n > 0) {
-        int64_t n;
-        int64_t rc;
-        OP(l, CRUMB_SPLIT, c->split(l->self, &l->call, l->state, *left));
-        n = rc;
-        if (n == 0)
-            return 0;
-        struct weir_frame frame = { .size = sizeof frame, .framing = WEIR_FRAMING_OWN, .bytes = { left->p, (size_t)n } };
-        frame.data = frame.bytes;
-        if (n < 0 || (size_t)n > left->n || decode_one(l, &frame) != 0)
-            return -1;
-        *left = (struct weir_str){ left->p + n, left->n - (size_t)n };
-    }
-    return 0;
-}
-
-static int decode_own(struct lab *l, const struct lab_answer *answer)
-{
-    struct weir_str left = { answer->bytes.p, answer->cut };
-    if (feed_own(l, &left) != 0)
-        return -1;
-    left.n = (size_t)(answer->bytes.p + answer->bytes.n - left.p);
-    return feed_own(l, &left);
-}
-
 int lab_decode_answer(struct lab *l, const struct lab_answer *answer)
 {
     const struct weir_codec *c = &l->plugin->codec;
-    bool is_own = lab_framing(l->plugin, answer->is_whole) == WEIR_FRAMING_OWN;
     int rc = 0;
     if (c->decode_head)
         OP(l, CRUMB_DECODE_HEAD, c->decode_head(l->self, &l->call, l->state, 200));
     if (rc == 0)
-        rc = is_own ? decode_own(l, answer) : decode_framed(l, answer);
+        rc = decode_framed(l, answer);
     if (rc == 0 && !l->has_ended && !l->has_error && !l->asks_again)
         OP(l, CRUMB_DECODE_END, c->decode_end(l->self, &l->call, l->state, answer->ends_clean));
     return l->broken_rule ? -1 : rc;

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
 """What a plugin's author gets: weir installed, `weir new`, `make`, `make test`, one line of configuration; no source of weir."""
+import hashlib
+import hmac
+import json
 import os
 import shutil
 import subprocess
@@ -74,6 +77,81 @@ def test_new_provider(prefix, folder):
     configuration["models"] = {"m": {"targets": ["mine/m"]}}
     with Weir(configuration) as weir:
         assert weir.chat("hi").status == 502
+
+
+class Gen:
+    """The provider of sdk/tutorial: checks the proof of each request, and answers as the prompt asks."""
+    KEY = b"the-company's-key"
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, connection):
+        while True:
+            request = connection.read_request()
+            if request is None:
+                return
+            self.asked.append(request)
+            if request.method == "POST":
+                proof = hmac.new(self.KEY, request.body, hashlib.sha256).hexdigest()
+                assert request.path == "/gen?tenant=7" and request.headers["x-gen-mac"] == proof, (request.path, request.headers)
+                says = json.loads(request.body)["prompt"][-1]["says"]
+            if request.method == "POST" and says == "slowly":
+                connection.respond(202, b"", {"x-gen-job": "/jobs/42"})
+            elif request.method == "GET" and len(self.asked) < 4:
+                connection.respond(202, b"", {"x-gen-job": request.path})
+            elif says == "fail":
+                connection.respond(200, self.frame(ok=False, why="busy"))
+            else:
+                self.answer(connection, ["Hel", "lo"], is_cut=says == "cut")
+
+    @staticmethod
+    def frame(**json_):
+        text = json.dumps(json_, separators=(",", ":")).encode()
+        return b"%d\n%s" % (len(text), text)
+
+    def answer(self, connection, pieces, is_cut):
+        connection.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-gen-tokens\r\n\r\n")
+        for piece in pieces:
+            frame = self.frame(ok=True, t=piece)
+            for part in (frame[:7], frame[7:]):  # frames and chunks have nothing to do with each other
+                connection.send(b"%x\r\n%s\r\n" % (len(part), part))
+        if is_cut:
+            connection.close()
+            raise EOFError
+        connection.send(b"0\r\nx-gen-tokens: 3/5\r\n\r\n")
+
+
+def test_tutorial(prefix, folder):
+    source = os.path.join(folder, "gen")
+    shutil.copytree(os.path.join(prefix, "share/weir/sdk/tutorial/gen"), source)
+    with open(os.path.join(source, "gen.c"), encoding="utf-8") as f:
+        assert len(f.readlines()) < 200
+    sdk = "WEIR_SDK=" + os.path.join(prefix, "share/weir/sdk")
+    do("make", sdk, cwd=source)
+    do("make", "test", "SECONDS=2", sdk, cwd=source)
+    gen = Gen()
+    with Upstream(gen) as up:
+        configuration = harness.config(plugins=[os.path.join(source, "gen.so")])
+        configuration["providers"] = {"ours": {"dialect": "gen", "base_url": up.url, "key": gen.KEY.decode(), "tenant": 7}}
+        configuration["models"] = {"m": {"targets": ["ours/m"]}}
+        with Weir(configuration) as weir:
+            whole = weir.chat("hi", max_tokens=50).json
+            assert "choices" in whole, (whole, up.errors, gen.asked)
+            assert whole["choices"][0]["message"]["content"] == "Hello", whole
+            assert whole["usage"]["prompt_tokens"] == 3 and whole["usage"]["completion_tokens"] == 5, whole
+            assert json.loads(gen.asked[0].body) == {"model": "m", "max": 50, "prompt": [{"who": "user", "says": "hi"}]}
+            streamed = [json.loads(e) for e in weir.chat("hi", stream=True).events if e != "[DONE]"]
+            assert "".join(e["choices"][0]["delta"].get("content") or "" for e in streamed if e["choices"]) == "Hello", streamed
+            failed = weir.chat("fail")
+            assert failed.status == 503 and "busy" in failed.text, failed.text
+            assert weir.chat("cut").status == 502
+            gen.asked.clear()
+            slow = weir.chat("slowly")
+            assert slow.status == 200 and slow.json["choices"][0]["message"]["content"] == "Hello", slow.text
+            assert [r.method for r in gen.asked] == ["POST", "GET", "GET", "GET"], gen.asked
+            assert gen.KEY.decode() not in weir.log()
+    assert not up.errors, up.errors
 
 
 def test_new_refuses(prefix, folder):

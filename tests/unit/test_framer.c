@@ -281,3 +281,63 @@ TEST(a_frame_over_the_limit_is_refused)
     CHECK_INT(feed(&f, &s, big, 90, 100), FRAMER_TOO_LARGE);
     framer_free(&f);
 }
+
+/* A digit says how long the frame is. */
+static int64_t by_digit(void *arg, struct weir_str bytes)
+{
+    ++*(int *)arg;
+    int64_t n = bytes.p[0] - '0' + 1;
+    return bytes.p[0] == '!' ? -1 : bytes.p[0] == '?' ? 100 : n <= (int64_t)bytes.n ? n : 0;
+}
+
+TEST(frames_of_ones_own)
+{
+    for (size_t piece = 1; piece < 9; piece++) {
+        const char *text = "3abc1x05hello";
+        struct framer f;
+        struct weir_frame frame;
+        struct weir_out seen = { 0 };
+        int asked = 0;
+        framer_init(&f, WEIR_FRAMING_OWN);
+        framer_cut_by(&f, by_digit, &asked);
+        for (size_t at = 0; text[at]; at += piece) {
+            struct weir_str in = { text + at, strnlen(text + at, piece) };
+            while (framer_next(&f, &in, &frame, 1000) == FRAMER_FRAME) {
+                out_write(&seen, frame.data);
+                out_write(&seen, WEIR_LIT("|"));
+            }
+        }
+        CHECK(weir_is(out_bytes(&seen), "3abc|1x|0|5hello|"));
+        CHECK_INT(framer_last(&f, &frame), FRAMER_MORE);
+        CHECK(asked > 3);
+        out_free(&seen);
+        framer_free(&f);
+    }
+}
+
+TEST(frames_of_ones_own_that_make_no_sense)
+{
+    static const char *const bad[] = { "!", "?", "0?", "0!" };
+    for (size_t i = 0; i < 4; i++) {
+        struct framer f;
+        struct weir_frame frame;
+        struct weir_str in = weir_cstr(bad[i]);
+        enum framer_result rc;
+        int asked = 0;
+        framer_init(&f, WEIR_FRAMING_OWN);
+        framer_cut_by(&f, by_digit, &asked);
+        while ((rc = framer_next(&f, &in, &frame, 1000)) == FRAMER_FRAME)
+            continue;
+        CHECK_INT(rc, FRAMER_MALFORMED);
+        framer_free(&f);
+    }
+    struct framer half;
+    struct weir_frame frame;
+    struct weir_str in = WEIR_LIT("3ab");
+    int asked = 0;
+    framer_init(&half, WEIR_FRAMING_OWN);
+    framer_cut_by(&half, by_digit, &asked);
+    CHECK_INT(framer_next(&half, &in, &frame, 1000), FRAMER_MORE);
+    CHECK_INT(framer_last(&half, &frame), FRAMER_MALFORMED);
+    framer_free(&half);
+}
