@@ -422,6 +422,24 @@ __attribute__((unused)) static const char *lab_cstr(struct lab *l, struct weir_s
     return s.n ? arena_copy(l->arena, s).p : "";
 }
 
+/* Some dialects say in the path what others say in the body: a call at the first door of the operation, with the model in place of
+ * its '*'. false: there is no such door. */
+__attribute__((unused)) static bool lab_at_door(struct lab *l, uint32_t operation, const char *model)
+{
+    const struct weir_claim *claim = l->codec->claims;
+    while (claim && claim->method && claim->operation != operation)
+        claim++;
+    if (!claim || !claim->method)
+        return false;
+    const char *star = strchr(claim->path, '*');
+    l->view.method = WEIR_LIT("POST");
+    l->view.operation = operation;
+    l->view.star = star ? weir_cstr(model) : WEIR_NONE;
+    l->view.path = star ? arena_printf(l->arena, "%.*s%s%s", (int)(star - claim->path), claim->path, model, star + 1)
+                        : weir_cstr(claim->path);
+    return true;
+}
+
 __attribute__((unused)) static int lab_decode_request(struct lab *l, struct weir_str body)
 {
     l->conversation = conversation_new(l->arena, weir_cstr(l->plugin->name), l->view.operation, arena_copy(l->arena, body));

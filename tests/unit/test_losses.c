@@ -369,37 +369,21 @@ static struct features used_by(const struct conversation *c)
     return f;
 }
 
-/* Some dialects say in the path what others say in the body: the first door of the operation, with the model in place of '*'. */
-static struct weir_str door_of(struct lab *l, uint32_t operation, const char *model)
-{
-    for (const struct weir_claim *claim = l->codec->claims; claim && claim->method; claim++) {
-        if (claim->operation != operation)
-            continue;
-        const char *star = strchr(claim->path, '*');
-        return star ? arena_printf(l->arena, "%.*s%s%s", (int)(star - claim->path), claim->path, model, star + 1)
-                    : STR(claim->path);
-    }
-    return WEIR_NONE;
-}
-
 /* What the codec reads in its own words; NULL: it has no such door, or doesn't read it. */
 static struct lab *read_back(const struct lab *up, uint32_t operation, const char *model)
 {
     struct lab *l = lab_begin(up->plugin, 'i', NULL);
-    l->view.path = door_of(l, operation, model);
-    l->view.method = WEIR_LIT("POST");
-    l->view.star = STR(model);
-    l->view.operation = operation;
+    bool has_door = lab_at_door(l, operation, model);
     l->conversation = conversation_new(l->arena, STR(up->plugin->name), operation, out_bytes(&up->told));
     struct scratch s = scratch_enter();
-    bool is_read = l->view.path.p && l->codec->decode_request &&
+    bool is_read = has_door && l->codec->decode_request &&
                    l->codec->decode_request(l->self, &l->call, l->state, out_bytes(&up->told)) == 0;
     scratch_leave(s);
     if (is_read) {
         conversation_close(l->conversation);
         return l;
     }
-    if (l->view.path.p && l->codec->decode_request)
+    if (has_door && l->codec->decode_request)
         printf("  %s does not read its own %.*s\n", up->plugin->name, (int)up->told.n, up->told.p);
     lab_end(l);
     return NULL;

@@ -353,7 +353,7 @@ static void compare_requests(struct pair *x, const char *path, struct lab *clien
 {
     struct features used = used_by(&client->conversation->view);
     struct lab *again = lab_begin(x->to->plugin, 'i', NULL);
-    again->view.path = WEIR_LIT("/");
+    lab_at_door(again, WEIR_OP_CHAT, "m");
     if (lab_decode_request(again, sent) < 0) {
         complain(x, path, "request: it can't be read back", lab_cstr(again, again->error.message), "");
         lab_end(again);
