@@ -300,7 +300,7 @@ TEST(frames_of_ones_own)
         int asked = 0;
         framer_init(&f, WEIR_FRAMING_OWN);
         framer_cut_by(&f, by_digit, &asked);
-        for (size_t at = 0; text[at]; at += piece) {
+        for (size_t at = 0; at < strlen(text); at += piece) {
             struct weir_str in = { text + at, strnlen(text + at, piece) };
             while (framer_next(&f, &in, &frame, 1000) == FRAMER_FRAME) {
                 out_write(&seen, frame.data);
