@@ -239,9 +239,26 @@ struct words {
     struct weir_out of[6]; /* by role; then calls, results' names, tools */
 };
 
+static bool is_text_file(const struct weir_part *p)
+{
+    return p->media_type.n > 5 && memcmp(p->media_type.p, "text/", 5) == 0 && (p->data.n || p->text.n);
+}
+
+/* Is there a text file, as one or as a text that says it is one? */
+static bool has_text_file(const struct weir_conversation *c)
+{
+    for (const struct weir_message *m = c->messages; m; m = m->next)
+        for (const struct weir_part *p = m->parts; p; p = p->next)
+            if (is_text_file(p))
+                return true;
+    return false;
+}
+
 static void put_parts(struct lab *l, struct weir_out *text, struct words *w, const struct weir_part *p)
 {
     for (; p; p = p->next) {
+        if (p->kind == WEIR_PART_FILE && is_text_file(p))
+            out_write(text, lab_base64(&l->call, text_decode(l->arena, &p->data), true));
         if (p->kind == WEIR_PART_TEXT || p->kind == WEIR_PART_REFUSAL)
             out_write(text, text_decode(l->arena, &p->text));
         if (p->kind == WEIR_PART_TOOL_CALL) {
@@ -340,7 +357,8 @@ static bool same_features(struct pair *x, const char *path, struct lab *client, 
     for (uint32_t f = features_take(&left); f < WEIR_FEATURES; f = features_take(&left)) {
         char what[80];
         bool has_no_use = f == WEIR_FEATURE_TOOLS && is_reported(x, used, WEIR_FIELD_TOOL_CHOICE); /* "none" */
-        if (f < 64 || features_have(&back, f) || is_reported(x, used, f) || has_no_use)
+        bool is_text = f == WEIR_FEATURE_FILE_DATA && has_text_file(&again->conversation->view);
+        if (f < 64 || features_have(&back, f) || is_reported(x, used, f) || has_no_use || is_text)
             continue;
         snprintf(what, sizeof(what), "request: %s is gone and nobody said so", feature_name(f));
         complain(x, path, what, "", words_of(client, &client->conversation->view));
