@@ -91,6 +91,8 @@ static const struct recorded_dialect {
     { "anthropic", "anthropic", "messages", "" },
     { "ollama", "ollama", "ollama-chat", "/api/chat" },
     { "cohere", "cohere", "cohere-chat", "/v2/chat" },
+    { "cohere embed", "cohere", "embeddings", "/v2/embed" },
+    { "cohere rerank", "cohere", "rerank", "/v2/rerank" },
 };
 
 static const struct recorded_dialect *recorded_dialect(const char *codec)

@@ -462,3 +462,55 @@ TEST(models_are_listed)
     CHECK(!strstr(text, "hidden"));
     lab_end(l);
 }
+
+/* ---- embeddings ---- */
+
+TEST(embeddings_cross_in_both_directions)
+{
+    NEED_PLUGIN;
+    struct lab *client = lab_begin(plugin, 'i', NULL);
+    client->view.operation = WEIR_OP_EMBED;
+    CHECK_INT(
+        lab_decode_request(client, str("{\"model\":\"e\",\"input\":[\"a\",\"b\"],\"dimensions\":8,\"truncate\":false,"
+                                       "\"options\":{\"num_ctx\":9},\"keep_alive\":0}")),
+        0);
+    CHECK_STR(dump_conversation(client),
+              "field 0=\"e\"\nfield 26=8\nfield 29=\"none\"\nuser\n   part 1 text=<a>\nuser\n   part 1 "
+              "text=<b>\next options.num_ctx=9\next keep_alive=0\n");
+    struct lab *up = lab_begin(plugin, 'e', client->conversation);
+    CHECK_STR(encoded(up, client->conversation),
+              "{\"model\":\"e\",\"input\":[\"a\",\"b\"],\"dimensions\":8,\"truncate\":false,"
+              "\"options\":{\"num_ctx\":9},\"keep_alive\":0}");
+    CHECK_INT(lab_decode_answer(up, WEIR_FRAMING_JSON,
+                                str("{\"model\":\"e\",\"embeddings\":[[0.5,1],[2,3e-4]],\"prompt_eval_count\":7}"), 0,
+                                true),
+              0);
+    struct scratch s = scratch_enter();
+    CHECK_INT(plugin->codec->encode_answer(client->self, &client->call, client->state, collector_answer(up->collector),
+                                           &client->told),
+              0);
+    scratch_leave(s);
+    CHECK_STR(lab_cstr(client, out_bytes(&client->told)),
+              "{\"model\":\"e\",\"embeddings\":[[0.5,1],[2,3e-4]],\"prompt_eval_count\":7}");
+    lab_end(up);
+    lab_end(client);
+}
+
+TEST(what_a_vector_cannot_be_is_told)
+{
+    NEED_PLUGIN;
+    struct lab *up = lab_begin(plugin, 'e', NULL);
+    struct conversation *c = conversation_new(up->arena, WEIR_LIT("other"), WEIR_OP_EMBED, WEIR_LIT("{}"));
+    struct weir_message *m = conversation_message(c, WEIR_ROLE_USER);
+    struct weir_part *p = conversation_part(c, &m->parts, WEIR_PART_TEXT);
+    p->text = WEIR_TEXT("a");
+    conversation_set_field(c, WEIR_FIELD_ENCODING, WEIR_LIT("\"int8\""), WEIR_NONE);
+    conversation_set_field(c, WEIR_FIELD_TRUNCATE, WEIR_LIT("\"start\""), WEIR_NONE);
+    CHECK(contains(encoded(up, c), "\"input\":[\"a\"],\"truncate\":true"));
+    CHECK_INT(lab_losses[WEIR_FIELD_ENCODING], WEIR_LOSS_CHANGED);
+    CHECK_INT(lab_losses[WEIR_FIELD_TRUNCATE], WEIR_LOSS_CHANGED);
+    p->kind = WEIR_PART_IMAGE;
+    CHECK_STR(encoded(up, c), "");
+    CHECK_INT(up->error.error_class, WEIR_ERROR_UNSUPPORTED);
+    lab_end(up);
+}
