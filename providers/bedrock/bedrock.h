@@ -144,6 +144,8 @@ void bedrock_put_message(struct bedrock *o, struct weir_out *out, const char *ki
 
 /* ---- shared ---- */
 
+/* The type of a call or a result: was it the provider's own tool? "server_tool_use", "nova_grounding_result"; not "tool_use". */
+bool bedrock_is_hosted(struct weir_str type);
 /* {"key":raw}; lives as long as the op. */
 struct weir_str bedrock_wrapped(struct bedrock *o, struct weir_str key, struct weir_str raw);
 

@@ -212,7 +212,16 @@ static void read_json(struct reading *x, struct filling *f)
     p->media_type = WEIR_LIT("application/json");
 }
 
-static void read_tool_use(struct reading *x, struct filling *f)
+static void read_opaque(struct reading *x, struct filling *f, struct weir_str key, struct weir_str raw)
+{
+    struct weir_part *p = add_part(x, f, WEIR_PART_OPAQUE);
+    if (!p)
+        return;
+    p->raw = x->o.host->keep(x->o.call, bedrock_wrapped(&x->o, key, raw));
+    p->dialect = BEDROCK_DIALECT;
+}
+
+static void take_tool_use(struct reading *x, struct filling *f)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, raw;
@@ -231,7 +240,7 @@ static void read_tool_use(struct reading *x, struct filling *f)
 
 static void read_blocks(struct reading *x, struct filling *f);
 
-static void read_tool_result(struct reading *x, struct filling *f)
+static void take_tool_result(struct reading *x, struct filling *f)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, status = WEIR_NONE;
@@ -249,6 +258,44 @@ static void read_tool_result(struct reading *x, struct filling *f)
         p->flags |= WEIR_PART_IS_ERROR;
     if (p && !j->failed(x->r) && !p->id.n)
         j->reject(x->r, "needs toolUseId");
+}
+
+/* "server_tool_use", "nova_grounding_result": of a tool that the provider ran itself. */
+static bool is_hosted(struct reading *x, struct weir_str raw)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str key, type = WEIR_NONE;
+    if (!memmem(raw.p, raw.n, "\"type\"", 6))
+        return false;
+    struct weir_json *r = j->open(x->o.call, raw);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "type") && j->peek(r) == WEIR_JSON_STRING)
+            j->string(r, &type);
+    return bedrock_is_hosted(type);
+}
+
+/* A call or a result, read from its own bytes, because only its last member may tell that nobody else knows it. */
+static void read_tool_block(struct reading *x, struct filling *f, struct weir_str key)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_json *outer = x->r;
+    struct weir_str raw;
+    if (!j->raw(outer, &raw))
+        return;
+    if (raw.p[0] == '{' && is_hosted(x, raw)) {
+        read_opaque(x, f, key, raw);
+        return;
+    }
+    x->r = j->open(x->o.call, raw);
+    if (weir_is(key, "toolUse"))
+        take_tool_use(x, f);
+    else
+        take_tool_result(x, f);
+    bool is_good = j->close(x->r);
+    x->r = outer;
+    if (!is_good)
+        j->reject(outer, weir_is(key, "toolUse") ? "must be {\"toolUseId\":…,\"name\":…,\"input\":{…}}"
+                                                 : "must be {\"toolUseId\":…,\"content\":[{\"text\":…}]}");
 }
 
 static void read_reasoning_text(struct reading *x, struct weir_part *p)
@@ -280,27 +327,17 @@ static void read_reasoning(struct reading *x, struct filling *f)
         p->dialect = BEDROCK_DIALECT;
 }
 
-static void read_opaque(struct reading *x, struct filling *f, struct weir_str key)
-{
-    struct weir_str raw;
-    struct weir_part *p = x->o.json->raw(x->r, &raw) ? add_part(x, f, WEIR_PART_OPAQUE) : NULL;
-    if (!p)
-        return;
-    p->raw = x->o.host->keep(x->o.call, bedrock_wrapped(&x->o, key, raw));
-    p->dialect = BEDROCK_DIALECT;
-}
-
 /* "Cache what stands before": a mark of the part before it. One that wants another lifetime than the usual keeps its words. */
 static void read_cache_point(struct reading *x, struct filling *f, struct weir_str key)
 {
     struct weir_str raw;
     struct weir_part *p = f->last;
-    if (!p || p->raw.n) {
-        read_opaque(x, f, key);
-        return;
-    }
     if (!x->o.json->raw(x->r, &raw))
         return;
+    if (!p || p->raw.n) {
+        read_opaque(x, f, key, raw);
+        return;
+    }
     p->flags |= WEIR_PART_CACHE_MARK;
     p->dialect = BEDROCK_DIALECT;
     if (memmem(raw.p, raw.n, "\"ttl\"", 5))
@@ -314,24 +351,22 @@ static void read_block_member(struct reading *x, struct filling *f, struct weir_
         void (*read)(struct reading *x, struct filling *f);
         bool only_in_result;
     } blocks[] = {
-        { "text", read_text, false },
-        { "toolUse", read_tool_use, false },
-        { "toolResult", read_tool_result, false },
-        { "image", read_image, false },
-        { "document", read_document, false },
-        { "reasoningContent", read_reasoning, false },
-        { "audio", read_audio, false },
-        { "json", read_json, true },
+        { "text", read_text, false },         { "image", read_image, false },
+        { "document", read_document, false }, { "reasoningContent", read_reasoning, false },
+        { "audio", read_audio, false },       { "json", read_json, true },
     };
     for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++)
         if (weir_is(key, blocks[i].name) && (f->parent || !blocks[i].only_in_result)) {
             blocks[i].read(x, f);
             return;
         }
+    struct weir_str raw;
     if (weir_is(key, "cachePoint"))
         read_cache_point(x, f, key);
-    else
-        read_opaque(x, f, key);
+    else if (weir_is(key, "toolUse") || weir_is(key, "toolResult"))
+        read_tool_block(x, f, key);
+    else if (x->o.json->raw(x->r, &raw))
+        read_opaque(x, f, key, raw);
 }
 
 static void read_block(struct reading *x, struct filling *f)

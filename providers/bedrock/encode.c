@@ -106,18 +106,14 @@ static void put_tool_schema(struct encoding *x, struct weir_str schema)
 static void put_spec(struct encoding *x, const struct weir_tool *t)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_str name = bedrock_sent_name(x, t->name);
     bool is_strict = weir_is(t->strict, "true");
     j->key(x->out, "toolSpec");
     j->object_begin(x->out);
     j->key(x->out, "name");
-    j->put_str(x->out, name);
-    if (t->description.n) {
+    j->put_str(x->out, bedrock_sent_name(x, t->name));
+    if (t->description.n) { /* one that is empty is refused */
         j->key(x->out, "description");
         j->put_text(x->out, &t->description);
-    } else if (!x->o.is_own) { /* one that is empty is refused, and some models want one */
-        j->key(x->out, "description");
-        j->put_str(x->out, name);
     }
     put_tool_schema(x, t->schema);
     if (x->o.is_own || (is_strict && x->model.takes_strict))

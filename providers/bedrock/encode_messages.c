@@ -389,6 +389,7 @@ static void put_tagged(struct encoding *x, const struct weir_message *m)
         j->string_part(x->out, &close);
         j->string_end(x->out);
         j->object_end(x->out);
+        put_cache_mark(x, p);
     }
 }
 

@@ -56,6 +56,9 @@ static struct bedrock_thinking by_effort(struct encoding *x, struct weir_str eff
 
 static struct bedrock_thinking by_budget(struct encoding *x, int64_t budget, struct weir_str effort)
 {
+    if (x->model.takes_budget && budget < 0)
+        bedrock_lose_once(x, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_CHANGED,
+                          "to a number: this model can't decide itself");
     if (x->model.takes_budget)
         return (struct bedrock_thinking){ BEDROCK_BUDGET, budget > 0 ? budget : 8192, WEIR_NONE };
     if (!effort.n && budget > 0) {
@@ -172,7 +175,7 @@ static void put_nova(struct encoding *x, const struct bedrock_thinking *t, struc
             bedrock_put_raw(x, "maxReasoningEffort", t->effort);
         j->object_end(x->out);
     }
-    if (top_k.n && !x->o.is_own) {
+    if (top_k.n) {
         j->key(x->out, "inferenceConfig");
         j->object_begin(x->out);
         bedrock_put_raw(x, "topK", top_k);
@@ -184,8 +187,7 @@ static void put_top_k(struct encoding *x, const struct bedrock_thinking *t)
 {
     struct weir_str top_k = bedrock_field(x, WEIR_FIELD_TOP_K);
     bool thinks = t->how == BEDROCK_BUDGET || t->how == BEDROCK_ADAPTIVE;
-    bool is_nova = x->model.family == BEDROCK_NOVA && !x->o.is_own;
-    if (!top_k.n || is_nova)
+    if (!top_k.n || x->model.family == BEDROCK_NOVA) /* put_nova() */
         return;
     if (x->o.is_own || (x->model.takes_top_k && !(thinks && x->model.family == BEDROCK_CLAUDE)))
         bedrock_put_raw(x, "top_k", top_k);

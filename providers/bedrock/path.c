@@ -1,6 +1,12 @@
 /* Model ids stand in paths here, percent-encoded: they contain ':', those that are ARNs also '/'. And what else all rooms need. */
 #include "bedrock.h"
 
+bool bedrock_is_hosted(struct weir_str type)
+{
+    bool is_result = type.n > 7 && memcmp(type.p + type.n - 7, "_result", 7) == 0 && !weir_is(type, "tool_result");
+    return is_result || (type.n > 7 && memcmp(type.p, "server_", 7) == 0);
+}
+
 struct weir_str bedrock_wrapped(struct bedrock *o, struct weir_str key, struct weir_str raw)
 {
     struct weir_out *out = o->host->out(o->call);

@@ -28,10 +28,15 @@ static struct weir_str member_of(const struct reading *x, struct weir_str key, s
 
 void bedrock_read_ext(struct reading *x, const char *before, struct weir_str key)
 {
+    struct weir_str raw;
+    if (x->o.json->raw(x->r, &raw))
+        bedrock_add_ext(x, before, key, raw);
+}
+
+void bedrock_add_ext(struct reading *x, const char *before, struct weir_str key, struct weir_str raw)
+{
     const struct weir_host *h = x->o.host;
-    struct weir_str raw, path = key;
-    if (!x->o.json->raw(x->r, &raw))
-        return;
+    struct weir_str path = key;
     if (*before)
         path = h->format(x->o.call, "%s.%.*s", before, (int)key.n, key.p);
     if (h->ext_add(x->o.call, path, raw, member_of(x, key, raw)) < 0)
@@ -290,6 +295,28 @@ static void read_output_effort(struct reading *x)
             bedrock_read_ext(x, "additionalModelRequestFields.output_config", key);
 }
 
+/* Nova's {"topK":5}; with anything beside it it is no setting that is known elsewhere. */
+static bool take_nova_top_k(struct reading *x, struct weir_str raw)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str key, top_k = WEIR_NONE, other;
+    uint32_t n = 0;
+    struct weir_json *r = j->open(x->o.call, raw);
+    for (j->object(r); j->member(r, &key); n++)
+        j->raw(r, weir_is(key, "topK") ? &top_k : &other);
+    if (!j->close(r) || n != 1 || !top_k.n || top_k.p[0] < '0' || top_k.p[0] > '9')
+        return false;
+    set_field(x, WEIR_FIELD_TOP_K, top_k, top_k);
+    return true;
+}
+
+static void read_nova_inference(struct reading *x, struct weir_str key)
+{
+    struct weir_str raw;
+    if (x->o.json->raw(x->r, &raw) && !take_nova_top_k(x, raw))
+        bedrock_add_ext(x, "additionalModelRequestFields", key, raw);
+}
+
 /* What the model itself gets; the dialect does not look at it, but some of it is known elsewhere. */
 static void read_additional(struct reading *x)
 {
@@ -307,6 +334,8 @@ static void read_additional(struct reading *x)
             read_reasoning_config(x);
         else if (weir_is(key, "reasoning_effort"))
             read_effort(x);
+        else if (weir_is(key, "inferenceConfig") && is_object)
+            read_nova_inference(x, key);
         else
             bedrock_read_ext(x, "additionalModelRequestFields", key);
     }

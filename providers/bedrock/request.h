@@ -17,6 +17,7 @@ struct reading {
 void bedrock_fail_at(struct reading *x, struct weir_str param, const char *message);
 /* The next value, raw, as a field that nobody else knows; its path is "before.key", or "key". */
 void bedrock_read_ext(struct reading *x, const char *before, struct weir_str key);
+void bedrock_add_ext(struct reading *x, const char *before, struct weir_str key, struct weir_str raw);
 struct weir_message *bedrock_add_message(struct reading *x, enum weir_role role);
 
 /* The values of "messages" and "system". */

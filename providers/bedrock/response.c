@@ -134,6 +134,12 @@ static void begin_opaque(struct decoding *d, uint32_t index, struct weir_str key
     begin_block(d, &e);
 }
 
+static bool is_opaque(const struct decoding *d, uint32_t index)
+{
+    const struct bedrock_open *b = open_block(d->attempt, index);
+    return b && b->kind == WEIR_BLOCK_OPAQUE;
+}
+
 /* A piece that only this dialect has; it belongs to an opaque block, or makes one. */
 static void tell_own_piece(struct decoding *d, uint32_t index, struct weir_str key, struct weir_str raw)
 {
@@ -147,7 +153,8 @@ static void tell_own_piece(struct decoding *d, uint32_t index, struct weir_str k
 }
 
 struct tool_use {
-    struct weir_str id, name, input;
+    struct weir_str raw, id, name, input;
+    bool is_hosted; /* the provider ran it itself */
 };
 
 static void read_string(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to)
@@ -158,22 +165,37 @@ static void read_string(const struct weir_json_api *j, struct weir_json *r, stru
         j->skip(r);
 }
 
-static void read_tool_use(const struct weir_json_api *j, struct weir_json *r, struct tool_use *t)
+static bool read_tool_use(const struct decoding *d, struct weir_json *outer, struct tool_use *t)
 {
-    struct weir_str key;
+    const struct weir_json_api *j = d->o.json;
+    struct weir_str key, type = WEIR_NONE;
+    memset(t, 0, sizeof(*t));
+    if (!j->raw(outer, &t->raw))
+        return false;
+    struct weir_json *r = j->open(d->o.call, t->raw);
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "toolUseId"))
             read_string(j, r, &t->id);
         else if (weir_is(key, "name"))
             read_string(j, r, &t->name);
+        else if (weir_is(key, "type"))
+            read_string(j, r, &type);
         else if (weir_is(key, "input"))
             j->raw(r, &t->input);
+        else
+            j->skip(r);
     }
+    t->is_hosted = bedrock_is_hosted(type);
+    return j->close(r);
 }
 
 static void begin_call(struct decoding *d, uint32_t index, const struct tool_use *t)
 {
     struct weir_event e = event_of(WEIR_EVENT_BLOCK_START, index);
+    if (t->is_hosted) {
+        begin_opaque(d, index, WEIR_LIT("toolUse"), t->raw);
+        return;
+    }
     e.block_kind = WEIR_BLOCK_TOOL_CALL;
     e.id = t->id.n ? t->id : d->o.host->new_id(d->o.call, "tooluse_");
     e.name = own_name(d, t->name);
@@ -239,7 +261,10 @@ static void take_delta(struct decoding *d, struct weir_json *r, uint32_t index)
     const struct weir_json_api *j = d->o.json;
     struct weir_str key, raw;
     for (j->object(r); !d->o.failed && j->member(r, &key);) {
-        if (weir_is(key, "text")) {
+        if (is_opaque(d, index)) {
+            if (j->raw(r, &raw))
+                tell_own_piece(d, index, key, raw);
+        } else if (weir_is(key, "text")) {
             take_text(d, r, index, WEIR_BLOCK_TEXT, WEIR_DELTA_TEXT);
         } else if (weir_is(key, "toolUse")) {
             for (j->object(r); !d->o.failed && j->member(r, &key);)
@@ -260,11 +285,9 @@ static void take_block_start(struct decoding *d, struct weir_json *r, uint32_t i
     const struct weir_json_api *j = d->o.json;
     struct weir_str key, raw;
     for (j->object(r); !d->o.failed && j->member(r, &key);) {
-        struct tool_use t = { WEIR_NONE, WEIR_NONE, WEIR_NONE };
-        if (weir_is(key, "toolUse")) {
-            read_tool_use(j, r, &t);
-            if (!j->failed(r))
-                begin_call(d, index, &t);
+        struct tool_use t;
+        if (weir_is(key, "toolUse") && read_tool_use(d, r, &t)) {
+            begin_call(d, index, &t);
         } else if (j->raw(r, &raw)) {
             begin_opaque(d, index, key, raw);
         }
@@ -295,14 +318,14 @@ static void take_whole_block(struct decoding *d, struct weir_json *r, uint32_t i
     const struct weir_json_api *j = d->o.json;
     struct weir_str key, raw;
     for (j->object(r); !d->o.failed && j->member(r, &key);) {
-        struct tool_use t = { WEIR_NONE, WEIR_NONE, WEIR_NONE };
+        struct tool_use t;
         if (weir_is(key, "text")) {
             take_text(d, r, index, WEIR_BLOCK_TEXT, WEIR_DELTA_TEXT);
         } else if (weir_is(key, "toolUse")) {
-            read_tool_use(j, r, &t);
-            if (!j->failed(r))
-                begin_call(d, index, &t);
+            d->o.failed = !read_tool_use(d, r, &t);
             if (!d->o.failed)
+                begin_call(d, index, &t);
+            if (!d->o.failed && !t.is_hosted)
                 emit_delta(d, index, WEIR_DELTA_ARGUMENTS, weir_plain(t.input));
         } else if (weir_is(key, "reasoningContent")) {
             take_reasoning(d, r, index);

@@ -140,7 +140,9 @@ static int lab_emit(struct weir_call *c, const struct weir_event *from)
     }
     if (l->encoder) {
         struct lab *to = l->encoder;
+        struct scratch s = scratch_enter();
         to->codec->encode_event(to->self, &to->call, to->state, &e, &to->told);
+        scratch_leave(s);
     }
     return why ? -1 : 0;
 }
@@ -404,6 +406,29 @@ static struct lab *lab_begin(const struct weir_plugin *plugin, char side, struct
     return l;
 }
 
+__attribute__((unused)) static const char *lab_cstr(struct lab *l, struct weir_str s)
+{
+    return s.n ? arena_copy(l->arena, s).p : "";
+}
+
+/* Where the request came in: in some dialects the path says the model, and whether to stream. */
+__attribute__((unused)) static void lab_at(struct lab *l, struct weir_str path)
+{
+    if (path.n)
+        l->view.path = arena_copy(l->arena, path);
+}
+
+/* What `up` would call is where `again` comes in. */
+__attribute__((unused)) static void lab_is_called(struct lab *again, struct lab *up)
+{
+    struct scratch s = scratch_enter();
+    up->codec->request_head(up->self, &up->call, up->state, NULL);
+    scratch_leave(s);
+    const char *head = lab_cstr(up, out_bytes(&up->head)), *post = strstr(head, "POST ");
+    if (post)
+        lab_at(again, (struct weir_str){ post + 5, strcspn(post + 5, "?\n") });
+}
+
 static void lab_end(struct lab *l)
 {
     if (!l)
@@ -415,11 +440,6 @@ static void lab_end(struct lab *l)
     out_free(&l->told);
     arena_free(l->arena);
     free(l);
-}
-
-__attribute__((unused)) static const char *lab_cstr(struct lab *l, struct weir_str s)
-{
-    return s.n ? arena_copy(l->arena, s).p : "";
 }
 
 /* Some dialects say in the path what others say in the body: a call at the first door of the operation, with the model in place of

@@ -7,6 +7,7 @@
 
 #include <weir/codec.h>
 
+#include "../../core/bytes.h"
 #include "../../core/json.h"
 
 struct recording {
@@ -93,6 +94,7 @@ static const struct recorded_dialect {
     { "cohere", "cohere", "cohere-chat", "/v2/chat" },
     { "cohere embed", "cohere", "embeddings", "/v2/embed" },
     { "cohere rerank", "cohere", "rerank", "/v2/rerank" },
+    { "bedrock", "bedrock", "converse", "" },
 };
 
 static const struct recorded_dialect *recorded_dialect(const char *codec)
@@ -124,7 +126,12 @@ static void one_recording(const char *codec, const char *path, recording_fn fn, 
 {
     struct arena *a = arena_new();
     struct recording r;
-    if (read_recording(a, path, &r) && is_for(codec, &r) && r.status < 300 && !weir_is(r.encoding, "base64"))
+    bool is_ours = read_recording(a, path, &r) && is_for(codec, &r) && r.status < 300;
+    bool is_binary = is_ours && weir_is(r.encoding, "base64");
+    struct weir_str bytes = WEIR_NONE;
+    if (is_binary && strcmp(codec, "bedrock") == 0 && bytes_base64_decode(a, r.response, BYTES_BASE64_STD, &bytes))
+        r.response = bytes;
+    if (is_ours && (!is_binary || bytes.p))
         fn(arg, &r, path);
     arena_free(a);
 }

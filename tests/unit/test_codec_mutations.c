@@ -148,3 +148,8 @@ TEST(mutations_cohere)
 {
     run("cohere");
 }
+
+TEST(mutations_bedrock)
+{
+    run("bedrock");
+}

@@ -67,6 +67,7 @@ static char *replaced(struct lab *l, const char *text, const char *what, const c
 static const char *answer_of(struct lab *l)
 {
     const char *text = replaced(l, replaced(l, dump_answer(l), " text=<{}>", ""), "cached -1 -1", "cached 0 0");
+    text = replaced(l, text, "usage -1 ", "usage 0 ");
     bool has_made_id = strncmp(text, "id= ", 4) == 0 || strncmp(text, "id=chatcmpl-new", 15) == 0 ||
                        strncmp(text, "id=msg_new", 10) == 0;
     return has_made_id ? strchr(text, ' ') : text;
@@ -144,6 +145,7 @@ static const char *comparable(struct lab *l, const char *text)
 static void check_request(struct tally *t, const struct recording *r, const char *path)
 {
     struct lab *l = lab_begin(t->plugin, 'i', NULL);
+    lab_at(l, r->path);
     t->requests++;
     if (lab_decode_request(l, r->request) < 0) {
         complain(t, path, "the request does not decode", lab_cstr(l, l->error.message), "");
@@ -157,6 +159,7 @@ static void check_request(struct tally *t, const struct recording *r, const char
     int rc = t->plugin->codec->encode_request(up->self, &up->call, up->state, &l->conversation->view, &body);
     scratch_leave(before);
     struct lab *again = lab_begin(t->plugin, 'i', NULL);
+    lab_at(again, r->path);
     if (rc < 0 || !out_complete(&body) || lab_decode_request(again, out_bytes(&body)) < 0)
         complain(t, path, "the request does not encode", lab_cstr(up, up->error.message),
                  lab_cstr(up, again->error.message));
@@ -206,4 +209,9 @@ TEST(recordings_ollama)
 TEST(recordings_cohere)
 {
     run("cohere");
+}
+
+TEST(recordings_bedrock)
+{
+    run("bedrock");
 }

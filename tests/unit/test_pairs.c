@@ -356,7 +356,8 @@ static bool same_features(struct pair *x, const char *path, struct lab *client, 
     bool is_same = true;
     for (uint32_t f = features_take(&left); f < WEIR_FEATURES; f = features_take(&left)) {
         char what[80];
-        bool has_no_use = f == WEIR_FEATURE_TOOLS && is_reported(x, used, WEIR_FIELD_TOOL_CHOICE); /* "none" */
+        bool is_of_tools = f == WEIR_FEATURE_TOOLS || f == WEIR_FEATURE_TOOL_STRICT;
+        bool has_no_use = is_of_tools && is_reported(x, used, WEIR_FIELD_TOOL_CHOICE); /* "none" */
         bool is_text = f == WEIR_FEATURE_FILE_DATA && has_text_file(&again->conversation->view);
         if (f < 64 || features_have(&back, f) || is_reported(x, used, f) || has_no_use || is_text)
             continue;
@@ -367,11 +368,11 @@ static bool same_features(struct pair *x, const char *path, struct lab *client, 
     return is_same;
 }
 
-static void compare_requests(struct pair *x, const char *path, struct lab *client, struct weir_str sent)
+static void compare_requests(struct pair *x, const char *path, struct lab *client, struct lab *up, struct weir_str sent)
 {
     struct features used = used_by(&client->conversation->view);
     struct lab *again = lab_begin(x->to->plugin, 'i', NULL);
-    lab_at_door(again, WEIR_OP_CHAT, "m");
+    lab_is_called(again, up);
     if (lab_decode_request(again, sent) < 0) {
         complain(x, path, "request: it can't be read back", lab_cstr(again, again->error.message), "");
         lab_end(again);
@@ -380,7 +381,8 @@ static void compare_requests(struct pair *x, const char *path, struct lab *clien
     const char *want = words_of(client, &client->conversation->view), *got = words_of(again, &again->conversation->view);
     static const uint32_t mergers[] = { WEIR_FEATURE_OPAQUE, WEIR_FEATURE_SYSTEM_LATER, WEIR_FEATURE_RESULT_MEDIA, WEIR_FEATURE_FILE_DATA,
                                         WEIR_FEATURE_RESULT_ERROR, WEIR_FEATURE_MESSAGE_NAME, WEIR_FEATURE_REFUSAL,
-                                        WEIR_FIELD_RESPONSE_FORMAT, WEIR_FEATURE_PREFILL, WEIR_FIELD_TOOL_CHOICE, WEIR_FEATURE_THINKING };
+                                        WEIR_FIELD_RESPONSE_FORMAT, WEIR_FEATURE_PREFILL, WEIR_FIELD_TOOL_CHOICE, WEIR_FEATURE_THINKING,
+                                        WEIR_FEATURE_TOOLS };
     /* a dialect that wants earlier turns' tools declared gets them */
     bool has_tools_added = !client->conversation->view.tools && strncmp(got, want, strlen(want)) == 0;
     bool may_differ = has_tools_added, is_same = strcmp(got, want) == 0;
@@ -396,7 +398,7 @@ static void compare_requests(struct pair *x, const char *path, struct lab *clien
 static void check_request(struct pair *x, const struct recording *r, const char *path)
 {
     struct lab *client = lab_begin(x->from->plugin, 'i', NULL);
-    client->view.path = lab_cstr(client, r->path) ? arena_copy(client->arena, r->path) : WEIR_NONE;
+    lab_at(client, r->path);
     memset(lab_losses, 0, sizeof(lab_losses));
     if (lab_decode_request(client, r->request) == 0 && client->conversation->view.operation == WEIR_OP_CHAT) {
         struct lab *up = lab_begin(x->to->plugin, 'e', client->conversation);
@@ -406,7 +408,7 @@ static void check_request(struct pair *x, const struct recording *r, const char 
         scratch_leave(before);
         x->requests++;
         if (rc == 0)
-            compare_requests(x, path, client, out_bytes(&body));
+            compare_requests(x, path, client, up, out_bytes(&body));
         else
             x->refused++, x->requests_passed += up->has_failed;
         out_free(&body);
