@@ -114,18 +114,19 @@ static void answer_by_estimate(struct attempt *a)
 /* on_attempt let it pass: off it goes. false: it would lose what may not be lost; try the next candidate. */
 static bool send_attempt(struct attempt *a)
 {
-    if (is_raw(a->call.request)) {
-        if (raw_send(a) < 0)
-            attempt_fail(a, &a->call.error);
-        return true;
-    }
-    if (!candidate_serves(a->call.request, a->target)) {
+    bool is_relayed = is_raw(a->call.request);
+    if (!is_relayed && !candidate_serves(a->call.request, a->target)) {
         answer_by_estimate(a);
         return true;
     }
     enum token_state token = token_get(a);
     if (token == TOKEN_WAITS)
         return true;
+    if (is_relayed) {
+        if (token == TOKEN_NONE || raw_send(a) < 0)
+            attempt_fail(a, &a->call.error);
+        return true;
+    }
     bool is_built = token == TOKEN_HAS && upstream_build(a) == 0;
     struct weir_str loss = is_built ? losses_of_request(a) : WEIR_NONE;
     if (loss.n) {

@@ -61,9 +61,13 @@ static enum facts_tier tier_of(const struct request *r)
 /* USD; -1 where the price or the count is not known. */
 double attempt_cost_usd(const struct attempt *a)
 {
+    struct weir_usage u = a->usage;
+    bool has_text = a->call.request->view.operation == WEIR_OP_CHAT;
     if (!a->target)
         return -1;
-    return facts_cost(a->target->prices, a->target->n_prices, tier_of(a->call.request), &a->usage);
+    if (!has_text && u.output < 0)
+        u.output = 0; /* vectors and ranks have no price of their own */
+    return facts_cost(a->target->prices, a->target->n_prices, tier_of(a->call.request), &u);
 }
 
 static void put_cost(struct weir_out *o, double usd)

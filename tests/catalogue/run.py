@@ -248,7 +248,7 @@ def check_body(name, entry, asked, body):
         assert body.get(limit) == 50 and len({"max_tokens", "max_completion_tokens"} & set(body)) == 1, body
     for pair in entry.get("rename", []):
         old, new = pair.split("=")
-        assert old not in body and body[new] == asked[old], body
+        assert old not in body and (old not in asked or body[new] == asked[old]), body
     roles = [m["role"] for m in body["messages"]]
     assert ("developer" in roles) == (entry.get("developer_role") is not False and roles[0] == "developer"), roles
     if entry.get("developer_role") is False:
