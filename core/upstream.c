@@ -246,7 +246,7 @@ static bool codec_splice(struct attempt *a, const struct edit *e)
     struct request *r = a->call.request;
     const struct weir_codec *codec = &r->codec->plugin->codec;
     struct weir_edit edit = { .size = sizeof(edit), .kind = e->kind, .field = e->field, .value = e->value };
-    if (!codec->splice || e->kind > WEIR_EDIT_ASK_USAGE)
+    if (!codec->splice || e->kind > WEIR_EDIT_ANEW)
         return e->kind == EDIT_REMOVE; /* nothing to remove: fine */
     struct visit v = visit_enter(&a->call, r->codec, CRUMB_SPLICE, false);
     int rc = codec->splice(r->codec->self, &a->call, r->codec_state, &edit);
@@ -282,11 +282,12 @@ static bool splice_body(struct attempt *a)
 {
     struct request *r = a->call.request;
     struct splices s = { .arena = a->arena };
-    struct edit ask = { .kind = WEIR_EDIT_ASK_USAGE };
+    struct edit ask = { .kind = WEIR_EDIT_ASK_USAGE }, anew = { .kind = WEIR_EDIT_ANEW };
     a->splices = &s;
     bool is_placed = place_edits(a, r->conversation->edits) && place_edits(a, a->edits.list);
     if (is_placed && wants_usage_added(a))
         codec_splice(a, &ask); /* a dialect that always tells it has no place for this */
+    is_placed = is_placed && !codec_splice(a, &anew);
     a->splices = NULL;
     return is_placed && splices_apply(&s, r->conversation->view.body, &a->body, &a->n_body) == 0;
 }

@@ -57,26 +57,73 @@ static bool is_own_signature(const struct weir_part *p)
     return p->signature.n && weir_eq(p->dialect, GEMINI_DIALECT);
 }
 
+/* videoMetadata and what else only this dialect has, as it came in. */
+static void put_own_members(struct writing *w, const struct weir_part *p)
+{
+    const struct weir_json_api *j = w->x->g.json;
+    struct weir_str key, value;
+    if (!p->raw.n || !w->x->is_own || p->kind == WEIR_PART_OPAQUE)
+        return;
+    struct weir_json *r = j->open(w->x->g.call, p->raw);
+    for (j->object(r); j->member(r, &key) && j->raw(r, &value);) {
+        j->key_str(w->x->out, key);
+        j->put_raw(w->x->out, value);
+    }
+}
+
+static void lose_foreign(struct writing *w, const struct weir_part *p)
+{
+    if (p->signature.n && !is_own_signature(p))
+        gemini_lose(&w->x->g, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "another provider's");
+}
+
 static void put_text_part(struct writing *w, const char *role, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
-    if (!p->text.n)
+    bool is_own = is_own_signature(p);
+    lose_foreign(w, p);
+    if (!p->text.n && !is_own)
         return; /* an empty part is refused there */
     begin_part(w, role);
     j->key(w->x->out, "text");
     j->put_text(w->x->out, &p->text);
-    if (is_own_signature(p)) {
+    if (is_own) {
         j->key(w->x->out, "thoughtSignature");
         j->put_text(w->x->out, &p->signature);
     }
+    put_own_members(w, p);
     end_part(w);
 }
 
 /* ---- media ---- */
 
+/* A file that Google keeps, or of the client's own words a URL. */
+static bool put_file_uri(struct writing *w, const char *role, const struct weir_part *p)
+{
+    const struct weir_json_api *j = w->x->g.json;
+    bool is_kept = p->file_id.n && weir_eq(p->dialect, GEMINI_DIALECT);
+    if (!is_kept && !(p->url.n && w->x->is_own))
+        return false;
+    begin_part(w, role);
+    j->key(w->x->out, "fileData");
+    j->object_begin(w->x->out);
+    if (p->media_type.n) {
+        j->key(w->x->out, "mimeType");
+        j->put_str(w->x->out, p->media_type);
+    }
+    j->key(w->x->out, "fileUri");
+    j->put_str(w->x->out, is_kept ? p->file_id : p->url);
+    j->object_end(w->x->out);
+    put_own_members(w, p);
+    end_part(w);
+    return true;
+}
+
 static void put_media(struct writing *w, const char *role, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
+    if (!p->data.n && put_file_uri(w, role, p))
+        return;
     if (!p->data.n) {
         gemini_unsupported(&w->x->g, "messages",
                            "Gemini fetches no URLs and knows no other provider's file ids; send the "
@@ -91,9 +138,8 @@ static void put_media(struct writing *w, const char *role, const struct weir_par
     j->key(w->x->out, "data");
     j->put_text(w->x->out, &p->data);
     j->object_end(w->x->out);
+    put_own_members(w, p);
     end_part(w);
-    if (p->detail.n && !weir_is(p->detail, "auto"))
-        gemini_lose(w->x, LOSS_DETAIL, "dropped:image_url.detail");
 }
 
 /* ---- calls and results ---- */
@@ -106,7 +152,7 @@ static void put_arguments(struct writing *w, const struct weir_part *p)
     } else if (j->valid(w->x->g.call, &p->text, WEIR_JSON_OBJECT)) {
         j->put_text_raw(w->x->out, &p->text);
     } else {
-        gemini_lose(w->x, LOSS_ARGUMENTS, "changed:tool_calls.arguments");
+        gemini_lose(&w->x->g, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "arguments that are no object stand in _raw");
         j->object_begin(w->x->out);
         j->key(w->x->out, "_raw");
         j->put_text(w->x->out, &p->text);
@@ -119,21 +165,24 @@ static void put_arguments(struct writing *w, const struct weir_part *p)
 static void put_signature(struct writing *w, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
-    bool is_first = !w->has_call;
+    struct gemini *g = &w->x->g;
+    bool is_first = !w->has_call, is_foreign = p->signature.n && !is_own_signature(p);
     w->has_call = true;
     if (is_own_signature(p)) {
         j->key(w->x->out, "thoughtSignature");
         j->put_text(w->x->out, &p->signature);
-    } else if (is_first && w->x->g.attempt->model.family == GEMINI_LEVEL) {
+    } else if (is_first && !w->x->is_own && g->attempt->model.family == GEMINI_LEVEL) {
         j->key(w->x->out, "thoughtSignature");
         j->put_str(w->x->out, WEIR_LIT("skip_thought_signature_validator"));
-        gemini_lose(w->x, LOSS_SIGNATURE, "emulated:thought_signature");
+        gemini_lose(g, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_EMULATED, "the stand-in for calls that Gemini did not sign");
+    } else if (is_foreign) {
+        gemini_lose(g, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "another provider's");
     }
 }
 
 static void put_id(struct writing *w, struct weir_str id)
 {
-    if (!id.n)
+    if (!id.n || gemini_is_made_id(id))
         return;
     w->x->g.json->key(w->x->out, "id");
     w->x->g.json->put_str(w->x->out, id);
@@ -173,7 +222,7 @@ static struct weir_str name_of_result(struct writing *w, const struct weir_part 
             return call->name;
     }
     if (!result->name.n)
-        gemini_lose(w->x, LOSS_NAME, "emulated:tool_result.name");
+        gemini_lose(&w->x->g, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "a result of no call that is known");
     return result->name.n ? result->name : WEIR_LIT("unknown");
 }
 
@@ -236,29 +285,37 @@ static void put_result_media(struct writing *w, const struct weir_part *result)
     for (const struct weir_part *p = result->parts; p && !w->x->g.failed; p = p->next) {
         if (p->kind == WEIR_PART_TEXT)
             continue;
-        gemini_lose(w->x, LOSS_IMAGE, "changed:tool_result.content");
         put_media(w, "user", p);
     }
 }
 
 /* ---- parts ---- */
 
+/* Thoughts go back only with the signature that they came with; of the client's own words also without. */
 static void put_thinking(struct writing *w, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
-    if (!is_own_signature(p) || (p->flags & WEIR_PART_REDACTED)) {
-        gemini_lose(w->x, LOSS_THINKING, "dropped:thinking");
+    bool is_own = weir_eq(p->dialect, GEMINI_DIALECT) && (p->signature.n || w->x->is_own);
+    if (!is_own || (p->flags & WEIR_PART_REDACTED)) {
+        if (p->text.n)
+            gemini_lose(&w->x->g, WEIR_FEATURE_THINKING, WEIR_LOSS_DROPPED, "not signed by Gemini");
+        lose_foreign(w, p);
         return;
     }
+    if (!p->text.n && !p->signature.n)
+        return;
     begin_part(w, "model");
     j->key(w->x->out, "text");
     j->put_text(w->x->out, &p->text);
-    if (p->text.n) {
+    if (p->text.n || w->x->is_own) {
         j->key(w->x->out, "thought");
         j->put_bool(w->x->out, true);
     }
-    j->key(w->x->out, "thoughtSignature");
-    j->put_text(w->x->out, &p->signature);
+    if (p->signature.n) {
+        j->key(w->x->out, "thoughtSignature");
+        j->put_text(w->x->out, &p->signature);
+    }
+    put_own_members(w, p);
     end_part(w);
 }
 
@@ -279,8 +336,6 @@ static void put_opaque(struct writing *w, const char *role, const struct weir_pa
 
 static void put_part(struct writing *w, const char *role, const struct weir_part *p)
 {
-    if (p->flags & WEIR_PART_CACHE_MARK)
-        gemini_lose(w->x, LOSS_CACHE, "dropped:cache_control");
     switch (p->kind) {
     case WEIR_PART_TEXT:
     case WEIR_PART_REFUSAL:
@@ -343,9 +398,10 @@ static bool has_calls(const struct weir_message *m)
 static void put_assistant(struct writing *w, const struct weir_message *m)
 {
     const struct weir_part first = { .text = WEIR_TEXT("Continue.") };
-    if (!w->role) { /* the first turn must be the user's */
+    if (!w->role && !w->x->is_own) { /* the first turn must be the user's */
         put_text_part(w, "user", &first);
-        gemini_note_loss(&w->x->g, "emulated:messages.first");
+        if (!m->next)
+            gemini_lose(&w->x->g, WEIR_FEATURE_PREFILL, WEIR_LOSS_EMULATED, "behind a word of the user");
     }
     for (const struct weir_part *p = m->parts; p && !w->x->g.failed; p = p->next)
         put_part(w, "model", p);
@@ -365,8 +421,6 @@ static void put_user(struct writing *w, const struct weir_message *m)
 
 static const struct weir_message *put_message(struct writing *w, const struct weir_message *m)
 {
-    if (m->name.n)
-        gemini_lose(w->x, LOSS_NAME, "dropped:messages.name");
     switch (m->role) {
     case WEIR_ROLE_ASSISTANT:
         put_assistant(w, m);
@@ -375,7 +429,6 @@ static const struct weir_message *put_message(struct writing *w, const struct we
         m = put_tool_messages(w, m);
         break;
     case WEIR_ROLE_SYSTEM: /* in the middle: only a user's words can stand there */
-        gemini_lose(w->x, LOSS_SYSTEM, "changed:messages.role.system");
         put_user(w, m);
         break;
     default:

@@ -1,4 +1,4 @@
-/* Google's errors become classes: the status alone doesn't tell a bad key (400) from a bad request, nor a minute's
+/* Errors, both ways. Google's become classes: the status alone doesn't tell a bad key (400) from a bad request, nor a minute's
  * limit from a day's. */
 #include "gemini.h"
 
@@ -21,11 +21,6 @@ static uint32_t read_delay(struct weir_str s)
     return ms > 86400000 ? 86400000 : (uint32_t)ms;
 }
 
-static bool contains(struct weir_str s, const char *word)
-{
-    return s.n && memmem(s.p, s.n, word, strlen(word)) != NULL;
-}
-
 static void read_violations(struct gemini *g, struct weir_json *r, struct details *d)
 {
     const struct weir_json_api *j = g->json;
@@ -37,7 +32,7 @@ static void read_violations(struct gemini *g, struct weir_json *r, struct detail
         for (j->object(r); j->member(r, &key);)
             if (weir_is(key, "quotaId"))
                 gemini_read_string(j, r, &id);
-        d->is_daily |= contains(id, "PerDay");
+        d->is_daily |= gemini_contains(id, "PerDay");
     }
 }
 
@@ -86,7 +81,7 @@ static enum weir_error_class class_of_status(struct weir_str word, int status)
 
 static bool is_about_length(struct weir_str message)
 {
-    return contains(message, "exceeds the maximum number of tokens") || contains(message, "input token count");
+    return gemini_contains(message, "exceeds the maximum number of tokens") || gemini_contains(message, "input token count");
 }
 
 static void classify(struct weir_error *error, const struct details *d, struct weir_str word, int status)
@@ -154,5 +149,85 @@ int gemini_decode_error(void *self, struct weir_call *call, void *state, int sta
         }
     if (is_read && !g.json->failed(r))
         *error = read;
+    return 0;
+}
+
+/* ---- to a client ---- */
+
+static const char *status_word(const struct weir_error *e)
+{
+    static const char *const words[] = {
+        [WEIR_ERROR_AUTHENTICATION] = "UNAUTHENTICATED",    [WEIR_ERROR_PERMISSION] = "PERMISSION_DENIED",
+        [WEIR_ERROR_NOT_FOUND] = "NOT_FOUND",               [WEIR_ERROR_RATE_LIMITED] = "RESOURCE_EXHAUSTED",
+        [WEIR_ERROR_QUOTA] = "RESOURCE_EXHAUSTED",          [WEIR_ERROR_OVERLOADED] = "UNAVAILABLE",
+        [WEIR_ERROR_TIMEOUT] = "DEADLINE_EXCEEDED",         [WEIR_ERROR_CONNECT] = "UNAVAILABLE",
+        [WEIR_ERROR_UNAVAILABLE] = "UNAVAILABLE",           [WEIR_ERROR_SERVER] = "INTERNAL",
+        [WEIR_ERROR_BROKEN] = "INTERNAL",                   [WEIR_ERROR_INTERNAL] = "INTERNAL",
+        [WEIR_ERROR_CANCELLED] = "CANCELLED",
+    };
+    size_t n = sizeof(words) / sizeof(*words);
+    return e->error_class < n && words[e->error_class] ? words[e->error_class] : "INVALID_ARGUMENT";
+}
+
+static void put_member(const struct weir_json_api *j, struct weir_out *out, const char *key, struct weir_str value)
+{
+    j->key(out, key);
+    j->put_str(out, value);
+}
+
+static void detail_begin(const struct weir_json_api *j, struct weir_out *out, const char *type)
+{
+    j->object_begin(out);
+    put_member(j, out, "@type", weir_cstr(type));
+}
+
+static void put_details(struct gemini *g, struct weir_out *out, const struct weir_error *e)
+{
+    const struct weir_json_api *j = g->json;
+    if (e->code.n) {
+        detail_begin(j, out, "type.googleapis.com/google.rpc.ErrorInfo");
+        put_member(j, out, "reason", e->code);
+        put_member(j, out, "domain", WEIR_LIT("weir"));
+        j->object_end(out);
+    }
+    if (e->param.n) {
+        detail_begin(j, out, "type.googleapis.com/google.rpc.BadRequest");
+        j->key(out, "fieldViolations");
+        j->array_begin(out);
+        j->object_begin(out);
+        put_member(j, out, "field", e->param);
+        put_member(j, out, "description", e->message);
+        j->object_end(out);
+        j->array_end(out);
+        j->object_end(out);
+    }
+    if (e->retry_after_ms) {
+        detail_begin(j, out, "type.googleapis.com/google.rpc.RetryInfo");
+        put_member(j, out, "retryDelay", g->host->format(g->call, "%us", (e->retry_after_ms + 999) / 1000));
+        j->object_end(out);
+    }
+}
+
+int gemini_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                        struct weir_out *out)
+{
+    struct gemini g = gemini_begin(self, call, NULL);
+    const struct weir_json_api *j = g.json;
+    (void)state;
+    j->object_begin(out);
+    j->key(out, "error");
+    j->object_begin(out);
+    j->key(out, "code");
+    j->put_int(out, error->status ? error->status : 500);
+    put_member(j, out, "message", error->message);
+    put_member(j, out, "status", weir_cstr(status_word(error)));
+    if (error->code.n || error->param.n || error->retry_after_ms) {
+        j->key(out, "details");
+        j->array_begin(out);
+        put_details(&g, out, error);
+        j->array_end(out);
+    }
+    j->object_end(out);
+    j->object_end(out);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The codec of Google's generateContent, towards the provider. This room has what is constant, the path, and what a
- * model's name tells about it; codecs own nothing, so create() only hands on the host. */
+/* The codec of Google's generateContent, both ways. This room has what is constant: where clients come in, how a provider is
+ * called, what the dialect can say. Codecs own nothing, so create() only hands on the host. */
 #include "gemini.h"
 
 static int create(const struct weir_host *host, struct weir_instance *inst, void **self)
@@ -9,120 +9,110 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
     return 0;
 }
 
-/* ---- the model ---- */
+#define CALLS(root)                                                                                                    \
+    { "POST", root "*:generateContent", NULL, WEIR_OP_CHAT, 0 },                                                       \
+        { "POST", root "*:streamGenerateContent", NULL, WEIR_OP_CHAT, 0 },                                             \
+        { "POST", root "*:countTokens", NULL, WEIR_OP_COUNT, 0 },                                                      \
+        { "POST", root "*:embedContent", NULL, WEIR_OP_EMBED, 0 },                                                     \
+        { "POST", root "*:batchEmbedContents", NULL, WEIR_OP_EMBED, 0 }
 
-static bool contains(struct weir_str s, const char *word)
-{
-    return s.n && memmem(s.p, s.n, word, strlen(word)) != NULL;
-}
+/* v1beta1: Vertex's */
+static const struct weir_claim claims[] = {
+    CALLS("/v1beta/"),
+    CALLS("/v1/"),
+    CALLS("/v1beta1/"),
+    { "GET", "/v1beta/models", NULL, WEIR_OP_MODELS, 0 },
+    { "GET", "/v1beta/models/*", NULL, WEIR_OP_MODEL, 0 },
+    { "GET", "/v1/models", NULL, WEIR_OP_MODELS, WEIR_CLAIM_PREFIXED },
+    { "GET", "/v1/models/*", NULL, WEIR_OP_MODEL, WEIR_CLAIM_PREFIXED },
+    { NULL, NULL, NULL, 0, 0 },
+};
 
-static int read_digits(struct weir_str s, size_t *at)
-{
-    int n = 0;
-    for (; *at < s.n && s.p[*at] >= '0' && s.p[*at] <= '9'; ++*at)
-        n = n > 1000 ? n : 10 * n + (s.p[*at] - '0');
-    return n;
-}
+static const struct weir_credential_place credentials[] = {
+    { "x-goog-api-key", NULL, "" },
+    { NULL, "key", "" },
+    { "authorization", NULL, "Bearer " }, /* Vertex's clients */
+    { NULL, NULL, NULL },
+};
 
-/* "gemini-2.5-flash-lite", "gemini-3-pro-preview"; "gemini-flash-latest" names no version: it is the newest. */
-struct gemini_model gemini_model_of(struct weir_str name)
-{
-    struct gemini_model m = { .is_pro = contains(name, "pro"), .is_lite = contains(name, "lite") };
-    const char *at = name.n ? memmem(name.p, name.n, "gemini-", 7) : NULL;
-    if (!at)
-        return m;
-    size_t i = (size_t)(at - name.p) + 7;
-    m.major = read_digits(name, &i);
-    if (i < name.n && name.p[i] == '.') {
-        i++;
-        m.minor = read_digits(name, &i);
-    }
-    bool is_newest = m.major == 0 && contains(name, "latest");
-    if (m.major >= 3 || is_newest)
-        m.family = GEMINI_LEVEL;
-    else if (m.major == 2 && m.minor >= 5)
-        m.family = GEMINI_BUDGET;
-    return m;
-}
+static const char *const request_headers[] = { "x-goog-api-client", "x-goog-user-project", "x-vertex-ai-*", NULL };
+static const char *const response_headers[] = { "server-timing", "x-vertex-ai-*", NULL };
 
-/* ---- the path ---- */
-
-static bool is_unreserved(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-           c == '_' || c == '~';
-}
-
-static struct weir_str percent_encode(struct gemini *g, struct weir_str s)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    char *to = g->host->alloc(g->call, WEIR_FOR_ATTEMPT, 3 * s.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; to && i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (is_unreserved(s.p[i])) {
-            to[n++] = s.p[i];
-        } else {
-            to[n++] = '%';
-            to[n++] = hex[c >> 4];
-            to[n++] = hex[c & 15];
-        }
-    }
-    return (struct weir_str){ to, n };
-}
-
-static bool starts_with(struct weir_str s, const char *prefix)
-{
-    return s.n > strlen(prefix) && memcmp(s.p, prefix, strlen(prefix)) == 0;
-}
-
-struct weir_str gemini_model_name(struct gemini *g, const struct weir_conversation *c)
-{
-    struct weir_str json = c ? weir_field(c, WEIR_FIELD_MODEL) : WEIR_NONE, name = WEIR_NONE;
-    struct weir_json *r = json.n ? g->json->open(g->call, json) : NULL;
-    if (r)
-        g->json->string(r, &name);
-    return name;
-}
-
-int gemini_request_head(void *self, struct weir_call *call, void *state, const void *entry)
-{
-    struct gemini g = gemini_begin(self, call, state);
-    const struct weir_conversation *c = g.host->conversation(call);
-    struct weir_str name = gemini_model_name(&g, c);
-    const char *folder = "models/";
-    (void)entry;
-    if (starts_with(name, "tunedModels/"))
-        folder = "tunedModels/";
-    if (starts_with(name, folder))
-        name = (struct weir_str){ name.p + strlen(folder), name.n - strlen(folder) };
-    struct weir_str encoded = percent_encode(&g, name);
-    bool is_stream = c && weir_field_true(c, WEIR_FIELD_STREAM);
-    if (!encoded.p)
-        return -1;
-    return g.host->http_request(call, "POST",
-                                g.host->format(call, "/%s%.*s:%s", folder, (int)encoded.n, encoded.p,
-                                               is_stream ? "streamGenerateContent?alt=sse" : "generateContent"));
-}
-
-static const char *const response_headers[] = { NULL };
+static const struct weir_says says[] = {
+    { WEIR_FIELD_MAX_TOKENS, WEIR_SAYS, NULL },
+    { WEIR_FIELD_TEMPERATURE, WEIR_SAYS, NULL },
+    { WEIR_FIELD_TOP_P, WEIR_SAYS, NULL },
+    { WEIR_FIELD_TOP_K, WEIR_SAYS, NULL },
+    { WEIR_FIELD_STOP, WEIR_SAYS_PARTLY, "the first five" },
+    { WEIR_FIELD_N, WEIR_SAYS_PARTLY, "up to 8" },
+    { WEIR_FIELD_SEED, WEIR_SAYS_PARTLY, "folded into 32 bits" },
+    { WEIR_FIELD_FREQUENCY_PENALTY, WEIR_SAYS, NULL },
+    { WEIR_FIELD_PRESENCE_PENALTY, WEIR_SAYS, NULL },
+    { WEIR_FIELD_SERVICE_TIER, WEIR_SAYS_PARTLY, "default, flex and priority" },
+    { WEIR_FIELD_TOOL_CHOICE, WEIR_SAYS, NULL },
+    { WEIR_FIELD_RESPONSE_FORMAT, WEIR_SAYS, NULL },
+    { WEIR_FIELD_REASONING_EFFORT, WEIR_SAYS_PARTLY, "as a budget or a level, where the model has them" },
+    { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS_PARTLY, "within the model's bounds; from 3 on as a level" },
+    { WEIR_FIELD_REASONING_VISIBLE, WEIR_SAYS_PARTLY, "of models that think" },
+    { WEIR_FIELD_MODALITIES, WEIR_SAYS, NULL },
+    { WEIR_FIELD_DIMENSIONS, WEIR_SAYS, NULL },
+    { WEIR_FIELD_ENCODING, WEIR_SAYS_PARTLY, "float" },
+    { WEIR_FIELD_INPUT_TYPE, WEIR_SAYS_PARTLY, "Google's task types" },
+    { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS_EMULATED, "as words of the user" },
+    { WEIR_FEATURE_PREFILL, WEIR_SAYS_PARTLY, "as the first message: behind one of the user" },
+    { WEIR_FEATURE_PART_ORDER, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_IMAGE_DATA, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_AUDIO, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_FILE_DATA, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_TOOLS, WEIR_SAYS_PARTLY, "names and arguments that don't fit are sent as others" },
+    { WEIR_FEATURE_RESULT_ERROR, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_RESULT_MEDIA, WEIR_SAYS_CHANGED, "behind the results" },
+    { WEIR_FEATURE_THINKING, WEIR_SAYS_PARTLY, "its own" },
+    { WEIR_FEATURE_SIGNATURE, WEIR_SAYS_PARTLY, "its own; else the documented stand-in where one is demanded" },
+    { WEIR_FEATURE_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
+    { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
+    { WEIR_FEATURE_ANSWER_OPAQUE, WEIR_SAYS_PARTLY, "its own" },
+    { WEIR_FEATURE_ANSWER_CITATIONS, WEIR_SAYS_PARTLY, "its own" },
+    { WEIR_FEATURE_ANSWER_CHOICES, WEIR_SAYS_PARTLY, "up to 8" },
+    { WEIR_FEATURE_ANSWER_ORDER, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY, "a refusal as SAFETY, a full context as MAX_TOKENS" },
+    { WEIR_FEATURE_ANSWER_CACHED_READ, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_REASONING, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_USAGE, WEIR_SAYS, NULL },
+    WEIR_SAYS_END,
+};
 
 static const struct weir_token_rates token_rates = { 1, 1.1, 6.7, 5.5, 15.4, 256, 2.1 };
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT) | WEIR_OP_BIT(WEIR_OP_EMBED),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN |
                     WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING |
                     WEIR_CAN_CHOICES | WEIR_CAN_STREAM,
+    .claims = claims,
+    .credentials = credentials,
+    .stream_type = "text/event-stream",
+    .request_headers = request_headers,
     .response_headers = response_headers,
     .base_url = "https://generativelanguage.googleapis.com/v1beta",
     .auth = { "x-goog-api-key", NULL, "" },
     .stream_framing = WEIR_FRAMING_SSE,
     .whole_framing = WEIR_FRAMING_JSON,
     .tokens = &token_rates,
+    .says = says,
+    .prefix = "/gemini",
+    .ingress_size = sizeof(struct gemini_client),
     .egress_size = sizeof(struct gemini_attempt),
     .create = create,
+    .decode_request = gemini_decode_request,
+    .splice = gemini_splice,
+    .encode_event = gemini_encode_event,
+    .encode_answer = gemini_encode_answer,
+    .encode_error = gemini_encode_error,
+    .encode_models = gemini_encode_models,
     .request_head = gemini_request_head,
     .encode_request = gemini_encode_request,
     .decode_frame = gemini_decode_frame,
@@ -134,7 +124,7 @@ WEIR_PLUGIN = {
     WEIR_HEAD(WEIR_KIND_CODEC),
     .name = "gemini",
     .version = "1.0.0",
-    .summary = "Google's Gemini by generateContent.",
+    .summary = "Google's Gemini, generateContent, as a front door and as a provider.",
     .codec = &codec,
 };
 WEIR_NOTE(WEIR_KIND_CODEC);

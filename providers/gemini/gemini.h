@@ -1,8 +1,13 @@
-/* What the rooms of the gemini codec share. It has the egress side only: weir's clients speak other dialects.
+/* What the rooms of the gemini codec share. Nothing here is seen outside this folder.
  *
- *   gemini.c    the descriptor, path and model family      contents.c  messages -> contents
- *   request.c   settings and tools -> the request          response.c  the answer -> events
- *   parts.c     a part of the answer -> events             error.c     errors -> classes
+ *   gemini.c    the descriptor                             model.c     what a model's name tells, its path
+ *   decode.c    ingress: settings of the client's request  parts_in.c  ingress: its contents
+ *   tools_in.c  ingress: its tools, schemas                splice.c    ingress: edits -> the client's bytes
+ *   answer.c    ingress: events -> the client's stream     document.c  ingress: documents, lists of models
+ *   request.c   egress: settings and tools -> the request  contents.c  egress: messages -> contents
+ *   response.c  egress: the answer -> events               parts.c     egress: a part of the answer -> events
+ *   error.c     errors, both ways                          embed.c     embeddings and token counts, both ways
+ *   signature.c signatures of other dialects in this one's places
  */
 #ifndef GEMINI_H
 #define GEMINI_H
@@ -50,6 +55,57 @@ struct gemini_attempt {
     struct weir_usage usage;
 };
 
+/* ---- ingress ---- */
+
+struct gemini_span {
+    uint32_t at, n;
+};
+
+/* What the client's path asks for. */
+enum gemini_verb {
+    GEMINI_GENERATE = 0,
+    GEMINI_STREAM, /* server-sent events */
+    GEMINI_ARRAY, /* the "stream" without alt=sse: one array of answers, sent when it is complete */
+    GEMINI_COUNT,
+    GEMINI_EMBED,
+    GEMINI_EMBED_BATCH,
+};
+
+/* A block of the answer that the client has not seen to its end. */
+struct gemini_told {
+    struct gemini_told *next;
+    uint32_t choice, block;
+    uint16_t kind; /* enum weir_block_kind */
+    struct weir_str id, name, signature, signer;
+    char *text; /* of a call: its arguments so far */
+    size_t n, cap;
+};
+
+struct gemini_told_choice {
+    bool is_seen, is_silent; /* its finish went out as the provider's bytes */
+    bool has_finish, has_calls;
+    uint16_t finish;
+    struct weir_str native;
+    struct weir_str cited; /* {"citationMetadata":…} and the like, without braces */
+};
+
+/* Ingress state; lifetime: request. */
+struct gemini_client {
+    enum gemini_verb verb;
+    bool has_foreign; /* what weir itself put into an answer: a request in the same dialect is written anew */
+    uint32_t root_at; /* behind the '{' of the request's object; 0: not found */
+    uint32_t generation_at, thinking_at, system_at; /* behind the '{' of generationConfig, thinkingConfig, the '[' of parts */
+    bool is_generation_empty, is_thinking_empty, is_system_empty, has_system, was_inserted;
+    uint64_t said; /* settings that stand in the body, a bit each */
+    struct gemini_span *models; /* the values of `model` in the body */
+    uint32_t n_models, cap_models;
+    /* The answer */
+    struct weir_str id, model;
+    struct gemini_told *open;
+    struct gemini_told_choice choices[GEMINI_CHOICES];
+    struct weir_usage usage;
+};
+
 /* What every op needs at hand; lives on the op's stack. */
 struct gemini {
     const struct weir_host *host;
@@ -65,13 +121,55 @@ static inline struct gemini gemini_begin(void *self, struct weir_call *call, voi
     return (struct gemini){ host, host->json, call, state, false };
 }
 
+static inline bool gemini_contains(struct weir_str s, const char *word)
+{
+    return s.n && memmem(s.p, s.n, word, strlen(word)) != NULL;
+}
+
+static inline bool gemini_starts_with(struct weir_str s, const char *prefix)
+{
+    return s.n > strlen(prefix) && memcmp(s.p, prefix, strlen(prefix)) == 0;
+}
+
+/* Is this the member's name, in camelCase or in snake_case? */
+bool gemini_key(struct weir_str key, const char *camel);
+
+int gemini_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
+int gemini_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);
+int gemini_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,
+                        struct weir_out *out);
+int gemini_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
+                         struct weir_out *out);
+int gemini_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
+                        struct weir_out *out);
+int gemini_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
+
+/* What the path says: …/models/NAME:verb */
+enum gemini_verb gemini_verb_of(const struct weir_request_view *view);
+struct weir_str gemini_model_of_path(struct gemini *g, struct weir_str star);
+
+/* Signatures that other dialects made, in places of this one. */
+struct weir_str gemini_wrapped_signature(struct gemini *g, struct weir_str signature, struct weir_str dialect);
+/* true: it was one of another dialect's. */
+bool gemini_unwrap_signature(struct gemini *g, struct weir_text *signature, struct weir_str *dialect);
+
+/* What a stream and a document both say. */
+const char *gemini_finish_word(uint32_t finish, struct weir_str native);
+void gemini_lose_finish(struct gemini *g, uint32_t finish, struct weir_str native);
+void gemini_put_usage(struct gemini *g, struct weir_out *out, const struct weir_usage *u);
+void gemini_put_call(struct gemini *g, struct weir_out *out, struct weir_str id, struct weir_str name,
+                     struct weir_text arguments);
+void gemini_put_signature(struct gemini *g, struct weir_out *out, struct weir_str signature, struct weir_str dialect);
+/* `"groundingMetadata":{…}` of a citation {"groundingMetadata":{…}}; "" if it is another dialect's. */
+struct weir_str gemini_inside(struct weir_str object);
+
 /* ---- the request ---- */
 
 struct gemini_encoding {
     struct gemini g;
     const struct weir_conversation *c;
     struct weir_out *out;
-    uint32_t noted; /* losses that were noted already, a bit each */
+    bool is_own; /* the client speaks this dialect too */
 };
 
 struct weir_str gemini_model_name(struct gemini *g, const struct weir_conversation *c);
@@ -83,23 +181,24 @@ void gemini_put_contents(struct gemini_encoding *x); /* systemInstruction and co
 /* A name as Gemini takes it: letters, digits and _ . : - */
 struct weir_str gemini_sent_name(struct gemini *g, struct weir_str name);
 struct weir_str gemini_own_name(const struct gemini *g, struct weir_str sent);
-void gemini_note_loss(struct gemini *g, const char *what);
+/* What the table (says, gemini.c) calls PARTLY is not said here as it was meant. */
+void gemini_lose(struct gemini *g, uint32_t feature, enum weir_loss what, const char *why);
 /* "unsupported", with a sentence. */
 void gemini_unsupported(struct gemini *g, const char *param, const char *message);
 
-/* Losses that are noted once, however often they happen. */
-enum gemini_loss {
-    LOSS_THINKING = 1,
-    LOSS_SYSTEM = 2,
-    LOSS_CACHE = 4,
-    LOSS_NAME = 8,
-    LOSS_ARGUMENTS = 16,
-    LOSS_IMAGE = 32,
-    LOSS_DETAIL = 64,
-    LOSS_STRICT = 128,
-    LOSS_SIGNATURE = 256
-};
-void gemini_lose(struct gemini_encoding *x, enum gemini_loss which, const char *what);
+void gemini_put_tools(struct gemini_encoding *x);
+void gemini_put_tool_choice(struct gemini_encoding *x);
+/* Ext members whose path is `folder` and a name; folder "": those of the request itself. */
+void gemini_put_ext(struct gemini_encoding *x, const char *folder);
+/* An id that weir made for a call that had none. */
+bool gemini_is_made_id(struct weir_str id);
+
+/* ---- embeddings and counts ---- */
+
+void gemini_put_inputs(struct gemini_encoding *x);
+void gemini_put_count(struct gemini_encoding *x);
+int gemini_decode_vectors(struct gemini *g, struct weir_str body);
+int gemini_decode_count(struct gemini *g, struct weir_str body);
 
 /* ---- the answer ---- */
 
@@ -107,6 +206,10 @@ void gemini_emit(struct gemini *g, const struct weir_event *e);
 void gemini_close_block(struct gemini *g, struct gemini_choice *c, uint32_t choice);
 /* One part of a candidate's content. */
 void gemini_read_part(struct gemini *g, struct weir_json *r, struct gemini_choice *c, uint32_t choice);
+/* Something about the text that is open. */
+void gemini_beside_text(struct gemini *g, struct gemini_choice *c, uint32_t choice, enum weir_delta_kind kind,
+                        struct weir_str raw);
+enum weir_finish gemini_finish_of(struct weir_str word);
 /* Takes a string if one comes, skips anything else. */
 void gemini_read_string(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to);
 

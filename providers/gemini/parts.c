@@ -41,7 +41,7 @@ static void emit_delta(struct gemini *g, const struct gemini_choice *c, uint32_t
     struct weir_event e = gemini_event(WEIR_EVENT_DELTA, choice, c->open_block);
     e.delta_kind = (uint16_t)kind;
     e.text = text;
-    if (kind == WEIR_DELTA_SIGNATURE)
+    if (kind == WEIR_DELTA_SIGNATURE || kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS)
         e.dialect = GEMINI_DIALECT;
     gemini_emit(g, &e);
 }
@@ -74,16 +74,15 @@ static void emit_call(struct gemini *g, struct gemini_choice *c, uint32_t choice
     e.id = id.n ? id : g->host->new_id(g->call, "call_");
     e.name = gemini_own_name(g, name);
     gemini_emit(g, &e);
-    emit_delta(g, c, choice, WEIR_DELTA_ARGUMENTS, raw_text(arguments));
-    if (p->signature.n)
+    if (p->signature.n) /* first: there are dialects where it has to stand in the call's head */
         emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
+    emit_delta(g, c, choice, WEIR_DELTA_ARGUMENTS, raw_text(arguments));
     gemini_close_block(g, c, choice);
 }
 
 /* ---- what only Gemini has ---- */
 
-static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_str raw,
-                        struct weir_str name)
+static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_str raw)
 {
     gemini_close_block(g, c, choice);
     c->has_content = true;
@@ -95,7 +94,6 @@ static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choi
     e.dialect = GEMINI_DIALECT;
     gemini_emit(g, &e);
     gemini_close_block(g, c, choice);
-    g->host->note(g->call, "loss", g->host->format(g->call, "opaque:%.*s", (int)name.n, name.p));
 }
 
 /* ---- texts ---- */
@@ -114,6 +112,13 @@ static void emit_text(struct gemini *g, struct gemini_choice *c, uint32_t choice
     open_block(g, c, choice, kind);
     emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
     gemini_close_block(g, c, choice);
+}
+
+void gemini_beside_text(struct gemini *g, struct gemini_choice *c, uint32_t choice, enum weir_delta_kind kind,
+                        struct weir_str raw)
+{
+    open_block(g, c, choice, WEIR_BLOCK_TEXT);
+    emit_delta(g, c, choice, kind, raw_text(raw));
 }
 
 /* ---- a part ---- */
@@ -157,7 +162,7 @@ void gemini_read_part(struct gemini *g, struct weir_json *r, struct gemini_choic
     else if (p.call.n)
         emit_call(g, c, choice, &p);
     else if (p.opaque_name.n)
-        emit_opaque(g, c, choice, raw, p.opaque_name);
+        emit_opaque(g, c, choice, raw);
     else
         emit_text(g, c, choice, &p);
 }

@@ -1,17 +1,10 @@
-/* A conversation becomes a generateContent request: tools, settings, thinking. What Gemini has no word for is left out
- * and noted; what would change the meaning is refused with a sentence. */
+/* A conversation becomes a generateContent request: tools, settings, thinking. What Gemini has no word for the table (gemini.c)
+ * tells; what only this request can't have said is told here, with lose(), and what can't be left out is refused. */
 #include "gemini.h"
 
-void gemini_note_loss(struct gemini *g, const char *what)
+void gemini_lose(struct gemini *g, uint32_t feature, enum weir_loss what, const char *why)
 {
-    g->host->note(g->call, "loss", weir_cstr(what));
-}
-
-void gemini_lose(struct gemini_encoding *x, enum gemini_loss which, const char *what)
-{
-    if (!(x->noted & which))
-        gemini_note_loss(&x->g, what);
-    x->noted |= which;
+    g->host->lose(g->call, (enum weir_feature)feature, what, why);
 }
 
 void gemini_unsupported(struct gemini *g, const char *param, const char *message)
@@ -66,7 +59,7 @@ struct weir_str gemini_sent_name(struct gemini *g, struct weir_str name)
     }
     *a = (struct gemini_alias){ g->attempt->aliases, name, invent_name(g, name, number) };
     g->attempt->aliases = a;
-    gemini_note_loss(g, "emulated:tools.name");
+    gemini_lose(g, WEIR_FEATURE_TOOLS, WEIR_LOSS_EMULATED, "a name that Gemini does not take is sent as another");
     return a->sent;
 }
 
@@ -100,32 +93,49 @@ static void put_declaration(struct gemini_encoding *x, const struct weir_tool *t
         j->put_raw(x->out, t->schema);
     }
     j->object_end(x->out);
-    if (weir_is(t->strict, "true"))
-        gemini_lose(x, LOSS_STRICT, "dropped:tools.strict");
-    if (t->flags & WEIR_PART_CACHE_MARK)
-        gemini_lose(x, LOSS_CACHE, "dropped:cache_control");
 }
 
-static void put_tools(struct gemini_encoding *x)
+/* Tools that Google runs itself: each an entry of its own. */
+static void put_own_tools(struct gemini_encoding *x)
+{
+    for (const struct weir_tool *t = x->c->tools; t && !x->g.failed; t = t->next) {
+        if (!t->raw.n)
+            continue;
+        if (weir_eq(t->dialect, GEMINI_DIALECT))
+            x->g.json->put_raw(x->out, t->raw);
+        else
+            gemini_unsupported(&x->g, "tools",
+                               "A tool that only the client's own dialect has can't be offered to Gemini; "
+                               "declare it as a function.");
+    }
+}
+
+static bool has_declarations(const struct weir_conversation *c)
+{
+    for (const struct weir_tool *t = c->tools; t; t = t->next)
+        if (!t->raw.n)
+            return true;
+    return false;
+}
+
+void gemini_put_tools(struct gemini_encoding *x)
 {
     const struct weir_json_api *j = x->g.json;
     if (!x->c->tools)
         return;
     j->key(x->out, "tools");
     j->array_begin(x->out);
-    j->object_begin(x->out);
-    j->key(x->out, "functionDeclarations");
-    j->array_begin(x->out);
-    for (const struct weir_tool *t = x->c->tools; t; t = t->next) {
-        if (t->raw.n)
-            gemini_unsupported(&x->g, "tools",
-                               "A tool that only the client's own dialect has can't be offered to Gemini; "
-                               "declare it as a function.");
-        else
-            put_declaration(x, t);
+    if (has_declarations(x->c)) {
+        j->object_begin(x->out);
+        j->key(x->out, "functionDeclarations");
+        j->array_begin(x->out);
+        for (const struct weir_tool *t = x->c->tools; t; t = t->next)
+            if (!t->raw.n)
+                put_declaration(x, t);
+        j->array_end(x->out);
+        j->object_end(x->out);
     }
-    j->array_end(x->out);
-    j->object_end(x->out);
+    put_own_tools(x);
     j->array_end(x->out);
 }
 
@@ -146,25 +156,54 @@ static struct weir_str choice_name(struct gemini_encoding *x, struct weir_str ch
     return name;
 }
 
-static void put_tool_choice(struct gemini_encoding *x)
+static const char *mode_of(struct weir_str choice)
+{
+    if (weir_is(choice, "\"none\""))
+        return "NONE";
+    return weir_is(choice, "\"auto\"") ? "AUTO" : "ANY";
+}
+
+static bool has_ext(const struct gemini_encoding *x, const char *prefix)
+{
+    for (const struct weir_ext *e = x->is_own ? x->c->ext : NULL; e; e = e->next)
+        if (gemini_starts_with(e->path, prefix))
+            return true;
+    return false;
+}
+
+static bool has_exactly(const struct gemini_encoding *x, const char *path)
+{
+    for (const struct weir_ext *e = x->is_own ? x->c->ext : NULL; e; e = e->next)
+        if (weir_is(e->path, path))
+            return true;
+    return false;
+}
+
+void gemini_put_tool_choice(struct gemini_encoding *x)
 {
     const struct weir_json_api *j = x->g.json;
     struct weir_str choice = weir_field(x->c, WEIR_FIELD_TOOL_CHOICE);
-    bool is_named = choice.n && choice.p[0] == '{';
-    if (!choice.n || !x->c->tools || weir_is(choice, "\"auto\""))
+    bool is_named = choice.n && choice.p[0] == '{', has_own = has_ext(x, "toolConfig.");
+    bool is_said = choice.n && x->c->tools && !weir_is(choice, "\"auto\"");
+    if (!is_said && !has_own)
         return;
     j->key(x->out, "toolConfig");
     j->object_begin(x->out);
-    j->key(x->out, "functionCallingConfig");
-    j->object_begin(x->out);
-    put_member(x, "mode", weir_is(choice, "\"none\"") ? "NONE" : "ANY");
-    if (is_named) {
-        j->key(x->out, "allowedFunctionNames");
-        j->array_begin(x->out);
-        j->put_str(x->out, gemini_sent_name(&x->g, choice_name(x, choice)));
-        j->array_end(x->out);
+    if (is_said || has_ext(x, "toolConfig.functionCallingConfig.")) {
+        j->key(x->out, "functionCallingConfig");
+        j->object_begin(x->out);
+        if (choice.n && !has_exactly(x, "toolConfig.functionCallingConfig.mode"))
+            put_member(x, "mode", mode_of(choice));
+        if (is_named) {
+            j->key(x->out, "allowedFunctionNames");
+            j->array_begin(x->out);
+            j->put_str(x->out, gemini_sent_name(&x->g, choice_name(x, choice)));
+            j->array_end(x->out);
+        }
+        gemini_put_ext(x, "toolConfig.functionCallingConfig.");
+        j->object_end(x->out);
     }
-    j->object_end(x->out);
+    gemini_put_ext(x, "toolConfig.");
     j->object_end(x->out);
 }
 
@@ -223,6 +262,8 @@ static const char *level_for(const struct gemini_model *m, int effort)
     return effort == 3 && has_medium ? "MEDIUM" : "HIGH";
 }
 
+static const char *const level_words[] = { "", "MINIMAL", "LOW", "MEDIUM", "HIGH", "HIGH" };
+
 static void put_level(struct gemini_encoding *x, int effort, struct weir_str budget)
 {
     const struct gemini_model *m = &x->g.attempt->model;
@@ -230,11 +271,35 @@ static void put_level(struct gemini_encoding *x, int effort, struct weir_str bud
         return; /* the model decides unasked */
     if (budget.n) {
         effort = effort_of_budget(number_of(budget));
-        gemini_note_loss(&x->g, "emulated:reasoning.budget");
-    } else if (effort == 0 || effort == 5) {
-        gemini_note_loss(&x->g, "changed:reasoning.effort");
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "as a level");
     }
-    put_member(x, "thinkingLevel", level_for(m, effort));
+    const char *level = x->is_own && effort > 0 && effort < 5 ? level_words[effort] : level_for(m, effort);
+    if (!budget.n && (effort == 0 || effort == 5 || strcmp(level, level_words[effort]) != 0))
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_CHANGED, level);
+    put_member(x, "thinkingLevel", level);
+}
+
+/* A model that does not think: whatever was said of thinking is lost, but for "don't". */
+static void lose_thinking(struct gemini_encoding *x, int effort, struct weir_str budget, bool is_visible)
+{
+    const char *why = "this model does not think";
+    if (effort > 0)
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_DROPPED, why);
+    if (budget.n && !weir_is(budget, "0"))
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_DROPPED, why);
+    if (is_visible)
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_VISIBLE, WEIR_LOSS_DROPPED, why);
+}
+
+static void put_budget(struct gemini_encoding *x, int effort, struct weir_str budget)
+{
+    int64_t n = x->is_own && budget.n ? number_of(budget) : budget_for(&x->g.attempt->model, effort, budget);
+    if (budget.n && n != number_of(budget))
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_CHANGED, "within the model's bounds");
+    else if (!budget.n)
+        gemini_lose(&x->g, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_EMULATED, "as a budget of tokens");
+    x->g.json->key(x->out, "thinkingBudget");
+    x->g.json->put_int(x->out, n);
 }
 
 static void put_thinking(struct gemini_encoding *x)
@@ -244,11 +309,13 @@ static void put_thinking(struct gemini_encoding *x)
     struct weir_str budget = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
     int effort = effort_of(weir_field(x->c, WEIR_FIELD_REASONING_EFFORT));
     bool is_visible = weir_field_true(x->c, WEIR_FIELD_REASONING_VISIBLE);
-    if (!budget.n && effort < 0 && !is_visible)
+    bool is_plain = m->family == GEMINI_PLAIN && !x->is_own, by_level = m->family == GEMINI_LEVEL;
+    if (x->is_own) /* the client's own words, whatever the model */
+        by_level = effort >= 0 && !budget.n;
+    if (!budget.n && effort < 0 && !is_visible && !has_ext(x, "generationConfig.thinkingConfig."))
         return;
-    if (m->family == GEMINI_PLAIN) {
-        if (effort > 0 || budget.n || is_visible)
-            gemini_note_loss(&x->g, "dropped:reasoning");
+    if (is_plain) {
+        lose_thinking(x, effort, budget, is_visible);
         return;
     }
     j->key(x->out, "thinkingConfig");
@@ -257,14 +324,11 @@ static void put_thinking(struct gemini_encoding *x)
         j->key(x->out, "includeThoughts");
         j->put_bool(x->out, true);
     }
-    if (budget.n || effort >= 0) {
-        if (m->family == GEMINI_LEVEL) {
-            put_level(x, effort, budget);
-        } else {
-            j->key(x->out, "thinkingBudget");
-            j->put_int(x->out, budget_for(m, effort, budget));
-        }
-    }
+    if ((budget.n || effort >= 0) && by_level)
+        put_level(x, effort, budget);
+    else if (budget.n || effort >= 0)
+        put_budget(x, effort, budget);
+    gemini_put_ext(x, "generationConfig.thinkingConfig.");
     j->object_end(x->out);
 }
 
@@ -282,12 +346,12 @@ static void put_stops(struct gemini_encoding *x)
     j->array_begin(x->out);
     for (j->array(r); j->element(r);) {
         j->raw(r, &raw);
-        if (n++ < 5)
+        if (n++ < 5 || x->is_own)
             j->put_raw(x->out, raw);
     }
     j->array_end(x->out);
-    if (n > 5)
-        gemini_note_loss(&x->g, "changed:stop");
+    if (n > 5 && !x->is_own)
+        gemini_lose(&x->g, WEIR_FIELD_STOP, WEIR_LOSS_CHANGED, "the first five");
 }
 
 /* The seed is an int32 there: other seeds fold into one, always the same. */
@@ -298,7 +362,7 @@ static void put_seed(struct gemini_encoding *x)
         return;
     int64_t n = number_of(seed);
     if (n < INT32_MIN || n > INT32_MAX)
-        gemini_note_loss(&x->g, "changed:seed");
+        gemini_lose(&x->g, WEIR_FIELD_SEED, WEIR_LOSS_CHANGED, "folded into 32 bits");
     x->g.json->key(x->out, "seed");
     x->g.json->put_int(x->out, n < INT32_MIN || n > INT32_MAX ? (n < 0 ? -n : n) % INT32_MAX : n);
 }
@@ -322,7 +386,7 @@ static void put_format(struct gemini_encoding *x)
     struct weir_str format = weir_field(x->c, WEIR_FIELD_RESPONSE_FORMAT);
     if (!format.n || weir_is(format, "\"text\""))
         return;
-    if (x->c->tools && x->g.attempt->model.major && x->g.attempt->model.family != GEMINI_LEVEL) {
+    if (!x->is_own && x->c->tools && x->g.attempt->model.major && x->g.attempt->model.family != GEMINI_LEVEL) {
         gemini_unsupported(&x->g, "response_format",
                            "Gemini models before 3 can't be given tools and a JSON format in one "
                            "request; leave one of the two out or choose a newer model.");
@@ -363,6 +427,18 @@ static void put_number(struct gemini_encoding *x, enum weir_field f, const char 
     x->g.json->put_raw(x->out, value);
 }
 
+static void put_choices(struct gemini_encoding *x)
+{
+    struct weir_str n = weir_field(x->c, WEIR_FIELD_N);
+    if (!n.n || weir_is(n, "1"))
+        return;
+    int64_t asked = number_of(n);
+    if (asked > GEMINI_CHOICES && !x->is_own)
+        gemini_lose(&x->g, WEIR_FIELD_N, WEIR_LOSS_CHANGED, "8");
+    x->g.json->key(x->out, "candidateCount");
+    x->g.json->put_int(x->out, asked > GEMINI_CHOICES && !x->is_own ? GEMINI_CHOICES : asked);
+}
+
 static void put_generation(struct gemini_encoding *x)
 {
     const struct weir_json_api *j = x->g.json;
@@ -374,48 +450,75 @@ static void put_generation(struct gemini_encoding *x)
     put_number(x, WEIR_FIELD_TOP_K, "topK");
     put_number(x, WEIR_FIELD_FREQUENCY_PENALTY, "frequencyPenalty");
     put_number(x, WEIR_FIELD_PRESENCE_PENALTY, "presencePenalty");
-    if (!weir_is(weir_field(x->c, WEIR_FIELD_N), "1"))
-        put_number(x, WEIR_FIELD_N, "candidateCount");
+    put_choices(x);
     put_stops(x);
     put_seed(x);
+    if (x->is_own) {
+        put_number(x, WEIR_FIELD_LOGPROBS, "responseLogprobs");
+        put_number(x, WEIR_FIELD_TOP_LOGPROBS, "logprobs");
+    }
     put_format(x);
     put_modalities(x);
     put_thinking(x);
+    gemini_put_ext(x, "generationConfig.");
     j->object_end(x->out);
 }
 
-static void note_losses(struct gemini_encoding *x)
+static void put_tier(struct gemini_encoding *x)
 {
-    static const struct {
-        enum weir_field field;
-        const char *what;
-    } lost[] = {
-        { WEIR_FIELD_LOGIT_BIAS, "dropped:logit_bias" }, { WEIR_FIELD_USER, "dropped:user" },
-        { WEIR_FIELD_METADATA, "dropped:metadata" },     { WEIR_FIELD_SERVICE_TIER, "dropped:service_tier" },
-        { WEIR_FIELD_VERBOSITY, "dropped:verbosity" },
-    };
-    for (size_t i = 0; i < sizeof(lost) / sizeof(lost[0]); i++)
-        if (weir_field(x->c, lost[i].field).n)
-            gemini_note_loss(&x->g, lost[i].what);
-    if (weir_field_true(x->c, WEIR_FIELD_LOGPROBS))
-        gemini_note_loss(&x->g, "dropped:logprobs");
-    if (weir_is(weir_field(x->c, WEIR_FIELD_PARALLEL_TOOLS), "false"))
-        gemini_note_loss(&x->g, "dropped:parallel_tool_calls");
-    for (const struct weir_ext *e = x->c->ext; e; e = e->next)
-        x->g.host->note(x->g.call, "loss", x->g.host->format(x->g.call, "dropped:%.*s", (int)e->path.n, e->path.p));
+    struct weir_str tier = weir_field(x->c, WEIR_FIELD_SERVICE_TIER);
+    const char *word = weir_is(tier, "\"default\"")    ? "standard"
+                       : weir_is(tier, "\"flex\"")     ? "flex"
+                       : weir_is(tier, "\"priority\"") ? "priority"
+                                                       : NULL;
+    if (word)
+        put_member(x, "serviceTier", word);
+    else if (tier.n && !weir_is(tier, "\"auto\""))
+        gemini_lose(&x->g, WEIR_FIELD_SERVICE_TIER, WEIR_LOSS_DROPPED, "no tier of Google's");
+}
+
+/* Members that nobody knew, only to the dialect that they came in. */
+void gemini_put_ext(struct gemini_encoding *x, const char *folder)
+{
+    size_t n = strlen(folder);
+    for (const struct weir_ext *e = x->is_own ? x->c->ext : NULL; e; e = e->next) {
+        bool is_inside = e->path.n > n && memcmp(e->path.p, folder, n) == 0;
+        struct weir_str name = is_inside ? (struct weir_str){ e->path.p + n, e->path.n - n } : WEIR_NONE;
+        if (!name.n || memchr(name.p, '.', name.n) || memchr(name.p, '[', name.n))
+            continue;
+        x->g.json->key_str(x->out, name);
+        x->g.json->put_raw(x->out, e->raw);
+    }
+}
+
+static void lose_nested(struct gemini_encoding *x)
+{
+    for (const struct weir_ext *e = x->is_own ? x->c->ext : NULL; e; e = e->next)
+        if (memchr(e->path.p, '[', e->path.n))
+            gemini_lose(&x->g, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED,
+                        x->g.host->format(x->g.call, "%.*s", (int)e->path.n, e->path.p).p);
 }
 
 int gemini_encode_request(void *self, struct weir_call *call, void *state, const struct weir_conversation *conversation,
                           struct weir_out *out)
 {
     struct gemini_encoding x = { .g = gemini_begin(self, call, state), .c = conversation, .out = out };
+    x.is_own = weir_eq(conversation->dialect, GEMINI_DIALECT);
     x.g.attempt->model = gemini_model_of(gemini_model_name(&x.g, conversation));
-    x.g.json->object_begin(out);
-    gemini_put_contents(&x);
-    put_tools(&x);
-    put_tool_choice(&x);
-    put_generation(&x);
-    x.g.json->object_end(out);
-    note_losses(&x);
+    if (conversation->operation == WEIR_OP_EMBED) {
+        gemini_put_inputs(&x);
+    } else if (conversation->operation == WEIR_OP_COUNT) {
+        gemini_put_count(&x);
+    } else {
+        x.g.json->object_begin(out);
+        gemini_put_contents(&x);
+        gemini_put_tools(&x);
+        gemini_put_tool_choice(&x);
+        put_generation(&x);
+        put_tier(&x);
+        gemini_put_ext(&x, "");
+        x.g.json->object_end(out);
+        lose_nested(&x);
+    }
     return x.g.failed ? -1 : 0;
 }

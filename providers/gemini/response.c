@@ -93,29 +93,6 @@ static void emit_usage(struct gemini *g)
 
 /* ---- finish ---- */
 
-static enum weir_finish finish_of(struct weir_str word)
-{
-    static const struct {
-        const char *word;
-        enum weir_finish finish;
-    } words[] = {
-        { "STOP", WEIR_FINISH_STOP },
-        { "MAX_TOKENS", WEIR_FINISH_LENGTH },
-        { "SAFETY", WEIR_FINISH_CONTENT_FILTER },
-        { "RECITATION", WEIR_FINISH_CONTENT_FILTER },
-        { "BLOCKLIST", WEIR_FINISH_CONTENT_FILTER },
-        { "PROHIBITED_CONTENT", WEIR_FINISH_CONTENT_FILTER },
-        { "SPII", WEIR_FINISH_CONTENT_FILTER },
-        { "IMAGE_SAFETY", WEIR_FINISH_CONTENT_FILTER },
-        { "IMAGE_PROHIBITED_CONTENT", WEIR_FINISH_CONTENT_FILTER },
-        { "IMAGE_RECITATION", WEIR_FINISH_CONTENT_FILTER },
-    };
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-        if (weir_is(word, words[i].word))
-            return words[i].finish;
-    return WEIR_FINISH_OTHER;
-}
-
 static void emit_error(struct gemini *g, struct weir_error *error)
 {
     struct weir_event e = gemini_event(WEIR_EVENT_ERROR, 0, 0);
@@ -166,10 +143,43 @@ static void read_parts(struct decoding *d, struct weir_json *r, struct gemini_ch
     }
 }
 
+enum { CITED = 3 };
+static const char *const cited_names[CITED] = { "citationMetadata", "groundingMetadata", "urlContextMetadata" };
+
 struct candidate {
     struct weir_str content, finish, message; /* content: raw */
+    struct weir_str cited[CITED], logprobs; /* raw */
     int64_t index;
 };
+
+static void take_raw(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to)
+{
+    if (j->peek(r) == WEIR_JSON_OBJECT)
+        j->raw(r, to);
+    else
+        j->skip(r);
+}
+
+static void read_beside(const struct weir_json_api *j, struct weir_json *r, struct weir_str key, struct candidate *c)
+{
+    for (int i = 0; i < CITED; i++)
+        if (weir_is(key, cited_names[i]))
+            take_raw(j, r, &c->cited[i]);
+    if (weir_is(key, "logprobsResult"))
+        take_raw(j, r, &c->logprobs);
+}
+
+/* What stands beside a text belongs to it; where there is none an empty one carries it. */
+static void emit_beside(struct gemini *g, struct gemini_choice *c, uint32_t choice, const struct candidate *read)
+{
+    for (int i = 0; i < CITED; i++)
+        if (read->cited[i].n > 2)
+            gemini_beside_text(g, c, choice, WEIR_DELTA_CITATION,
+                               g->host->format(g->call, "{\"%s\":%.*s}", cited_names[i], (int)read->cited[i].n,
+                                               read->cited[i].p));
+    if (read->logprobs.n > 2)
+        gemini_beside_text(g, c, choice, WEIR_DELTA_LOGPROBS, read->logprobs);
+}
 
 static void read_candidate_member(struct decoding *d, struct weir_json *r, struct weir_str key, struct candidate *c)
 {
@@ -183,6 +193,8 @@ static void read_candidate_member(struct decoding *d, struct weir_json *r, struc
     else if (weir_is(key, "index") && j->peek(r) == WEIR_JSON_NUMBER && j->integer(r, &c->index) &&
              (c->index < 0 || c->index >= GEMINI_CHOICES))
         j->reject(r, "is no index of a candidate");
+    else
+        read_beside(j, r, key, c);
 }
 
 static void read_candidate(struct decoding *d, struct weir_json *r, uint32_t position)
@@ -203,10 +215,11 @@ static void read_candidate(struct decoding *d, struct weir_json *r, uint32_t pos
         if (!j->close(inner))
             j->reject(r, "has a malformed content");
     }
+    emit_beside(&d->g, c, choice, &read);
     if (!read.finish.n)
         return;
     c->has_finish = true;
-    c->finish = (uint16_t)finish_of(read.finish);
+    c->finish = (uint16_t)gemini_finish_of(read.finish);
     c->native = d->g.host->keep(d->g.call, read.finish);
     c->message = d->g.host->keep(d->g.call, read.message);
 }
@@ -308,7 +321,7 @@ static int finish_answer(struct gemini *g)
     return g->failed ? -1 : 0;
 }
 
-static int decode_document(struct decoding *d, struct weir_str bytes)
+static int decode_object(struct decoding *d, struct weir_str bytes)
 {
     const struct weir_json_api *j = d->g.json;
     struct weir_json *r = j->open(d->g.call, bytes);
@@ -327,9 +340,46 @@ static int decode_document(struct decoding *d, struct weir_str bytes)
     take_block(d);
     if (read_candidates(d) < 0)
         return -1;
-    if (!d->is_whole)
-        return d->g.failed ? -1 : 0;
+    return d->g.failed ? -1 : 0;
+}
+
+/* [{…},{…}]: a stream without alt=sse. */
+static int decode_array(struct decoding *d, struct weir_str bytes)
+{
+    const struct weir_json_api *j = d->g.json;
+    struct weir_str each;
+    struct weir_json *r = j->open(d->g.call, bytes);
+    for (j->array(r); j->element(r) && j->raw(r, &each);) {
+        struct decoding one = { .g = d->g };
+        if (decode_object(&one, each) < 0)
+            return -1;
+        d->g = one.g;
+        if (d->g.attempt->has_ended)
+            return 0;
+    }
+    return j->close(r) && d->g.attempt->has_started ? 0 : -1;
+}
+
+static bool is_array(struct weir_str bytes)
+{
+    while (bytes.n && (*bytes.p == ' ' || *bytes.p == '\n' || *bytes.p == '\r' || *bytes.p == '\t'))
+        bytes.p++, bytes.n--;
+    return bytes.n && *bytes.p == '[';
+}
+
+static int decode_document(struct decoding *d, struct weir_str bytes)
+{
+    int rc = is_array(bytes) ? decode_array(d, bytes) : decode_object(d, bytes);
+    if (rc < 0 || !d->is_whole || d->g.attempt->has_ended)
+        return rc;
     return is_complete(d->g.attempt) ? finish_answer(&d->g) : -1;
+}
+
+/* What the answer is of. */
+static uint32_t operation_of(const struct gemini *g)
+{
+    const struct weir_conversation *c = g->host->conversation(g->call);
+    return c ? c->operation : WEIR_OP_CHAT;
 }
 
 int gemini_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame)
@@ -338,6 +388,11 @@ int gemini_decode_frame(void *self, struct weir_call *call, void *state, struct 
     struct weir_event ping = gemini_event(WEIR_EVENT_PING, 0, 0);
     if (d.g.attempt->has_ended)
         return 0;
+    uint32_t operation = operation_of(&d.g);
+    if (operation == WEIR_OP_COUNT)
+        return gemini_decode_count(&d.g, frame->data);
+    if (operation == WEIR_OP_EMBED)
+        return gemini_decode_vectors(&d.g, frame->data);
     if (d.is_whole || frame->data.n)
         return decode_document(&d, frame->data);
     if (frame->bytes.n && memchr(frame->bytes.p, ':', frame->bytes.n))

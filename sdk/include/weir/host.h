@@ -126,7 +126,16 @@ struct weir_candidate {
 #endif
 
 /* One thing that happens to the client's bytes; see codec.h, splice(). */
-enum weir_edit_kind { WEIR_EDIT_FIELD = 1, WEIR_EDIT_PREPEND_SYSTEM = 2, WEIR_EDIT_ASK_USAGE = 3 };
+enum weir_edit_kind {
+    WEIR_EDIT_FIELD = 1,
+    WEIR_EDIT_PREPEND_SYSTEM = 2,
+    WEIR_EDIT_ASK_USAGE = 3,
+#if WEIR_ABI_MINOR >= 1
+    /* No edit but a question, asked last: must the request be encoded anew, because it brings back what this codec once wrote
+     * into an answer in place of another dialect's (a foreign signature)? 0: it must; -1: it goes as it came. */
+    WEIR_EDIT_ANEW = 4,
+#endif
+};
 
 /* An HTTP call that a plugin makes itself. */
 struct weir_fetch_header {

@@ -3,7 +3,8 @@
  * Changes of the ABI, newest first:
  *   1.1  stages: test_suffix, read_test
  *        codecs: says, prefix, sign; claims with '*' anywhere, request()->star, WEIR_CLAIM_PREFIXED; trailers in decode_end; host:
- *        lose, again, hmac_key, key_id; fields and blocks of EMBED and RERANK; features and losses, flags of candidates for them
+ *        lose, again, hmac_key, key_id; WEIR_EDIT_ANEW; fields and blocks of EMBED and RERANK; features and losses, flags of
+ *        candidates for them
  *        kind CREDENTIALS (credentials.h), with token and rsa_sha256
  *   1.0  first version
  *

@@ -1,0 +1,480 @@
+/* Events become the client's stream: each event a whole GenerateContentResponse whose texts are deltas. A call is told when it is
+ * whole, and reasons and usage at the end. What a stream has said so far is remembered in the request's state, also of events that
+ * went out as the provider's own bytes (SILENT), so that the encoder can take over. */
+#include "gemini.h"
+
+struct telling {
+    struct gemini g;
+    struct gemini_client *client;
+    struct weir_out *out;
+    bool is_silent;
+};
+
+static void put(struct telling *t, struct weir_str bytes)
+{
+    t->g.host->write(t->out, bytes);
+}
+
+/* ---- what a document says too ---- */
+
+static const struct reason {
+    const char *word;
+    enum weir_finish finish;
+} reasons[] = {
+    { "STOP", WEIR_FINISH_STOP },
+    { "MAX_TOKENS", WEIR_FINISH_LENGTH },
+    { "SAFETY", WEIR_FINISH_CONTENT_FILTER },
+    { "RECITATION", WEIR_FINISH_CONTENT_FILTER },
+    { "BLOCKLIST", WEIR_FINISH_CONTENT_FILTER },
+    { "PROHIBITED_CONTENT", WEIR_FINISH_CONTENT_FILTER },
+    { "SPII", WEIR_FINISH_CONTENT_FILTER },
+    { "IMAGE_SAFETY", WEIR_FINISH_CONTENT_FILTER },
+    { "IMAGE_PROHIBITED_CONTENT", WEIR_FINISH_CONTENT_FILTER },
+    { "IMAGE_RECITATION", WEIR_FINISH_CONTENT_FILTER },
+    { "LANGUAGE", WEIR_FINISH_OTHER },
+    { "MALFORMED_FUNCTION_CALL", WEIR_FINISH_OTHER },
+    { "UNEXPECTED_TOOL_CALL", WEIR_FINISH_OTHER },
+    { "TOO_MANY_TOOL_CALLS", WEIR_FINISH_OTHER },
+    { "NO_IMAGE", WEIR_FINISH_OTHER },
+    { "IMAGE_OTHER", WEIR_FINISH_OTHER },
+    { "OTHER", WEIR_FINISH_OTHER },
+};
+
+enum weir_finish gemini_finish_of(struct weir_str word)
+{
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+        if (weir_is(word, reasons[i].word))
+            return reasons[i].finish;
+    return WEIR_FINISH_OTHER;
+}
+
+const char *gemini_finish_word(uint32_t finish, struct weir_str native)
+{
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+        if (weir_is(native, reasons[i].word) && (uint32_t)reasons[i].finish == finish)
+            return reasons[i].word;
+    switch (finish) {
+    case WEIR_FINISH_LENGTH:
+    case WEIR_FINISH_CONTEXT_WINDOW:
+        return "MAX_TOKENS";
+    case WEIR_FINISH_CONTENT_FILTER:
+    case WEIR_FINISH_REFUSAL:
+        return "SAFETY";
+    case WEIR_FINISH_OTHER:
+        return "OTHER";
+    default:
+        return "STOP";
+    }
+}
+
+void gemini_lose_finish(struct gemini *g, uint32_t finish, struct weir_str native)
+{
+    (void)native;
+    if (finish == WEIR_FINISH_REFUSAL)
+        gemini_lose(g, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a refusal as SAFETY");
+    else if (finish == WEIR_FINISH_CONTEXT_WINDOW)
+        gemini_lose(g, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a full context as MAX_TOKENS");
+    else if (finish == WEIR_FINISH_PAUSE)
+        gemini_lose(g, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a pause as STOP");
+}
+
+static void put_count(struct gemini *g, struct weir_out *out, const char *key, int64_t n)
+{
+    if (n < 0)
+        return;
+    g->json->key(out, key);
+    g->json->put_int(out, n);
+}
+
+void gemini_put_usage(struct gemini *g, struct weir_out *out, const struct weir_usage *u)
+{
+    int64_t thoughts = u->reasoning > 0 ? u->reasoning : 0, output = u->output > 0 ? u->output : 0;
+    g->json->object_begin(out);
+    put_count(g, out, "promptTokenCount", u->input > 0 ? u->input : 0);
+    put_count(g, out, "candidatesTokenCount", output > thoughts ? output - thoughts : 0);
+    put_count(g, out, "totalTokenCount", (u->input > 0 ? u->input : 0) + output);
+    if (u->cached_read > 0)
+        put_count(g, out, "cachedContentTokenCount", u->cached_read);
+    if (u->reasoning >= 0)
+        put_count(g, out, "thoughtsTokenCount", thoughts);
+    g->json->object_end(out);
+}
+
+void gemini_put_call(struct gemini *g, struct weir_out *out, struct weir_str id, struct weir_str name,
+                     struct weir_text arguments)
+{
+    const struct weir_json_api *j = g->json;
+    j->key(out, "functionCall");
+    j->object_begin(out);
+    if (id.n && !gemini_is_made_id(id)) {
+        j->key(out, "id");
+        j->put_str(out, id);
+    }
+    j->key(out, "name");
+    j->put_str(out, name);
+    j->key(out, "args");
+    if (!arguments.n) {
+        j->put_raw(out, WEIR_LIT("{}"));
+    } else if (j->valid(g->call, &arguments, WEIR_JSON_OBJECT)) {
+        j->put_text_raw(out, &arguments);
+    } else { /* a model's slip; the client shall see it and not a parser's error */
+        j->object_begin(out);
+        j->key(out, "_raw");
+        j->put_text(out, &arguments);
+        j->object_end(out);
+    }
+    j->object_end(out);
+}
+
+struct weir_str gemini_inside(struct weir_str object)
+{
+    bool is_own = gemini_starts_with(object, "{\"citationMetadata\":") || gemini_starts_with(object, "{\"groundingMetadata\":") ||
+                  gemini_starts_with(object, "{\"urlContextMetadata\":");
+    return is_own ? (struct weir_str){ object.p + 1, object.n - 2 } : WEIR_NONE;
+}
+
+/* ---- chunks ---- */
+
+static void chunk_begin(struct telling *t)
+{
+    const struct weir_json_api *j = t->g.json;
+    put(t, WEIR_LIT("data: "));
+    j->object_begin(t->out);
+    j->key(t->out, "candidates");
+    j->array_begin(t->out);
+}
+
+static void candidate_begin(struct telling *t)
+{
+    const struct weir_json_api *j = t->g.json;
+    j->object_begin(t->out);
+    j->key(t->out, "content");
+    j->object_begin(t->out);
+    j->key(t->out, "parts");
+    j->array_begin(t->out);
+}
+
+static void content_end(struct telling *t)
+{
+    const struct weir_json_api *j = t->g.json;
+    j->array_end(t->out);
+    j->key(t->out, "role");
+    j->put_str(t->out, WEIR_LIT("model"));
+    j->object_end(t->out);
+}
+
+static void candidate_end(struct telling *t, uint32_t choice)
+{
+    t->g.json->key(t->out, "index");
+    t->g.json->put_int(t->out, choice);
+    t->g.json->object_end(t->out);
+}
+
+static void chunk_end(struct telling *t, bool is_last)
+{
+    const struct weir_json_api *j = t->g.json;
+    const struct gemini_client *s = t->client;
+    j->array_end(t->out);
+    if (s->usage.input >= 0 || s->usage.output >= 0 || is_last) {
+        j->key(t->out, "usageMetadata");
+        gemini_put_usage(&t->g, t->out, &s->usage);
+    }
+    j->key(t->out, "modelVersion");
+    j->put_str(t->out, s->model);
+    j->key(t->out, "responseId");
+    j->put_str(t->out, s->id);
+    j->object_end(t->out);
+    put(t, WEIR_LIT("\r\n\r\n"));
+}
+
+static void part_begin(struct telling *t)
+{
+    chunk_begin(t);
+    candidate_begin(t);
+    t->g.json->object_begin(t->out);
+}
+
+static void part_end(struct telling *t, uint32_t choice)
+{
+    t->g.json->object_end(t->out);
+    content_end(t);
+    candidate_end(t, choice);
+    chunk_end(t, false);
+}
+
+/* ---- blocks ---- */
+
+static struct gemini_told *told(struct gemini_client *s, const struct weir_event *e)
+{
+    struct gemini_told *b = s->open;
+    while (b && (b->block != e->block || b->choice != e->choice))
+        b = b->next;
+    return b;
+}
+
+static void forget(struct gemini_client *s, const struct gemini_told *b)
+{
+    struct gemini_told **at = &s->open;
+    while (*at && *at != b)
+        at = &(*at)->next;
+    if (*at)
+        *at = b->next;
+}
+
+/* {"executableCode":…}, as it came; in one line, as a stream demands. */
+static void tell_opaque(struct telling *t, const struct weir_event *e)
+{
+    struct weir_str raw = t->g.host->text(t->g.call, &e->text);
+    char *line = t->g.host->alloc(t->g.call, WEIR_FOR_CALL, raw.n + 1);
+    for (size_t i = 0; line && i < raw.n; i++)
+        line[i] = raw.p[i] == '\n' || raw.p[i] == '\r' ? ' ' : raw.p[i];
+    if (!line)
+        return;
+    chunk_begin(t);
+    candidate_begin(t);
+    t->g.json->put_raw(t->out, (struct weir_str){ line, raw.n });
+    content_end(t);
+    candidate_end(t, e->choice);
+    chunk_end(t, false);
+}
+
+static int tell_block_start(struct telling *t, const struct weir_event *e)
+{
+    const struct weir_host *h = t->g.host;
+    bool is_own = weir_eq(e->dialect, GEMINI_DIALECT);
+    t->client->choices[e->choice].has_calls |= e->block_kind == WEIR_BLOCK_TOOL_CALL;
+    if (e->block_kind == WEIR_BLOCK_OPAQUE && is_own && !t->is_silent)
+        tell_opaque(t, e);
+    else if (e->block_kind == WEIR_BLOCK_OPAQUE && !is_own && !t->is_silent)
+        gemini_lose(&t->g, WEIR_FEATURE_ANSWER_OPAQUE, WEIR_LOSS_DROPPED, "a block that only its provider's dialect has");
+    struct gemini_told *b = h->alloc(t->g.call, WEIR_FOR_REQUEST, sizeof(*b));
+    if (!b)
+        return -1;
+    b->choice = e->choice;
+    b->block = e->block;
+    b->kind = e->block_kind;
+    b->id = h->keep(t->g.call, e->id);
+    b->name = h->keep(t->g.call, e->name);
+    b->next = t->client->open;
+    t->client->open = b;
+    return 0;
+}
+
+static void tell_text(struct telling *t, const struct gemini_told *b, const struct weir_event *e)
+{
+    const struct weir_json_api *j = t->g.json;
+    if (t->is_silent || !e->text.n)
+        return;
+    part_begin(t);
+    j->key(t->out, "text");
+    j->put_text(t->out, &e->text);
+    if (b->kind == WEIR_BLOCK_THINKING) {
+        j->key(t->out, "thought");
+        j->put_bool(t->out, true);
+    }
+    part_end(t, e->choice);
+}
+
+static int keep_arguments(struct telling *t, struct gemini_told *b, const struct weir_event *e)
+{
+    struct weir_str plain = t->g.host->text(t->g.call, &e->text);
+    if (b->n + plain.n > b->cap) {
+        size_t cap = 2 * (b->n + plain.n) + 64;
+        char *more = t->g.host->alloc(t->g.call, WEIR_FOR_REQUEST, cap);
+        if (!more)
+            return -1;
+        if (b->n)
+            memcpy(more, b->text, b->n);
+        b->text = more;
+        b->cap = cap;
+    }
+    if (plain.n)
+        memcpy(b->text + b->n, plain.p, plain.n);
+    b->n += plain.n;
+    return 0;
+}
+
+static void keep_signature(struct telling *t, struct gemini_told *b, const struct weir_event *e)
+{
+    const struct weir_host *h = t->g.host;
+    struct weir_str more = h->text(t->g.call, &e->text);
+    b->signature = h->keep(t->g.call, h->format(t->g.call, "%.*s%.*s", (int)b->signature.n, b->signature.n ? b->signature.p : "",
+                                                (int)more.n, more.p));
+    b->signer = h->keep(t->g.call, e->dialect);
+}
+
+/* Told once, with the candidate's end. */
+static void keep_citation(struct telling *t, const struct weir_event *e)
+{
+    const struct weir_host *h = t->g.host;
+    struct gemini_told_choice *c = &t->client->choices[e->choice];
+    struct weir_str inside = weir_eq(e->dialect, GEMINI_DIALECT) ? gemini_inside(h->text(t->g.call, &e->text)) : WEIR_NONE;
+    if (!inside.n) {
+        if (!t->is_silent)
+            gemini_lose(&t->g, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "another dialect's");
+        return;
+    }
+    c->cited = h->keep(t->g.call, h->format(t->g.call, "%.*s%s%.*s", (int)c->cited.n, c->cited.n ? c->cited.p : "",
+                                            c->cited.n ? "," : "", (int)inside.n, inside.p));
+}
+
+static int tell_delta(struct telling *t, const struct weir_event *e)
+{
+    struct gemini_told *b = told(t->client, e);
+    if (!b)
+        return 0;
+    bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
+    if (e->delta_kind == WEIR_DELTA_ARGUMENTS && is_call)
+        return keep_arguments(t, b, e);
+    if (e->delta_kind == WEIR_DELTA_SIGNATURE && e->text.n)
+        keep_signature(t, b, e);
+    else if (e->delta_kind == WEIR_DELTA_CITATION && e->text.n)
+        keep_citation(t, e);
+    else if (e->delta_kind == WEIR_DELTA_TEXT && (b->kind <= WEIR_BLOCK_REFUSAL))
+        tell_text(t, b, e);
+    return 0;
+}
+
+/* Behind its texts a signature stands alone, as Google's own streams have it. */
+static void tell_block_stop(struct telling *t, const struct weir_event *e)
+{
+    const struct weir_json_api *j = t->g.json;
+    struct gemini_told *b = told(t->client, e);
+    if (!b)
+        return;
+    forget(t->client, b);
+    bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
+    if (t->is_silent || (!is_call && !b->signature.n))
+        return;
+    part_begin(t);
+    if (is_call) {
+        gemini_put_call(&t->g, t->out, b->id, b->name, weir_plain((struct weir_str){ b->text, b->n }));
+    } else {
+        j->key(t->out, "text");
+        j->put_str(t->out, WEIR_LIT(""));
+    }
+    if (b->kind == WEIR_BLOCK_THINKING) {
+        j->key(t->out, "thought");
+        j->put_bool(t->out, true);
+    }
+    gemini_put_signature(&t->g, t->out, b->signature, b->signer);
+    part_end(t, e->choice);
+}
+
+/* ---- start and end ---- */
+
+static void tell_start(struct telling *t, const struct weir_event *e)
+{
+    const struct weir_host *h = t->g.host;
+    t->client->id = e->id.n ? h->keep(t->g.call, e->id) : h->new_id(t->g.call, "");
+    t->client->model = h->keep(t->g.call, e->name);
+}
+
+static void tell_finish(struct telling *t, const struct weir_event *e)
+{
+    struct gemini_told_choice *c = &t->client->choices[e->choice];
+    c->has_finish = true;
+    c->finish = e->finish;
+    c->native = t->g.host->keep(t->g.call, e->name);
+    c->is_silent = t->is_silent;
+    if (!t->is_silent)
+        gemini_lose_finish(&t->g, e->finish, e->name);
+}
+
+static void put_ending(struct telling *t, uint32_t i)
+{
+    const struct weir_json_api *j = t->g.json;
+    const struct gemini_told_choice *c = &t->client->choices[i];
+    candidate_begin(t);
+    j->object_begin(t->out);
+    j->key(t->out, "text");
+    j->put_str(t->out, WEIR_LIT(""));
+    j->object_end(t->out);
+    content_end(t);
+    j->key(t->out, "finishReason");
+    j->put_str(t->out, weir_cstr(gemini_finish_word(c->finish, c->native)));
+    if (c->cited.n) {
+        struct weir_str key, raw;
+        struct weir_json *r =
+            j->open(t->g.call, t->g.host->format(t->g.call, "{%.*s}", (int)c->cited.n, c->cited.p));
+        for (j->object(r); j->member(r, &key) && j->raw(r, &raw);) {
+            j->key_str(t->out, key);
+            j->put_raw(t->out, raw);
+        }
+    }
+    candidate_end(t, i);
+}
+
+static void tell_end(struct telling *t)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < GEMINI_CHOICES; i++)
+        n += t->client->choices[i].has_finish && !t->client->choices[i].is_silent;
+    if (t->is_silent || !n)
+        return;
+    chunk_begin(t);
+    for (uint32_t i = 0; i < GEMINI_CHOICES; i++)
+        if (t->client->choices[i].has_finish && !t->client->choices[i].is_silent)
+            put_ending(t, i);
+    chunk_end(t, true);
+}
+
+static void tell_error(struct telling *t, const struct weir_error *error)
+{
+    if (t->is_silent || !error)
+        return;
+    put(t, WEIR_LIT("data: "));
+    gemini_encode_error((void *)(uintptr_t)t->g.host, t->g.call, NULL, error, t->out);
+    put(t, WEIR_LIT("\r\n\r\n"));
+}
+
+static void take_usage(struct weir_usage *to, const struct weir_usage *from)
+{
+    int64_t *const into[] = { &to->input, &to->output, &to->cached_read, &to->reasoning };
+    const int64_t said[] = { from->input, from->output, from->cached_read, from->reasoning };
+    for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++)
+        if (said[i] >= 0)
+            *into[i] = said[i];
+}
+
+int gemini_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,
+                        struct weir_out *out)
+{
+    struct telling t = { gemini_begin(self, call, NULL), state, out, (event->flags & WEIR_EVENT_SILENT) != 0 };
+    if (!t.client->usage.size)
+        t.client->usage = WEIR_USAGE_UNKNOWN;
+    if (event->usage)
+        take_usage(&t.client->usage, event->usage);
+    if (event->choice >= GEMINI_CHOICES) {
+        if (event->kind == WEIR_EVENT_BLOCK_START)
+            gemini_lose(&t.g, WEIR_FEATURE_ANSWER_CHOICES, WEIR_LOSS_DROPPED, "more than eight");
+        return 0;
+    }
+    switch (event->kind) {
+    case WEIR_EVENT_START:
+        tell_start(&t, event);
+        return 0;
+    case WEIR_EVENT_BLOCK_START:
+        return tell_block_start(&t, event);
+    case WEIR_EVENT_DELTA:
+        return tell_delta(&t, event);
+    case WEIR_EVENT_BLOCK_STOP:
+        tell_block_stop(&t, event);
+        return 0;
+    case WEIR_EVENT_FINISH:
+        tell_finish(&t, event);
+        return 0;
+    case WEIR_EVENT_END:
+        tell_end(&t);
+        return 0;
+    case WEIR_EVENT_ERROR:
+        tell_error(&t, event->error);
+        return 0;
+    case WEIR_EVENT_PING:
+        if (!t.is_silent)
+            put(&t, WEIR_LIT(": ping\n\n"));
+        return 0;
+    default:
+        return 0;
+    }
+}

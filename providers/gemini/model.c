@@ -1,0 +1,156 @@
+/* A model's name: what it tells about the model, and where it stands in a path, of a client's request and of a provider's. */
+#include "gemini.h"
+
+static int read_digits(struct weir_str s, size_t *at)
+{
+    int n = 0;
+    for (; *at < s.n && s.p[*at] >= '0' && s.p[*at] <= '9'; ++*at)
+        n = n > 1000 ? n : 10 * n + (s.p[*at] - '0');
+    return n;
+}
+
+/* "gemini-2.5-flash-lite", "gemini-3-pro-preview"; "gemini-flash-latest" names no version: it is the newest. */
+struct gemini_model gemini_model_of(struct weir_str name)
+{
+    struct gemini_model m = { .is_pro = gemini_contains(name, "pro"), .is_lite = gemini_contains(name, "lite") };
+    const char *at = name.n ? memmem(name.p, name.n, "gemini-", 7) : NULL;
+    if (!at)
+        return m;
+    size_t i = (size_t)(at - name.p) + 7;
+    m.major = read_digits(name, &i);
+    if (i < name.n && name.p[i] == '.') {
+        i++;
+        m.minor = read_digits(name, &i);
+    }
+    bool is_newest = m.major == 0 && gemini_contains(name, "latest");
+    if (m.major >= 3 || is_newest)
+        m.family = GEMINI_LEVEL;
+    else if (m.major == 2 && m.minor >= 5)
+        m.family = GEMINI_BUDGET;
+    return m;
+}
+
+/* ---- to a provider ---- */
+
+static bool is_unreserved(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_' || c == '~';
+}
+
+static struct weir_str percent_encode(struct gemini *g, struct weir_str s)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *to = g->host->alloc(g->call, WEIR_FOR_ATTEMPT, 3 * s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; to && i < s.n; i++) {
+        unsigned char c = (unsigned char)s.p[i];
+        if (is_unreserved(s.p[i])) {
+            to[n++] = s.p[i];
+        } else {
+            to[n++] = '%';
+            to[n++] = hex[c >> 4];
+            to[n++] = hex[c & 15];
+        }
+    }
+    return (struct weir_str){ to, n };
+}
+
+struct weir_str gemini_model_name(struct gemini *g, const struct weir_conversation *c)
+{
+    struct weir_str json = c ? weir_field(c, WEIR_FIELD_MODEL) : WEIR_NONE, name = WEIR_NONE;
+    struct weir_json *r = json.n ? g->json->open(g->call, json) : NULL;
+    if (r)
+        g->json->string(r, &name);
+    return name;
+}
+
+static struct weir_str behind(struct weir_str s, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return gemini_starts_with(s, prefix) ? (struct weir_str){ s.p + n, s.n - n } : s;
+}
+
+static const char *verb_word(const struct gemini *g, const struct weir_conversation *c)
+{
+    const struct weir_request_view *view = g->host->request(g->call);
+    bool is_own = c && weir_eq(c->dialect, GEMINI_DIALECT);
+    enum gemini_verb verb = is_own ? gemini_verb_of(view) : GEMINI_GENERATE;
+    if (c && c->operation == WEIR_OP_COUNT)
+        return "countTokens";
+    if (c && c->operation == WEIR_OP_EMBED)
+        return verb == GEMINI_EMBED ? "embedContent" : "batchEmbedContents";
+    if (c && weir_field_true(c, WEIR_FIELD_STREAM))
+        return "streamGenerateContent?alt=sse";
+    return verb == GEMINI_ARRAY ? "streamGenerateContent" : "generateContent";
+}
+
+int gemini_request_head(void *self, struct weir_call *call, void *state, const void *entry)
+{
+    struct gemini g = gemini_begin(self, call, state);
+    const struct weir_conversation *c = g.host->conversation(call);
+    struct weir_str name = gemini_model_name(&g, c);
+    const char *folder = gemini_starts_with(name, "tunedModels/") ? "tunedModels/" : "models/";
+    (void)entry;
+    struct weir_str encoded = percent_encode(&g, behind(name, folder));
+    if (!encoded.p)
+        return -1;
+    return g.host->http_request(
+        call, "POST", g.host->format(call, "/%s%.*s:%s", folder, (int)encoded.n, encoded.p, verb_word(&g, c)));
+}
+
+/* ---- from a client ---- */
+
+static bool ends_with(struct weir_str s, const char *end)
+{
+    size_t n = strlen(end);
+    return s.n >= n && memcmp(s.p + s.n - n, end, n) == 0;
+}
+
+enum gemini_verb gemini_verb_of(const struct weir_request_view *view)
+{
+    struct weir_str path = view->path, query = view->query;
+    if (ends_with(path, ":streamGenerateContent"))
+        return gemini_contains(query, "alt=sse") ? GEMINI_STREAM : GEMINI_ARRAY;
+    if (ends_with(path, ":countTokens"))
+        return GEMINI_COUNT;
+    if (ends_with(path, ":batchEmbedContents"))
+        return GEMINI_EMBED_BATCH;
+    return ends_with(path, ":embedContent") ? GEMINI_EMBED : GEMINI_GENERATE;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static struct weir_str percent_decode(struct gemini *g, struct weir_str s)
+{
+    char *to = g->host->alloc(g->call, WEIR_FOR_REQUEST, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; to && i < s.n; i++) {
+        int high = i + 2 < s.n && s.p[i] == '%' ? hex_digit(s.p[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+        to[n++] = low >= 0 ? (char)(high * 16 + low) : s.p[i];
+        i += low >= 0 ? 2 : 0;
+    }
+    return (struct weir_str){ to, to ? n : 0 };
+}
+
+/* "models/NAME", "tunedModels/NAME", Vertex's "projects/P/locations/L/publishers/PUBLISHER/models/NAME" and "publishers/…". */
+struct weir_str gemini_model_of_path(struct gemini *g, struct weir_str star)
+{
+    struct weir_str s = percent_decode(g, star);
+    const char *at = s.n ? memmem(s.p, s.n, "publishers/", 11) : NULL;
+    if (!at || !(gemini_starts_with(s, "projects/") || gemini_starts_with(s, "publishers/")))
+        return behind(s, "models/");
+    struct weir_str publisher = { at + 11, (size_t)(s.p + s.n - at - 11) };
+    const char *models = publisher.n ? memmem(publisher.p, publisher.n, "/models/", 8) : NULL;
+    if (!models)
+        return s;
+    struct weir_str name = { models + 8, (size_t)(s.p + s.n - models - 8) };
+    publisher.n = (size_t)(models - publisher.p);
+    if (weir_is(publisher, "google"))
+        return name;
+    return g->host->format(g->call, "%.*s/%.*s", (int)publisher.n, publisher.p, (int)name.n, name.p);
+}
