@@ -414,8 +414,10 @@ static int sign_request(struct lab *l, const struct weir_out *body)
 
 void lab_is_called(struct lab *reader, const struct lab *writer)
 {
-    if (writer->url)
-        reader->view.path = (struct weir_str){ writer->url, strcspn(writer->url, "?") };
+    if (!writer->url)
+        return;
+    reader->view.path = (struct weir_str){ writer->url, strcspn(writer->url, "?") };
+    reader->view.query = weir_cstr(writer->url + reader->view.path.n + (writer->url[reader->view.path.n] == '?'));
 }
 
 int lab_encode_request(struct lab *l, struct conversation *conversation, struct weir_out *out)

@@ -356,12 +356,16 @@ static void settle(struct reading *x)
 {
     const struct weir_host *h = x->g.host;
     const struct weir_request_view *view = h->request(x->g.call);
-    struct weir_str model = gemini_model_of_path(&x->g, view->star);
+    struct weir_str model = gemini_model_of_path(&x->g, view->path);
     bool embeds = x->client->verb >= GEMINI_EMBED;
     if (!x->n_contents) {
         gemini_fail_at(x, x->client->verb == GEMINI_EMBED_BATCH ? WEIR_LIT("requests") : embeds ? WEIR_LIT("content") : WEIR_LIT("contents"),
                        embeds ? "is missing or empty; send at least one text"
                               : "is missing or empty; send at least one content, {\"role\":\"user\",\"parts\":[…]}");
+        return;
+    }
+    if (!model.n) {
+        gemini_fail_at(x, WEIR_LIT("model"), "is missing; the path names it, …/models/NAME:generateContent");
         return;
     }
     gemini_set_field(x, WEIR_FIELD_MODEL, gemini_quoted(&x->g, model), WEIR_NONE);

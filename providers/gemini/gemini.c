@@ -13,13 +13,15 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
     { "POST", root "*:generateContent", NULL, WEIR_OP_CHAT, 0 },                                                       \
         { "POST", root "*:streamGenerateContent", NULL, WEIR_OP_CHAT, 0 },                                             \
         { "POST", root "*:countTokens", NULL, WEIR_OP_COUNT, 0 },                                                      \
-        { "POST", root "*:embedContent", NULL, WEIR_OP_EMBED, 0 },                                                     \
-        { "POST", root "*:batchEmbedContents", NULL, WEIR_OP_EMBED, 0 }
+        { "POST", root "*:batchEmbedContents", NULL, WEIR_OP_EMBED, 0 },                                               \
+        { "POST", root "*:embedContent", NULL, WEIR_OP_EMBED, 0 }
 
 /* v1beta1: Vertex's */
 static const struct weir_claim claims[] = {
-    CALLS("/v1beta/"),
-    CALLS("/v1/"),
+    CALLS("/v1beta/models/"),
+    CALLS("/v1/models/"),
+    CALLS("/v1beta/tunedModels/"),
+    CALLS("/v1/projects/"),
     CALLS("/v1beta1/"),
     { "GET", "/v1beta/models", NULL, WEIR_OP_MODELS, 0 },
     { "GET", "/v1beta/models/*", NULL, WEIR_OP_MODEL, 0 },
@@ -71,7 +73,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_SIGNATURE, WEIR_SAYS_PARTLY, "its own; else the documented stand-in where one is demanded" },
     { WEIR_FEATURE_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
-    { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS_PARTLY, "another dialect's in thoughtSignature, marked; it comes back" },
     { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
     { WEIR_FEATURE_ANSWER_OPAQUE, WEIR_SAYS_PARTLY, "its own" },
     { WEIR_FEATURE_ANSWER_CITATIONS, WEIR_SAYS_PARTLY, "its own" },

@@ -146,7 +146,7 @@ int gemini_encode_models(void *self, struct weir_call *call, const struct weir_m
 
 /* What the path says: …/models/NAME:verb */
 enum gemini_verb gemini_verb_of(const struct weir_request_view *view);
-struct weir_str gemini_model_of_path(struct gemini *g, struct weir_str star);
+struct weir_str gemini_model_of_path(struct gemini *g, struct weir_str path);
 
 /* Signatures that other dialects made, in places of this one. */
 struct weir_str gemini_wrapped_signature(struct gemini *g, struct weir_str signature, struct weir_str dialect);

@@ -137,20 +137,29 @@ static struct weir_str percent_decode(struct gemini *g, struct weir_str s)
     return (struct weir_str){ to, to ? n : 0 };
 }
 
-/* "models/NAME", "tunedModels/NAME", Vertex's "projects/P/locations/L/publishers/PUBLISHER/models/NAME" and "publishers/…". */
-struct weir_str gemini_model_of_path(struct gemini *g, struct weir_str star)
+/* What stands between the path's first "/FOLDER/" and its verb. */
+static struct weir_str in_folder(struct weir_str path, const char *folder)
 {
-    struct weir_str s = percent_decode(g, star);
-    const char *at = s.n ? memmem(s.p, s.n, "publishers/", 11) : NULL;
-    if (!at || !(gemini_starts_with(s, "projects/") || gemini_starts_with(s, "publishers/")))
-        return behind(s, "models/");
-    struct weir_str publisher = { at + 11, (size_t)(s.p + s.n - at - 11) };
-    const char *models = publisher.n ? memmem(publisher.p, publisher.n, "/models/", 8) : NULL;
-    if (!models)
-        return s;
-    struct weir_str name = { models + 8, (size_t)(s.p + s.n - models - 8) };
-    publisher.n = (size_t)(models - publisher.p);
-    if (weir_is(publisher, "google"))
-        return name;
-    return g->host->format(g->call, "%.*s/%.*s", (int)publisher.n, publisher.p, (int)name.n, name.p);
+    const char *at = path.n ? memmem(path.p, path.n, folder, strlen(folder)) : NULL;
+    if (!at)
+        return WEIR_NONE;
+    at += strlen(folder);
+    struct weir_str s = { at, (size_t)(path.p + path.n - at) };
+    const char *verb = s.n ? memrchr(s.p, ':', s.n) : NULL;
+    return verb ? (struct weir_str){ s.p, (size_t)(verb - s.p) } : s;
+}
+
+/* …/models/NAME:verb, …/tunedModels/NAME:verb, Vertex's …/publishers/PUBLISHER/models/NAME:verb. */
+struct weir_str gemini_model_of_path(struct gemini *g, struct weir_str path)
+{
+    struct weir_str whole = percent_decode(g, path), name = in_folder(whole, "/models/"),
+                    publisher = in_folder(whole, "/publishers/"), tuned = in_folder(whole, "/tunedModels/");
+    const char *slash = publisher.n ? memmem(publisher.p, publisher.n, "/models/", 8) : NULL;
+    if (slash && publisher.p < name.p)
+        publisher.n = (size_t)(slash - publisher.p);
+    if (slash && publisher.p < name.p && !weir_is(publisher, "google"))
+        return g->host->format(g->call, "%.*s/%.*s", (int)publisher.n, publisher.p, (int)name.n, name.p);
+    if (tuned.n && (!name.n || tuned.p < name.p))
+        return (struct weir_str){ tuned.p - 12, tuned.n + 12 };
+    return name;
 }

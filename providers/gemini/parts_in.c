@@ -85,6 +85,7 @@ static void answer_call(struct reading *x, struct weir_part *result)
         *at = call->parts;
         call->parts = NULL;
         result->id = call->id;
+        result->name = WEIR_NONE; /* the call says it */
     } else if (!result->id.n) {
         result->id = x->g.host->format(x->g.call, MADE_ID "%u", x->n_calls++);
     }

@@ -280,14 +280,14 @@ static void put_level(struct gemini_encoding *x, int effort, struct weir_str bud
 }
 
 /* A model that does not think: whatever was said of thinking is lost, but for "don't". */
-static void lose_thinking(struct gemini_encoding *x, int effort, struct weir_str budget, bool is_visible)
+static void lose_thinking(struct gemini_encoding *x, int effort, struct weir_str budget, struct weir_str visible)
 {
     const char *why = "this model does not think";
     if (effort > 0)
         gemini_lose(&x->g, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_DROPPED, why);
     if (budget.n && !weir_is(budget, "0"))
         gemini_lose(&x->g, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_DROPPED, why);
-    if (is_visible)
+    if (visible.n)
         gemini_lose(&x->g, WEIR_FIELD_REASONING_VISIBLE, WEIR_LOSS_DROPPED, why);
 }
 
@@ -308,21 +308,21 @@ static void put_thinking(struct gemini_encoding *x)
     const struct gemini_model *m = &x->g.attempt->model;
     struct weir_str budget = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
     int effort = effort_of(weir_field(x->c, WEIR_FIELD_REASONING_EFFORT));
-    bool is_visible = weir_field_true(x->c, WEIR_FIELD_REASONING_VISIBLE);
+    struct weir_str visible = weir_field(x->c, WEIR_FIELD_REASONING_VISIBLE);
     bool is_plain = m->family == GEMINI_PLAIN && !x->is_own, by_level = m->family == GEMINI_LEVEL;
     if (x->is_own) /* the client's own words, whatever the model */
         by_level = effort >= 0 && !budget.n;
-    if (!budget.n && effort < 0 && !is_visible && !has_ext(x, "generationConfig.thinkingConfig."))
+    if (!budget.n && effort < 0 && !visible.n && !has_ext(x, "generationConfig.thinkingConfig."))
         return;
     if (is_plain) {
-        lose_thinking(x, effort, budget, is_visible);
+        lose_thinking(x, effort, budget, visible);
         return;
     }
     j->key(x->out, "thinkingConfig");
     j->object_begin(x->out);
-    if (is_visible) {
+    if (visible.n) {
         j->key(x->out, "includeThoughts");
-        j->put_bool(x->out, true);
+        j->put_raw(x->out, visible);
     }
     if ((budget.n || effort >= 0) && by_level)
         put_level(x, effort, budget);

@@ -43,8 +43,10 @@ void gemini_put_signature(struct gemini *g, struct weir_out *out, struct weir_st
 {
     if (!signature.n)
         return;
-    if (!weir_eq(dialect, GEMINI_DIALECT))
+    if (!weir_eq(dialect, GEMINI_DIALECT)) {
         signature = gemini_wrapped_signature(g, signature, dialect);
+        gemini_lose(g, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_EMULATED, "marked; it comes back to who made it");
+    }
     g->json->key(out, "thoughtSignature");
     g->json->put_str(out, signature);
 }
