@@ -142,12 +142,17 @@ def test_google_signs_with_the_key_of_the_service_account():
 
 def test_google_without_a_key_asks_the_machine():
     server = TokenServer()
-    with Upstream(server) as tokens, Upstream(openai_answer("hi")) as up:
+
+    def files(conn):
+        while conn.read_request():
+            conn.respond(200, {"object": "list", "data": []})
+    with Upstream(server) as tokens, Upstream(files) as up:
         c = configuration(up, tokens, {"google": {"metadata_url": tokens.url + "/computeMetadata/v1/token"}})
         c["routes"].insert(0, {"match": {"path": "/v1/files*"}, "raw": "up", "open": True, "pipeline": []})
         with Weir(c, workers=1) as weir:
-            assert weir.get("/v1/files").status == 200, "what is relayed waits for the token too"
-            assert weir.chat().status == 200 and len(up.requests) == 2
+            listed = weir.get("/v1/files")
+            assert listed.status == 200, listed  # what is relayed waits for the token too
+            assert weir.post("/v1/files", {"a": 1}).status == 200 and len(up.requests) == 2
         assert server.heads[0]["metadata-flavor"] == "Google" and up.requests[0].headers["authorization"] == "Bearer token-1"
 
 
