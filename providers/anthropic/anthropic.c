@@ -76,7 +76,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_PART_ORDER, WEIR_SAYS, NULL },
     { WEIR_FEATURE_IMAGE_URL, WEIR_SAYS, NULL },
     { WEIR_FEATURE_IMAGE_DATA, WEIR_SAYS, NULL },
-    { WEIR_FEATURE_FILE_DATA, WEIR_SAYS, "PDF, text, images" },
+    { WEIR_FEATURE_FILE_DATA, WEIR_SAYS_PARTLY, "PDF, images; text as a document of plain text" },
     { WEIR_FEATURE_FILE_URL, WEIR_SAYS, NULL },
     { WEIR_FEATURE_TOOLS, WEIR_SAYS_PARTLY, "names, ids and arguments that don't fit are sent as others" },
     { WEIR_FEATURE_TOOL_STRICT, WEIR_SAYS_PARTLY, "to models that know it" },

@@ -205,6 +205,7 @@ static void put_document(struct encoding *x, const struct weir_part *p)
     }
     if (is_text) {
         struct weir_text text = weir_plain(x->o.host->base64(x->o.call, x->o.host->text(x->o.call, &p->data), true));
+        anthropic_lose(&x->o, WEIR_FEATURE_FILE_DATA, WEIR_LOSS_EMULATED, "a file of text as a document of plain text");
         put_text_document(x, p, &text);
         return;
     }

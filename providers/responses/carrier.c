@@ -5,9 +5,7 @@
  *   weir-call:DIALECT:N:CALL_IDSIGNATURE     of a tool call; N is the length of its id. The item has no thoughts.
  *
  * Nothing is kept in weir. What isn't marked is the provider's own. */
-#include "request.h"
-
-#include "ladder.h"
+#include "responses.h"
 
 static bool take_prefix(struct weir_text *t, const char *prefix)
 {

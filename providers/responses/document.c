@@ -39,41 +39,26 @@ void responses_put_line(struct telling *t, struct weir_text raw)
 
 /* ---- ropes ---- */
 
-/* As the inside of a JSON string. */
-static struct weir_str escaped(struct responses *o, const struct weir_text *text)
-{
-    if (text->form != WEIR_TEXT_PLAIN)
-        return (struct weir_str){ text->p, text->n };
-    struct weir_out *out = o->host->out(o->call);
-    if (!out)
-        return WEIR_NONE;
-    o->json->put_text(out, text);
-    struct weir_str quoted = o->host->out_bytes(out);
-    return quoted.n < 2 ? WEIR_NONE : (struct weir_str){ quoted.p + 1, quoted.n - 2 };
-}
-
-static int add_bytes(struct responses *o, struct responses_rope *rope, struct weir_str s)
+int responses_rope_add(struct responses *o, struct responses_rope *rope, const struct weir_text *text)
 {
     struct responses_chunk *c = rope->last;
-    if (!c || c->cap - c->n < s.n) {
+    bool is_plain = text->form == WEIR_TEXT_PLAIN;
+    if (!text->n)
+        return 0;
+    if (!c || c->cap - c->n < text->n || c->is_plain != is_plain) {
         uint32_t cap = c ? 1000 : 240;
-        cap = s.n > cap ? (uint32_t)s.n : cap;
+        cap = text->n > cap ? text->n : cap;
         c = o->host->alloc(o->call, WEIR_FOR_REQUEST, sizeof(*c) + cap);
         if (!c)
             return -1;
         c->cap = cap;
+        c->is_plain = is_plain;
         *(rope->last ? &rope->last->next : &rope->first) = c;
         rope->last = c;
     }
-    memcpy(c->p + c->n, s.p, s.n);
-    c->n += (uint32_t)s.n;
+    memcpy(c->p + c->n, text->p, text->n);
+    c->n += text->n;
     return 0;
-}
-
-int responses_rope_add(struct responses *o, struct responses_rope *rope, const struct weir_text *text)
-{
-    struct weir_str s = escaped(o, text);
-    return s.n ? add_bytes(o, rope, s) : 0;
 }
 
 void responses_put_rope_raw(struct telling *t, const struct responses_rope *rope)
@@ -84,10 +69,17 @@ void responses_put_rope_raw(struct telling *t, const struct responses_rope *rope
 
 void responses_put_rope(struct telling *t, const struct responses_rope *rope, struct weir_str head)
 {
-    put(t, WEIR_LIT("\""));
-    put(t, head);
-    responses_put_rope_raw(t, rope);
-    put(t, WEIR_LIT("\""));
+    const struct weir_json_api *j = t->o.json;
+    struct weir_text first = weir_plain(head);
+    if (t->is_silent)
+        return;
+    j->string_begin(t->out);
+    j->string_part(t->out, &first);
+    for (const struct responses_chunk *c = rope->first; c; c = c->next) {
+        struct weir_text text = { c->p, c->n, c->is_plain ? WEIR_TEXT_PLAIN : WEIR_TEXT_ESCAPED };
+        j->string_part(t->out, &text);
+    }
+    j->string_end(t->out);
 }
 
 /* ---- what was told ---- */
@@ -123,7 +115,9 @@ struct responses_told *responses_add_told(struct telling *t, uint16_t kind, uint
 
 void responses_place_item(struct telling *t, struct responses_told *b)
 {
-    const char *prefix = b->kind == WEIR_BLOCK_THINKING ? "rs_" : b->kind == WEIR_BLOCK_TOOL_CALL ? "fc_" : "msg_";
+    const char *prefix = b->kind == WEIR_BLOCK_THINKING    ? "rs_" RESPONSES_MADE
+                         : b->kind == WEIR_BLOCK_TOOL_CALL ? "fc_" RESPONSES_MADE
+                                                           : "msg_" RESPONSES_MADE;
     b->output_index = t->client->n_items++;
     if (!b->id.n)
         b->id = t->o.host->keep(t->o.call, t->o.host->new_id(t->o.call, prefix));
@@ -191,9 +185,10 @@ static void put_message(struct telling *t, const struct responses_told *first, b
 {
     put(t, WEIR_LIT("{\"id\":"));
     responses_put_str(t, first->id);
-    put(t, is_empty         ? WEIR_LIT(",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[")
-           : first->is_cut ? WEIR_LIT(",\"type\":\"message\",\"status\":\"incomplete\",\"role\":\"assistant\",\"content\":[")
-                           : WEIR_LIT(",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":["));
+    put(t, is_empty ? WEIR_LIT(",\"type\":\"message\",\"status\":\"in_progress\",\"role\":\"assistant\",\"content\":[")
+           : first->is_cut
+               ? WEIR_LIT(",\"type\":\"message\",\"status\":\"incomplete\",\"role\":\"assistant\",\"content\":[")
+               : WEIR_LIT(",\"type\":\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":["));
     for (const struct responses_told *b = first; b && !is_empty; b = b->next) {
         if (!responses_is_part(b) || b->output_index != first->output_index)
             continue;
@@ -269,8 +264,12 @@ static void put_output(struct telling *t)
 
 /* ---- the object ---- */
 
-const char *responses_status_of(uint32_t finish)
+const char *responses_status_of(uint32_t finish, struct weir_str native)
 {
+    static const char *const own[] = { "queued", "in_progress", "cancelled" };
+    for (size_t i = 0; finish == WEIR_FINISH_OTHER && i < sizeof(own) / sizeof(*own); i++)
+        if (weir_is(native, own[i]))
+            return own[i];
     switch (finish) {
     case WEIR_FINISH_LENGTH:
     case WEIR_FINISH_CONTEXT_WINDOW:
@@ -294,7 +293,7 @@ static void put_usage(struct telling *t)
     responses_put_int(t, input);
     put(t, WEIR_LIT(",\"input_tokens_details\":{\"cached_tokens\":"));
     responses_put_int(t, u->cached_read);
-    if (u->cached_write > 0) {
+    if (u->cached_write >= 0) {
         put(t, WEIR_LIT(",\"cache_write_tokens\":"));
         responses_put_int(t, u->cached_write);
     }
@@ -335,8 +334,7 @@ static void put_error(struct telling *t, const struct weir_error *error)
 
 static void put_how_it_ended(struct telling *t, const char *status, const struct weir_error *error)
 {
-    bool is_filtered =
-        t->client->finish == WEIR_FINISH_CONTENT_FILTER || t->client->finish == WEIR_FINISH_REFUSAL;
+    bool is_filtered = t->client->finish == WEIR_FINISH_CONTENT_FILTER || t->client->finish == WEIR_FINISH_REFUSAL;
     put(t, WEIR_LIT(",\"status\":"));
     responses_put_str(t, weir_cstr(status));
     put(t, WEIR_LIT(",\"background\":false"));
@@ -345,15 +343,15 @@ static void put_how_it_ended(struct telling *t, const char *status, const struct
     if (strcmp(status, "incomplete") != 0)
         put(t, WEIR_LIT("null"));
     else
-        put(t, is_filtered ? WEIR_LIT("{\"reason\":\"content_filter\"}")
-                           : WEIR_LIT("{\"reason\":\"max_output_tokens\"}"));
+        put(t,
+            is_filtered ? WEIR_LIT("{\"reason\":\"content_filter\"}") : WEIR_LIT("{\"reason\":\"max_output_tokens\"}"));
 }
 
 /* Nothing is stored, whatever was asked for: weir keeps no state. */
 void responses_put_response(struct telling *t, const char *status, const struct weir_error *error)
 {
     const struct responses_client *s = t->client;
-    bool has_ended = strcmp(status, "in_progress") != 0;
+    bool has_ended = s->has_finish || error;
     put(t, WEIR_LIT("{\"id\":"));
     responses_put_str(t, s->id);
     put(t, WEIR_LIT(",\"object\":\"response\",\"created_at\":"));

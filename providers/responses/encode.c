@@ -50,14 +50,10 @@ static void put_function(struct encoding *x, const struct weir_tool *t)
         j->key(x->out, "description");
         j->put_text(x->out, &t->description);
     }
-    if (t->schema.n || !x->o.is_own) {
-        j->key(x->out, "parameters");
-        j->put_raw(x->out, t->schema.n ? t->schema : WEIR_LIT("{\"type\":\"object\",\"properties\":{}}"));
-    }
-    if (t->strict.n || !x->o.is_own) { /* unsaid it is true in this dialect, and false in all others */
-        j->key(x->out, "strict");
-        j->put_raw(x->out, t->strict.n ? t->strict : WEIR_LIT("false"));
-    }
+    j->key(x->out, "parameters");
+    j->put_raw(x->out, t->schema.n ? t->schema : WEIR_LIT("{\"type\":\"object\",\"properties\":{}}"));
+    j->key(x->out, "strict"); /* unsaid it is true in this dialect, and false in all others */
+    j->put_raw(x->out, t->strict.n ? t->strict : WEIR_LIT("false"));
     j->object_end(x->out);
 }
 
@@ -73,10 +69,16 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
             "A tool that only the client's own dialect has can't be sent to a provider of the responses dialect.");
 }
 
-static bool put_tools(struct encoding *x)
+static void put_tools(struct encoding *x)
 {
     const struct weir_json_api *j = x->o.json;
     bool has_begun = false;
+    struct weir_str own = responses_own_member(x, "tools");
+    if (own.n) { /* nobody edits tools */
+        j->key(x->out, "tools");
+        j->put_raw(x->out, own);
+        return;
+    }
     for (const struct weir_tool *t = x->c->tools; t && !x->o.failed; t = t->next) {
         if (is_member(t))
             continue;
@@ -89,7 +91,7 @@ static bool put_tools(struct encoding *x)
     }
     if (has_begun)
         j->array_end(x->out);
-    return has_begun;
+    x->has_tools = has_begun;
 }
 
 /* The tool of a forced call may be one that is sent under another name. */
@@ -97,6 +99,8 @@ static void put_tool_choice(struct encoding *x)
 {
     struct weir_str choice = field(x, WEIR_FIELD_TOOL_CHOICE);
     const struct weir_json_api *j = x->o.json;
+    if (!x->has_tools && !x->o.is_own)
+        return;
     if (!choice.n)
         choice = responses_own_member(x, "tool_choice");
     else if (choice.p[0] == '{' && x->attempt->aliases) {
@@ -193,7 +197,7 @@ static struct weir_str wanted_summary(struct encoding *x)
     for (const struct weir_ext *e = x->c->ext; x->o.is_own && e; e = e->next)
         if (weir_is(e->path, "reasoning.summary") && weir_is(visible, "true"))
             return e->raw;
-    return weir_is(visible, "true") ? WEIR_LIT("\"auto\"") : WEIR_NONE;
+    return weir_is(visible, "true") ? WEIR_LIT("\"auto\"") : visible.n ? WEIR_LIT("null") : WEIR_NONE;
 }
 
 static void put_reasoning(struct encoding *x)
@@ -250,7 +254,9 @@ static void put_limit(struct encoding *x)
 
 static void put_service_tier(struct encoding *x)
 {
-    static const char *const tiers[] = { "\"auto\"", "\"default\"", "\"flex\"", "\"scale\"", "\"priority\"", "\"fast\"" };
+    static const char *const tiers[] = {
+        "\"auto\"", "\"default\"", "\"flex\"", "\"scale\"", "\"priority\"", "\"fast\""
+    };
     struct weir_str tier = field(x, WEIR_FIELD_SERVICE_TIER);
     bool is_known = x->o.is_own;
     for (size_t i = 0; !is_known && i < sizeof(tiers) / sizeof(*tiers); i++)
@@ -290,42 +296,97 @@ static void put_statelessness(struct encoding *x)
     j->array_end(x->out);
 }
 
-static bool is_written(struct weir_str key, bool has_user)
+/* ---- the members, in order ---- */
+
+static void put_model(struct encoding *x)
 {
-    static const char *const written[] = { "model",        "input",       "instructions", "tools",
-                                           "tool_choice",  "text",        "reasoning",    "stream",
-                                           "max_output_tokens", "temperature", "top_p",   "top_logprobs",
-                                           "user",         "metadata",    "service_tier", "parallel_tool_calls" };
-    for (size_t i = 0; i < sizeof(written) / sizeof(*written); i++)
-        if (weir_is(key, written[i]))
-            return true;
-    return weir_is(key, "safety_identifier") && !has_user;
+    put_field(x, WEIR_FIELD_MODEL, field(x, WEIR_FIELD_MODEL));
 }
 
-static void put_own_rest(struct encoding *x)
+static void put_parallel(struct encoding *x)
+{
+    if (x->has_tools || x->o.is_own)
+        put_field(x, WEIR_FIELD_PARALLEL_TOOLS, field(x, WEIR_FIELD_PARALLEL_TOOLS));
+}
+
+static void put_temperature(struct encoding *x)
+{
+    put_field(x, WEIR_FIELD_TEMPERATURE, field(x, WEIR_FIELD_TEMPERATURE));
+}
+
+static void put_top_p(struct encoding *x)
+{
+    put_field(x, WEIR_FIELD_TOP_P, field(x, WEIR_FIELD_TOP_P));
+}
+
+static void put_top_logprobs(struct encoding *x)
+{
+    put_field(x, WEIR_FIELD_TOP_LOGPROBS, field(x, WEIR_FIELD_TOP_LOGPROBS));
+}
+
+static void put_metadata(struct encoding *x)
+{
+    put_field(x, WEIR_FIELD_METADATA, field(x, WEIR_FIELD_METADATA));
+}
+
+static void put_stream(struct encoding *x)
+{
+    put_field(x, WEIR_FIELD_STREAM, field(x, WEIR_FIELD_STREAM));
+}
+
+/* is_for_answer: a count of tokens has no use for it. */
+static const struct member {
+    const char *key;
+    void (*put)(struct encoding *x);
+    bool is_for_answer;
+} members[] = {
+    { "model", put_model, false },
+    { "instructions", responses_put_instructions, false },
+    { "input", responses_put_input, false },
+    { "tools", put_tools, false },
+    { "tool_choice", put_tool_choice, false },
+    { "parallel_tool_calls", put_parallel, false },
+    { "reasoning", put_reasoning, false },
+    { "text", put_text, false },
+    { "max_output_tokens", put_limit, true },
+    { "temperature", put_temperature, true },
+    { "top_p", put_top_p, true },
+    { "top_logprobs", put_top_logprobs, true },
+    { "user", put_user, true },
+    { "metadata", put_metadata, true },
+    { "service_tier", put_service_tier, true },
+    { "stream", put_stream, true },
+};
+enum { MEMBERS = sizeof(members) / sizeof(*members) };
+
+static uint32_t member_of(struct encoding *x, struct weir_str key)
+{
+    uint32_t i = 0;
+    if (weir_is(key, "safety_identifier") && !responses_own_member(x, "user").n)
+        key = WEIR_LIT("user");
+    while (i < MEMBERS && !weir_is(key, members[i].key))
+        i++;
+    return i;
+}
+
+/* The members of a client of the same dialect, in its order; those that weir has no word for as they are. */
+static uint32_t put_own(struct encoding *x)
 {
     const struct weir_json_api *j = x->o.json;
-    bool has_user = responses_own_member(x, "user").n > 0;
     struct weir_str key, raw;
+    uint32_t done = 0;
     struct weir_json *r = j->open(x->o.call, x->c->body);
-    for (j->object(r); j->member(r, &key) && j->raw(r, &raw);)
-        if (!is_written(key, has_user)) {
+    for (j->object(r); !x->o.failed && j->member(r, &key) && j->raw(r, &raw);) {
+        uint32_t i = member_of(x, key);
+        if (i < MEMBERS && !(done >> i & 1)) {
+            members[i].put(x);
+            done |= 1u << i;
+        } else if (i == MEMBERS) {
             j->key_str(x->out, key);
             j->put_raw(x->out, raw);
         }
-}
-
-/* What is only of use for an answer; a count of tokens has none. */
-static void put_answer_settings(struct encoding *x)
-{
-    put_limit(x);
-    put_field(x, WEIR_FIELD_TEMPERATURE, field(x, WEIR_FIELD_TEMPERATURE));
-    put_field(x, WEIR_FIELD_TOP_P, field(x, WEIR_FIELD_TOP_P));
-    put_field(x, WEIR_FIELD_TOP_LOGPROBS, field(x, WEIR_FIELD_TOP_LOGPROBS));
-    put_user(x);
-    put_field(x, WEIR_FIELD_METADATA, field(x, WEIR_FIELD_METADATA));
-    put_service_tier(x);
-    put_field(x, WEIR_FIELD_STREAM, field(x, WEIR_FIELD_STREAM));
+    }
+    return done;
 }
 
 int responses_encode_request(void *self, struct weir_call *call, void *state,
@@ -334,21 +395,13 @@ int responses_encode_request(void *self, struct weir_call *call, void *state,
     struct encoding x = { .o = responses_begin(self, call), .attempt = state, .c = conversation, .out = out };
     bool counts = conversation->operation == WEIR_OP_COUNT;
     x.o.is_own = weir_eq(conversation->dialect, RESPONSES_DIALECT);
+    responses_choose_instructions(&x);
     x.o.json->object_begin(out);
-    put_field(&x, WEIR_FIELD_MODEL, field(&x, WEIR_FIELD_MODEL));
-    responses_put_instructions(&x);
-    responses_put_input(&x);
-    if (put_tools(&x) || x.o.is_own) {
-        put_tool_choice(&x);
-        put_field(&x, WEIR_FIELD_PARALLEL_TOOLS, field(&x, WEIR_FIELD_PARALLEL_TOOLS));
-    }
-    put_reasoning(&x);
-    put_text(&x);
-    if (!counts)
-        put_answer_settings(&x);
-    if (x.o.is_own)
-        put_own_rest(&x);
-    else if (!counts)
+    uint32_t done = x.o.is_own ? put_own(&x) : 0;
+    for (uint32_t i = 0; i < MEMBERS && !x.o.failed; i++)
+        if (!(done >> i & 1) && !(counts && members[i].is_for_answer))
+            members[i].put(&x);
+    if (!x.o.is_own && !counts)
         put_statelessness(&x);
     x.o.json->object_end(out);
     return x.o.failed ? -1 : 0;

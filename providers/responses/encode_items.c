@@ -106,8 +106,9 @@ static bool is_foreign_id(struct encoding *x, const struct weir_part *p)
 {
     bool is_foreign = !p->url.n && !p->data.n && !weir_eq(p->dialect, RESPONSES_DIALECT);
     if (is_foreign)
-        responses_unsupported(&x->o, "messages",
-                              "An image or a file given by id can't be sent to another provider; send its bytes or a URL.");
+        responses_unsupported(
+            &x->o, "messages",
+            "An image or a file given by id can't be sent to another provider; send its bytes or a URL.");
     return is_foreign;
 }
 
@@ -128,9 +129,9 @@ static void put_image(struct encoding *x, const struct weir_part *p)
         j->key(x->out, "file_id");
         j->put_str(x->out, p->file_id);
     }
-    if (p->detail.n || !x->o.is_own) {
+    if (p->detail.n) {
         j->key(x->out, "detail");
-        j->put_str(x->out, p->detail.n ? p->detail : WEIR_LIT("auto"));
+        j->put_str(x->out, p->detail);
     }
     j->object_end(x->out);
 }
@@ -251,9 +252,8 @@ static void put_reasoning(struct encoding *x, const struct weir_part *p)
     const struct weir_json_api *j = x->o.json;
     bool is_content = weir_is(p->name, "reasoning_text");
     if (!weir_eq(p->dialect, RESPONSES_DIALECT) || (p->flags & WEIR_PART_REDACTED)) {
-        bool is_redacted = (p->flags & WEIR_PART_REDACTED) != 0;
-        responses_lose(&x->o, is_redacted ? WEIR_FEATURE_REDACTED : WEIR_FEATURE_THINKING, WEIR_LOSS_DROPPED,
-                       "of another provider");
+        if (p->text.n && !(p->flags & WEIR_PART_REDACTED)) /* of redacted ones the table tells */
+            responses_lose(&x->o, WEIR_FEATURE_THINKING, WEIR_LOSS_DROPPED, "of another provider");
         if (p->signature.n)
             responses_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "of another provider");
         return;
@@ -372,17 +372,22 @@ static void put_plain_message(struct encoding *x, const struct weir_message *m)
     j->object_end(x->out);
 }
 
-/* The prompt of another dialect is what instructions are here. A client of this one that gave none shall have none: they are
+/* The prompt of another dialect is what instructions are here, if anything else is said. A client of this one that gave none
+ * shall have none: they are
  * treated otherwise when its conversation is stored. */
-void responses_put_instructions(struct encoding *x)
+void responses_choose_instructions(struct encoding *x)
 {
     const struct weir_message *m = x->c->messages;
-    x->has_instructions = m && m->role == WEIR_ROLE_SYSTEM && is_one_text(m->parts) &&
+    x->has_instructions = m && m->next && m->role == WEIR_ROLE_SYSTEM && is_one_text(m->parts) &&
                           (!x->o.is_own || responses_own_member(x, "instructions").n);
+}
+
+void responses_put_instructions(struct encoding *x)
+{
     if (!x->has_instructions)
         return;
     x->o.json->key(x->out, "instructions");
-    x->o.json->put_text(x->out, &m->parts->text);
+    x->o.json->put_text(x->out, &x->c->messages->parts->text);
 }
 
 void responses_put_input(struct encoding *x)

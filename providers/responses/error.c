@@ -362,7 +362,9 @@ static void put_error(struct responses *o, struct weir_out *out, const struct we
 struct weir_str responses_error_code(const struct weir_error *error)
 {
     struct shown shown = shown_as(error->error_class);
-    return weir_cstr(shown.code ? shown.code : strcmp(shown.type, "server_error") == 0 ? "server_error" : "invalid_prompt");
+    return weir_cstr(shown.code                                ? shown.code
+                     : strcmp(shown.type, "server_error") == 0 ? "server_error"
+                                                               : "invalid_prompt");
 }
 
 int responses_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,

@@ -185,7 +185,8 @@ static void take_part(struct reading *x, struct weir_part *p, const struct part_
         p->dialect = RESPONSES_DIALECT;
         p->raw = responses_object_of(x, said->first, said->last);
         if (!said->type.n || !p->raw.n)
-            x->o.json->reject(x->r, "has no \"type\"; a part is {\"type\":\"input_text\",\"text\":…} or another known type");
+            x->o.json->reject(x->r,
+                              "has no \"type\"; a part is {\"type\":\"input_text\",\"text\":…} or another known type");
     }
     if (said->is_marked && p->kind != WEIR_PART_OPAQUE) {
         p->flags |= WEIR_PART_CACHE_MARK;
@@ -266,8 +267,8 @@ static enum weir_role role_of(struct weir_str role)
 /* What is said in one turn stands in one message; users and systems say each item by itself. */
 static struct weir_message *message_for(struct reading *x, enum weir_role role)
 {
-    bool goes_on = x->last && x->last->role == (uint32_t)role &&
-                   (role == WEIR_ROLE_ASSISTANT || role == WEIR_ROLE_TOOL);
+    bool goes_on =
+        x->last && x->last->role == (uint32_t)role && (role == WEIR_ROLE_ASSISTANT || role == WEIR_ROLE_TOOL);
     return goes_on ? x->last : responses_add_message(x, role);
 }
 
@@ -289,7 +290,7 @@ static void read_message_content(struct reading *x, struct weir_json *r, struct 
         read_content(x, r, &item->at);
     struct weir_part *first = before ? before->next : item->at.message ? item->at.message->parts : NULL;
     if (first && role == WEIR_ROLE_ASSISTANT && first->kind != WEIR_PART_OPAQUE)
-        first->id = responses_string_in(x, item->id);
+        first->id = responses_known_id(responses_string_in(x, item->id));
 }
 
 static void read_result_content(struct reading *x, struct weir_json *r, struct item *item)
@@ -306,11 +307,11 @@ static struct weir_str *item_slot(struct item *item, struct weir_str key)
         const char *name;
         size_t offset;
     } slots[] = {
-        { "type", offsetof(struct item, type) },           { "role", offsetof(struct item, role) },
-        { "id", offsetof(struct item, id) },               { "call_id", offsetof(struct item, call_id) },
-        { "name", offsetof(struct item, name) },           { "arguments", offsetof(struct item, arguments) },
-        { "content", offsetof(struct item, content) },     { "output", offsetof(struct item, output) },
-        { "summary", offsetof(struct item, summary) },     { "encrypted_content", offsetof(struct item, encrypted) },
+        { "type", offsetof(struct item, type) },       { "role", offsetof(struct item, role) },
+        { "id", offsetof(struct item, id) },           { "call_id", offsetof(struct item, call_id) },
+        { "name", offsetof(struct item, name) },       { "arguments", offsetof(struct item, arguments) },
+        { "content", offsetof(struct item, content) }, { "output", offsetof(struct item, output) },
+        { "summary", offsetof(struct item, summary) }, { "encrypted_content", offsetof(struct item, encrypted) },
     };
     for (size_t i = 0; i < sizeof(slots) / sizeof(*slots); i++)
         if (weir_is(key, slots[i].name))
@@ -406,35 +407,57 @@ static void finish_result(struct reading *x, struct item *item)
 
 /* ---- reasoning ---- */
 
+/* The texts of a list, one after the other; how many there are. */
+static uint32_t gather(struct reading *x, struct weir_str list, void (*each)(void *arg, struct weir_text text),
+                       void *arg)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_text text;
+    struct weir_str key;
+    uint32_t n = 0;
+    struct weir_json *r = j->open(x->o.call, list);
+    for (j->array(r); j->element(r);)
+        for (j->object(r); j->member(r, &key);)
+            if (weir_is(key, "text") && j->text(r, &text) && text.n) {
+                n++;
+                each(arg, text);
+            }
+    if (!j->close(r))
+        complain(x, "summary", "must be an array of {\"type\":\"summary_text\",\"text\":…}");
+    return n;
+}
+
+struct joining {
+    struct weir_text only; /* the last text met */
+    char *p; /* NULL: only measured */
+    uint32_t n;
+};
+
+/* Texts of a body are all the insides of JSON strings, and so is what becomes of them. */
+static void join(void *arg, struct weir_text text)
+{
+    struct joining *to = arg;
+    uint32_t gap = to->n ? 4 : 0;
+    if (to->p) {
+        memcpy(to->p + to->n, "\\n\\n", gap);
+        memcpy(to->p + to->n + gap, text.p, text.n);
+    }
+    to->n += gap + text.n;
+    to->only = text;
+}
+
 /* [{"type":"summary_text","text":…}]: one text stays where it is, several are joined. */
 static struct weir_text joined(struct reading *x, struct weir_str list)
 {
-    const struct weir_json_api *j = x->o.json;
-    const struct weir_text blank = WEIR_TEXT("\n\n");
-    struct weir_text only = { 0 }, text;
-    struct weir_str key;
-    uint32_t n = 0;
-    struct weir_out *out = x->o.host->out(x->o.call);
-    if (!out || !list.n || list.p[0] != '[')
-        return only;
-    j->string_begin(out);
-    struct weir_json *r = j->open(x->o.call, list);
-    for (j->array(r); j->element(r);)
-        for (j->object(r); j->member(r, &key);) {
-            if (!weir_is(key, "text") || !j->text(r, &text))
-                continue;
-            only = text;
-            if (n++)
-                j->string_part(out, &blank);
-            j->string_part(out, &text);
-        }
-    j->string_end(out);
-    if (!j->close(r))
-        complain(x, "summary", "must be an array of {\"type\":\"summary_text\",\"text\":…}");
-    if (n < 2)
-        return only;
-    struct weir_str whole = x->o.host->keep(x->o.call, x->o.host->out_bytes(out));
-    return (struct weir_text){ whole.p + 1, (uint32_t)whole.n - 2, WEIR_TEXT_ESCAPED };
+    struct joining to = { { 0 }, NULL, 0 };
+    if (!list.n || list.p[0] != '[' || gather(x, list, join, &to) < 2)
+        return to.only;
+    to.p = x->o.host->alloc(x->o.call, WEIR_FOR_REQUEST, to.n);
+    to.n = 0;
+    x->o.failed = x->o.failed || !to.p;
+    if (to.p)
+        gather(x, list, join, &to);
+    return (struct weir_text){ to.p, to.n, WEIR_TEXT_ESCAPED };
 }
 
 /* The signature of a call that another provider made goes back to that call. */
@@ -452,8 +475,7 @@ static void finish_reasoning(struct reading *x, struct item *item)
 {
     struct weir_text said = responses_text_in(x, item->encrypted), signature = said;
     struct weir_str dialect = RESPONSES_DIALECT, call = WEIR_NONE;
-    bool is_carrier = said.n && responses_open_carrier(&x->o, said, &dialect, &call, &signature);
-    if (call.n) {
+    if (said.n && responses_open_carrier(&x->o, said, &dialect, &call, &signature) && call.n) {
         sign_call(x, call, dialect, signature);
         return;
     }
@@ -468,7 +490,7 @@ static void finish_reasoning(struct reading *x, struct item *item)
     }
     p->signature = signature;
     p->dialect = dialect;
-    p->id = is_carrier ? WEIR_NONE : responses_string_in(x, item->id);
+    p->id = responses_known_id(responses_string_in(x, item->id));
 }
 
 static void finish_opaque(struct reading *x, struct item *item)

@@ -182,7 +182,7 @@ static bool is_hidden(const struct weir_event *e)
 
 static void lose(struct telling *t, enum weir_feature feature, enum weir_loss what, const char *why)
 {
-    if (!t->is_silent)
+    if (!t->is_relayed)
         responses_lose(&t->o, feature, what, why);
 }
 
@@ -368,9 +368,12 @@ static int tell_start(struct telling *t, const struct weir_event *e)
     return 0;
 }
 
-static void lose_finish(struct telling *t, uint32_t finish)
+static void lose_finish(struct telling *t)
 {
-    switch (finish) {
+    const char *status = t->client->status;
+    if (strcmp(status, "completed") != 0 && strcmp(status, "incomplete") != 0) /* this dialect's own word */
+        return;
+    switch (t->client->finish) {
     case WEIR_FINISH_REFUSAL:
         lose(t, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a refusal is told as content_filter");
         break;
@@ -391,15 +394,18 @@ static void tell_finish(struct telling *t, const struct weir_event *e)
     struct responses_client *s = t->client;
     s->has_finish = true;
     s->finish = e->finish;
-    lose_finish(t, e->finish);
-    close_message(t, strcmp(responses_status_of(e->finish), "incomplete") == 0);
+    s->status = responses_status_of(e->finish, e->name);
+    lose_finish(t);
+    close_message(t, strcmp(s->status, "incomplete") == 0);
 }
 
 static void tell_end(struct telling *t)
 {
-    const char *status = responses_status_of(t->client->finish);
+    const char *status = t->client->status ? t->client->status : "completed";
+    bool is_cut = strcmp(status, "incomplete") == 0;
     close_message(t, false);
-    put_response_event(t, status[0] == 'i' ? "response.incomplete" : "response.completed", status, NULL);
+    t->client->has_finish = true;
+    put_response_event(t, is_cut ? "response.incomplete" : "response.completed", status, NULL);
 }
 
 /* A stream that has begun ends with the response that failed; before that there is none to speak of. */
@@ -433,7 +439,8 @@ static void take_usage(struct weir_usage *to, const struct weir_usage *from)
 int responses_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,
                            struct weir_out *out)
 {
-    struct telling t = { responses_begin(self, call), state, out, (event->flags & WEIR_EVENT_SILENT) != 0 };
+    bool is_relayed = (event->flags & WEIR_EVENT_SILENT) != 0;
+    struct telling t = { responses_begin(self, call), state, out, is_relayed, is_relayed };
     if (!t.client->usage.size)
         t.client->usage = WEIR_USAGE_UNKNOWN;
     if (event->usage)
@@ -485,6 +492,16 @@ static int take_list(struct telling *t, struct responses_rope *rope, struct weir
     return list.n > 2 && is_own ? responses_rope_add(&t->o, rope, &inside) : 0;
 }
 
+static void lose_foreign(struct telling *t, const struct weir_answer_block *block, bool is_own)
+{
+    if (block->citations.n && !is_own)
+        lose(t, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "of another dialect");
+    if (block->logprobs.n && !is_own)
+        lose(t, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
+    if (block->signature.n && block->kind == WEIR_BLOCK_TEXT)
+        lose(t, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text");
+}
+
 /* The block as a stream would have left it, said in one go. */
 static int take_block(struct telling *t, const struct weir_answer_block *block)
 {
@@ -502,6 +519,7 @@ static int take_block(struct telling *t, const struct weir_answer_block *block)
     if (!b)
         return 0;
     b->signature_dialect = block->dialect;
+    lose_foreign(t, block, is_own);
     if (b->kind != WEIR_BLOCK_OPAQUE && responses_rope_add(&t->o, &b->text, &block->text) < 0)
         return -1;
     if (take_list(t, &b->citations, block->citations, is_own) < 0 ||
@@ -516,9 +534,9 @@ static int take_block(struct telling *t, const struct weir_answer_block *block)
 int responses_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
                             struct weir_out *out)
 {
-    struct telling t = { responses_begin(self, call), state, out, false };
+    struct telling t = { responses_begin(self, call), state, out, false, false };
     const struct weir_conversation *c = t.o.host->conversation(call);
-    uint32_t finish = answer->n_choices ? answer->choices[0].finish : 0;
+    const struct weir_answer_choice *choice = answer->n_choices ? &answer->choices[0] : NULL;
     if (c && c->operation == WEIR_OP_COUNT)
         return encode_count(&t, answer);
     t.client->told = t.client->last_told = t.client->message = NULL;
@@ -526,14 +544,16 @@ int responses_encode_answer(void *self, struct weir_call *call, void *state, con
     if (start(&t, answer->id, answer->model, answer->created_s) < 0)
         return -1;
     t.client->usage = answer->usage;
-    t.client->finish = (uint16_t)finish;
+    t.client->has_finish = true;
+    t.client->finish = choice ? (uint16_t)choice->finish : 0;
+    t.client->status = responses_status_of(t.client->finish, choice ? choice->native : WEIR_NONE);
     t.is_silent = true; /* the ladder is climbed for what it leaves behind */
     for (const struct weir_answer_block *b = answer->blocks; b; b = b->next)
         if (!b->choice && take_block(&t, b) < 0)
             return -1;
-    close_message(&t, responses_status_of(finish)[0] == 'i');
+    close_message(&t, strcmp(t.client->status, "incomplete") == 0);
     t.is_silent = false;
-    lose_finish(&t, finish);
-    responses_put_response(&t, responses_status_of(finish), NULL);
+    lose_finish(&t);
+    responses_put_response(&t, t.client->status, NULL);
     return 0;
 }

@@ -8,11 +8,9 @@ struct telling {
     struct responses o;
     struct responses_client *client;
     struct weir_out *out;
-    bool is_silent;
+    bool is_silent; /* nothing is written */
+    bool is_relayed; /* nothing is translated */
 };
-
-/* What stands before a signature of another dialect; "" if it is this dialect's own. call: "", or the call that it is of. */
-struct weir_str responses_carrier_head(struct responses *o, struct weir_str dialect, struct weir_str call);
 
 /* Writing; nothing is written while the answer is relayed. */
 void responses_put(struct telling *t, struct weir_str bytes);
@@ -41,8 +39,8 @@ bool responses_is_part(const struct responses_told *b);
 
 /* ---- the response object ---- */
 
-/* How the answer ended, in the dialect's word. */
-const char *responses_status_of(uint32_t finish);
+/* How the answer ended, in the dialect's word. native: the provider's own. */
+const char *responses_status_of(uint32_t finish, struct weir_str native);
 /* A content part of a message; is_empty: as it begins. */
 void responses_put_part(struct telling *t, const struct responses_told *b, bool is_empty);
 /* The item that `b` is, or is the first part of; is_empty: as it begins. */

@@ -44,19 +44,31 @@ bool responses_read_item(struct decoding *d, struct weir_str raw, struct respons
     return j->close(r);
 }
 
+/* A call stays open until something else begins: what carries its signature may follow it. */
+static void stop_done_calls(struct decoding *d)
+{
+    for (struct responses_open *b = d->attempt->open, *next; b; b = next) {
+        next = b->next;
+        if (b->is_done)
+            responses_stop_block(d, b);
+    }
+}
+
+/* Reasoning begins with its first words: only at its end it shows whether it is some, or carries the signature of a call. */
 void responses_start_item(struct decoding *d, const struct responses_item *item, uint32_t output_index)
 {
     struct weir_event e = responses_event_of(WEIR_EVENT_BLOCK_START, 0);
     if (responses_find_block(d, output_index, 0))
         return;
-    if (item->kind == OUT_REASONING) {
-        e.id = item->id;
-        responses_start_block(d, WEIR_BLOCK_THINKING, output_index, 0, &e);
-    } else if (item->kind == OUT_CALL) {
+    if (item->kind != OUT_REASONING)
+        stop_done_calls(d);
+    if (item->kind == OUT_CALL) {
         d->attempt->has_calls = true;
         e.id = item->call_id.n ? item->call_id : item->id.n ? item->id : d->o.host->new_id(d->o.call, "call_");
         e.name = responses_own_name(d, item->name);
-        responses_start_block(d, WEIR_BLOCK_TOOL_CALL, output_index, 0, &e);
+        struct responses_open *b = responses_start_block(d, WEIR_BLOCK_TOOL_CALL, output_index, 0, &e);
+        if (b)
+            b->call = d->o.host->keep(d->o.call, e.id);
     }
 }
 
@@ -103,10 +115,11 @@ static void finish_part(struct decoding *d, const struct responses_item *item, c
     bool is_refusal = weir_is(p->type, "refusal");
     if (!b && !is_refusal && !weir_is(p->type, "output_text"))
         return;
-    e.id = item->id;
+    e.id = responses_known_id(item->id);
     e.dialect = RESPONSES_DIALECT;
     if (!b)
-        b = responses_start_block(d, is_refusal ? WEIR_BLOCK_REFUSAL : WEIR_BLOCK_TEXT, output_index, content_index, &e);
+        b = responses_start_block(d, is_refusal ? WEIR_BLOCK_REFUSAL : WEIR_BLOCK_TEXT, output_index, content_index,
+                                  &e);
     if (!b)
         return;
     if (!b->has_text)
@@ -157,13 +170,48 @@ static void say_texts(struct decoding *d, struct responses_open *b, struct weir_
         d->o.failed = true;
 }
 
-static void finish_reasoning(struct decoding *d, const struct responses_item *item, struct responses_open *b)
+static void emit_signature(struct decoding *d, uint32_t block, struct weir_str dialect, struct weir_text signature)
 {
+    struct weir_event e = responses_event_of(WEIR_EVENT_DELTA, block);
+    e.delta_kind = WEIR_DELTA_SIGNATURE;
+    e.text = signature;
+    e.dialect = dialect;
+    if (signature.n)
+        responses_emit(d, &e);
+}
+
+static void sign_call(struct decoding *d, struct weir_str call, struct weir_str dialect, struct weir_text signature)
+{
+    struct responses_open *b = d->attempt->open;
+    while (b && !(b->kind == WEIR_BLOCK_TOOL_CALL && weir_eq(b->call, call)))
+        b = b->next;
+    if (b)
+        emit_signature(d, b->block, dialect, signature);
+}
+
+/* Behind this provider may stand another weir. */
+static void finish_reasoning(struct decoding *d, const struct responses_item *item, uint32_t output_index)
+{
+    struct weir_text signature = item->encrypted;
+    struct weir_str dialect = RESPONSES_DIALECT, call = WEIR_NONE;
+    if (responses_open_carrier(&d->o, item->encrypted, &dialect, &call, &signature) && call.n) {
+        sign_call(d, call, dialect, signature);
+        return;
+    }
+    struct weir_event e = responses_event_of(WEIR_EVENT_BLOCK_START, 0);
+    struct responses_open *b = responses_find_block(d, output_index, 0);
+    e.id = responses_known_id(item->id);
+    if (!b) {
+        stop_done_calls(d);
+        b = responses_start_block(d, WEIR_BLOCK_THINKING, output_index, 0, &e);
+    }
+    if (!b || b->kind != WEIR_BLOCK_THINKING)
+        return;
     if (!b->has_text)
         say_texts(d, b, item->summary);
     if (!b->has_text)
         say_texts(d, b, item->content);
-    responses_emit_delta(d, b->block, WEIR_DELTA_SIGNATURE, item->encrypted);
+    emit_signature(d, b->block, dialect, signature);
     responses_stop_block(d, b);
 }
 
@@ -171,7 +219,7 @@ static void finish_call(struct decoding *d, const struct responses_item *item, s
 {
     if (!b->has_text)
         responses_emit_delta(d, b->block, WEIR_DELTA_ARGUMENTS, item->arguments);
-    responses_stop_block(d, b);
+    b->is_done = true;
 }
 
 /* Tools that the provider runs, and what comes after this was written: only this dialect has a place for them. */
@@ -197,11 +245,13 @@ void responses_finish_item(struct decoding *d, const struct responses_item *item
         tell_opaque(d, item, output_index);
         return;
     }
+    if (item->kind == OUT_REASONING) {
+        finish_reasoning(d, item, output_index);
+        return;
+    }
     responses_start_item(d, item, output_index);
     struct responses_open *b = responses_find_block(d, output_index, 0);
-    if (b && b->kind == WEIR_BLOCK_THINKING)
-        finish_reasoning(d, item, b);
-    else if (b)
+    if (b && b->kind == WEIR_BLOCK_TOOL_CALL)
         finish_call(d, item, b);
 }
 

@@ -139,7 +139,8 @@ static void take_function(struct reading *x, struct weir_tool *t, const struct t
     t->name = responses_string_in(x, said->name);
     t->description = responses_text_in(x, said->description);
     t->schema = unless_null(said->parameters);
-    t->strict = unless_null(said->strict);
+    t->strict =
+        weir_is(said->strict, "true") ? said->strict : WEIR_NONE; /* false is what other dialects mean by silence */
     if (!t->name.n)
         x->o.json->reject(x->r, "has no name; a tool is {\"type\":\"function\",\"name\":…,\"parameters\":{…}}");
     else if (t->schema.n && t->schema.p[0] != '{')
@@ -285,8 +286,10 @@ static void take_word(struct reading *x, enum weir_field f, struct weir_str raw,
 static void take_summary(struct reading *x, struct weir_str key, struct weir_str raw)
 {
     x->client->fields[WEIR_FIELD_REASONING_VISIBLE] = responses_span_of(x, raw);
-    if (weir_is(raw, "null"))
+    if (weir_is(raw, "null")) {
+        set_field(x, WEIR_FIELD_REASONING_VISIBLE, WEIR_LIT("false"), WEIR_NONE);
         return;
+    }
     set_field(x, WEIR_FIELD_REASONING_VISIBLE, WEIR_LIT("true"), WEIR_NONE);
     if (!weir_is(raw, "\"auto\""))
         responses_add_ext(x, WEIR_LIT("reasoning.summary"), key, raw);
@@ -449,6 +452,8 @@ static void read_instructions(struct reading *x)
     if (!j->text(x->r, &text))
         return;
     x->client->echo[ECHO_INSTRUCTIONS] = responses_span_of(x, (struct weir_str){ text.p - 1, text.n + 2 });
+    if (!text.n)
+        return;
     struct weir_message *m = responses_add_message(x, WEIR_ROLE_SYSTEM);
     struct weir_part *p = m ? x->o.host->part_add(x->o.call, m, WEIR_PART_TEXT) : NULL;
     if (!p) {

@@ -29,10 +29,6 @@ void responses_read_input(struct reading *x);
 struct weir_text responses_text_in(struct reading *x, struct weir_str raw);
 struct weir_str responses_string_in(struct reading *x, struct weir_str raw);
 
-/* Undoes what a carrier says of a signature of another dialect: true if it is one; `call` is set if it belongs to a call. */
-bool responses_open_carrier(struct responses *o, struct weir_text said, struct weir_str *dialect, struct weir_str *call,
-                            struct weir_text *signature);
-
 static inline bool took_null(struct weir_json *r, const struct weir_json_api *j)
 {
     return j->peek(r) == WEIR_JSON_NULL && j->null(r);

@@ -71,7 +71,8 @@ struct responses_open *responses_start_block(struct decoding *d, enum weir_block
         d->o.failed = true;
         return NULL;
     }
-    *b = (struct responses_open){ a->open, output_index, content_index, a->n_blocks++, (uint16_t)kind, 0, false };
+    *b = (struct responses_open){ a->open, output_index, content_index, a->n_blocks++, (uint16_t)kind,
+                                  0,       false,        false,         WEIR_NONE };
     a->open = b;
     struct weir_event e = like ? *like : responses_event_of(WEIR_EVENT_BLOCK_START, 0);
     e.block = b->block;
@@ -190,7 +191,7 @@ static struct responses_open *text_block(struct decoding *d, const struct event_
     struct weir_event like = responses_event_of(WEIR_EVENT_BLOCK_START, 0);
     if (b)
         return b;
-    like.id = e->item_id;
+    like.id = responses_known_id(e->item_id);
     like.dialect = RESPONSES_DIALECT; /* of its annotations and log probabilities */
     return responses_start_block(d, kind, (uint32_t)e->output_index, (uint32_t)e->content_index, &like);
 }
@@ -277,7 +278,7 @@ static struct responses_open *thinking_block(struct decoding *d, const struct ev
 {
     struct responses_open *b = responses_find_block(d, (uint32_t)e->output_index, 0);
     struct weir_event like = responses_event_of(WEIR_EVENT_BLOCK_START, 0);
-    like.id = e->item_id;
+    like.id = responses_known_id(e->item_id);
     if (!b)
         b = responses_start_block(d, WEIR_BLOCK_THINKING, (uint32_t)e->output_index, 0, &like);
     if (!b || b->kind != WEIR_BLOCK_THINKING || (b->source != SOURCE_NONE && b->source != source))
@@ -421,7 +422,8 @@ static int decode_event(struct decoding *d)
     const struct weir_json_api *j = d->o.json;
     struct event_read e = { 0 };
     struct weir_str key;
-    if (d->frame->data.p[0] == '[' && memcmp(d->frame->data.p, "[DONE]", d->frame->data.n < 6 ? d->frame->data.n : 6) == 0)
+    if (d->frame->data.p[0] == '[' &&
+        memcmp(d->frame->data.p, "[DONE]", d->frame->data.n < 6 ? d->frame->data.n : 6) == 0)
         return 0; /* of servers that end all their streams so */
     struct weir_json *r = j->open(d->o.call, d->frame->data);
     for (j->object(r); j->member(r, &key);)

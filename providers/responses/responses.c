@@ -89,7 +89,8 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_ANSWER_CITATIONS, WEIR_SAYS_PARTLY, "the dialect's own" },
     { WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_SAYS_PARTLY, "OpenAI's" },
     { WEIR_FEATURE_ANSWER_ORDER, WEIR_SAYS, NULL },
-    { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY, "a refusal is content_filter, a full context window max_output_tokens" },
+    { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY,
+      "a refusal is content_filter, a full context window max_output_tokens" },
     { WEIR_FEATURE_ANSWER_CACHED_READ, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_CACHED_WRITE, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_REASONING, WEIR_SAYS, NULL },
@@ -134,7 +135,7 @@ static const struct weir_codec codec = {
 };
 
 WEIR_PLUGIN = {
-    WEIR_HEAD(WEIR_KIND_CODEC),         .name = "responses", .version = "1.0.0",
+    WEIR_HEAD(WEIR_KIND_CODEC),       .name = "responses", .version = "1.0.0",
     .summary = "OpenAI's Responses.", .codec = &codec,
 };
 WEIR_NOTE(WEIR_KIND_CODEC);

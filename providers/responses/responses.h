@@ -36,6 +36,16 @@ static inline bool responses_is_space(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* Ids of items that weir made, because another dialect has none: nobody else knows them. */
+#define RESPONSES_MADE "weir_"
+static inline struct weir_str responses_known_id(struct weir_str id)
+{
+    const char *underline = id.n ? memchr(id.p, '_', id.n < 5 ? id.n : 5) : NULL;
+    size_t n = underline ? (size_t)(id.p + id.n - underline) - 1 : 0;
+    bool is_made = n > 5 && memcmp(underline + 1, RESPONSES_MADE, 5) == 0;
+    return is_made ? WEIR_NONE : id;
+}
+
 /* ---- ingress ---- */
 
 struct responses_span {
@@ -59,10 +69,11 @@ enum responses_echo {
     ECHOES,
 };
 
-/* A text that grows, as the inside of a JSON string. A piece is never split: not even inside an escape. */
+/* A text that grows. What was added at once stays together: no character and no escape is ever split. */
 struct responses_chunk {
     struct responses_chunk *next;
     uint32_t n, cap;
+    bool is_plain; /* else as the inside of a JSON string */
     char p[];
 };
 struct responses_rope {
@@ -76,9 +87,9 @@ struct responses_told {
     uint32_t output_index, content_index;
     uint16_t kind; /* enum weir_block_kind */
     bool is_open, has_text, is_cut; /* is_cut: of a message that the limit ended */
-    struct weir_str id, name;       /* the item's id; the tool's name */
-    struct weir_str call;           /* a call's id; of thinking: the call whose signature this carries */
-    struct weir_text raw;           /* of an opaque item */
+    struct weir_str id, name; /* the item's id; the tool's name */
+    struct weir_str call; /* a call's id; of thinking: the call whose signature this carries */
+    struct weir_text raw; /* of an opaque item */
     struct weir_str signature_dialect;
     struct responses_rope text, signature, citations, logprobs;
     uint32_t n_citations;
@@ -99,6 +110,7 @@ struct responses_client {
     bool is_sealed; /* it takes no more parts */
     bool has_started, has_finish;
     uint16_t finish;
+    const char *status; /* the dialect's own word of how it stands, if it was told in this dialect */
     uint32_t n_items; /* items begun: the next one's output_index */
     int64_t sequence;
     struct weir_usage usage;
@@ -127,7 +139,8 @@ struct responses_open {
     uint32_t output_index, content_index, block;
     uint16_t kind; /* enum weir_block_kind */
     uint16_t source; /* thinking: enum responses_source */
-    bool has_text;
+    bool has_text, is_done; /* is_done: a call that is over; see output.c */
+    struct weir_str call; /* its id */
 };
 enum responses_source { SOURCE_NONE, SOURCE_SUMMARY, SOURCE_CONTENT };
 
@@ -148,6 +161,12 @@ int responses_decode_error(void *self, struct weir_call *call, void *state, int 
                            struct weir_error *error);
 
 /* ---- shared ---- */
+
+/* What stands before a signature of another dialect; "" if it is this dialect's own. call: "", or the call that it is of. */
+struct weir_str responses_carrier_head(struct responses *o, struct weir_str dialect, struct weir_str call);
+/* Undoes it: true if what was said is a signature of another dialect; `call` is set if it belongs to a call. */
+bool responses_open_carrier(struct responses *o, struct weir_text said, struct weir_str *dialect, struct weir_str *call,
+                            struct weir_text *signature);
 
 /* How a setting is called on the wire, "reasoning.effort" where it stands inside another; NULL: the dialect has none. */
 const char *responses_field_key(enum weir_field f);

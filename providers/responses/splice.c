@@ -35,9 +35,8 @@ static int put_inside(struct responses *o, struct responses_client *s, struct we
     s->was_put[of] = true;
     if (span.n) /* null */
         return h->splice(o->call, span.at, span.n, h->format(o->call, "{\"%s\":%.*s}", name, n, value.p));
-    return insert_first(o, body,
-                        h->format(o->call, "\"%s\":{\"%s\":%.*s},", of == ECHO_TEXT ? "text" : "reasoning", name, n,
-                                  value.p));
+    return insert_first(
+        o, body, h->format(o->call, "\"%s\":{\"%s\":%.*s},", of == ECHO_TEXT ? "text" : "reasoning", name, n, value.p));
 }
 
 static int splice_field(struct responses *o, struct responses_client *s, struct weir_str body,
@@ -79,8 +78,7 @@ static int prepend_system(struct responses *o, struct responses_client *s, struc
     struct weir_str text = escaped(o, plain);
     int n = (int)text.n;
     if (span.n && body.p[span.at] == '"')
-        return h->splice(o->call, span.at + 1, 0,
-                         h->format(o->call, "%.*s%s", n, text.p, span.n > 2 ? "\\n\\n" : ""));
+        return h->splice(o->call, span.at + 1, 0, h->format(o->call, "%.*s%s", n, text.p, span.n > 2 ? "\\n\\n" : ""));
     if (s->was_put[ECHO_INSTRUCTIONS])
         return -1;
     s->was_put[ECHO_INSTRUCTIONS] = true;

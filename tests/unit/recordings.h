@@ -85,12 +85,13 @@ __attribute__((unused)) static enum weir_framing recorded_framing(const struct w
 
 typedef void (*recording_fn)(void *arg, const struct recording *r, const char *path);
 
-/* Which of the recordings speak a codec's dialect. path "": any. */
+/* Which of the recordings speak a codec's dialect. provider, path "": any. */
 static const struct recorded_dialect {
     const char *codec, *provider, *endpoint, *path;
 } recorded_dialects[] = {
     { "anthropic", "anthropic", "messages", "" },
     { "ollama", "ollama", "ollama-chat", "/api/chat" },
+    { "responses", "", "responses", "" },
     { "cohere", "cohere", "cohere-chat", "/v2/chat" },
     { "cohere embed", "cohere", "embeddings", "/v2/embed" },
     { "cohere rerank", "cohere", "rerank", "/v2/rerank" },
@@ -108,8 +109,10 @@ static const struct recorded_dialect *recorded_dialect(const char *codec)
 static bool is_for(const char *codec, const struct recording *r)
 {
     const struct recorded_dialect *d = recorded_dialect(codec);
+    if (r->path.n && memmem(r->path.p, r->path.n, "/input_tokens", 13)) /* it only counts */
+        return false;
     if (d)
-        return weir_is(r->endpoint, d->endpoint) && weir_is(r->provider, d->provider) &&
+        return weir_is(r->endpoint, d->endpoint) && (!*d->provider || weir_is(r->provider, d->provider)) &&
                (!*d->path || weir_is(r->path, d->path));
     return weir_is(r->endpoint, "chat") && !weir_is(r->provider, "cohere");
 }

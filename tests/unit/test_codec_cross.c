@@ -280,6 +280,26 @@ static void run(const char *from, const char *to)
     CHECK_INT(x.failed, 0);
 }
 
+TEST(cross_responses_to_openai)
+{
+    run("responses", "openai");
+}
+
+TEST(cross_openai_to_responses)
+{
+    run("openai", "responses");
+}
+
+TEST(cross_responses_to_anthropic)
+{
+    run("responses", "anthropic");
+}
+
+TEST(cross_anthropic_to_responses)
+{
+    run("anthropic", "responses");
+}
+
 TEST(cross_openai_to_anthropic)
 {
     run("openai", "anthropic");

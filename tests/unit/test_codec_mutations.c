@@ -129,6 +129,11 @@ static void run(const char *codec)
     CHECK(files > 10);
 }
 
+TEST(mutations_responses)
+{
+    run("responses");
+}
+
 TEST(mutations_openai)
 {
     run("openai");

@@ -191,6 +191,11 @@ static void run(const char *codec)
     CHECK_INT(t.failed, 0);
 }
 
+TEST(recordings_responses)
+{
+    run("responses");
+}
+
 TEST(recordings_openai)
 {
     run("openai");
