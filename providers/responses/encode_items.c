@@ -373,8 +373,7 @@ static void put_plain_message(struct encoding *x, const struct weir_message *m)
 }
 
 /* The prompt of another dialect is what instructions are here, if anything else is said. A client of this one that gave none
- * shall have none: they are
- * treated otherwise when its conversation is stored. */
+ * shall have none: they are treated otherwise when its conversation is stored. */
 void responses_choose_instructions(struct encoding *x)
 {
     const struct weir_message *m = x->c->messages;
