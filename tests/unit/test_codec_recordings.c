@@ -68,6 +68,8 @@ static const char *answer_of(struct lab *l)
 {
     const char *text = replaced(l, replaced(l, dump_answer(l), " text=<{}>", ""), "cached -1 -1", "cached 0 0");
     text = replaced(l, text, "usage -1 ", "usage 0 ");
+    text = replaced(l, replaced(l, text, "cached 0 -1", "cached 0 0"), "reasoning -1", "reasoning 0");
+    text = replaced(l, text, "\n ", " "); /* of raw blocks: a stream takes line ends out */
     bool has_made_id = strncmp(text, "id= ", 4) == 0 || strncmp(text, "id=chatcmpl-new", 15) == 0 ||
                        strncmp(text, "id=msg_new", 10) == 0;
     return has_made_id ? strchr(text, ' ') : text;
