@@ -88,3 +88,24 @@ if __name__ == "__main__":
         for size in (65536, 262144):
             made = long_chat(kind, size)
             print(kind, size, len(made), made[-120:])
+
+
+def with_images(size):
+    """A conversation of four turns with three images, of exactly `size` bytes."""
+    random = Random(3)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+    def body(n):
+        data = "".join(alphabet[random.below(64)] for _ in range(4096)) * (n // 4096 + 1)
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + data[:n // 4 * 4]}}
+        messages = [{"role": "system", "content": "You look closely."}]
+        for i in range(3):
+            messages.append({"role": "user", "content": [{"type": "text", "text": f"What is on picture {i}?"}, image]})
+            messages.append({"role": "assistant", "content": prose(800)})
+        return {**committed("chat-1k.json"), "messages": messages + [{"role": "user", "content": "Compare them."}]}
+    n = size // 3
+    while len(dump(body(n))) > size - 40:
+        n -= 64
+    whole = body(n)
+    whole["messages"][-1]["content"] += "x" * (size - len(dump(whole)))
+    return dump(whole)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the five numbers and writes results.json and results.md; see README.md beside it.
+"""Runs the six numbers and writes results.json and results.md; see README.md beside it.
 
 Exit code 0: every run said something, whether or not it reached its target. 1: at least one run was broken. 2: usage."""
 
@@ -15,7 +15,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-import five as numbers
+import numbers_of_weir as numbers
 from procs import Broken, read
 from rig import BUILD, HERE, ROOT, Rig
 
@@ -46,7 +46,7 @@ def machine(rig):
 
 class Report:
     def __init__(self, about):
-        self.about, self.rows = about, []
+        self.about, self.rows, self.grids = about, [], {}
 
     def add(self, row):
         if "value" in row:
@@ -68,6 +68,10 @@ class Report:
             if row.get("foreign", 0) > NOISY:
                 reached += f"; noisy: others used {row['foreign']:.0%} of the machine"
             lines.append(f"| {row['number']} | {row['what']} | {row['target']} | {reached} | {verdict} |")
+        for title, table in self.grids.items():
+            names = list(table)
+            lines += ["", title + ":", "", "| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+            lines += [f"| {c} | " + " | ".join(f"{table[c][t]:.2f}" for t in names) + " |" for c in names]
         lines += ["", "How each figure is made and how to read it: README.md."]
         return "\n".join(lines) + "\n"
 
@@ -82,7 +86,7 @@ class Report:
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="1,2,3,4,5", help="numbers to run, such as 1,2")
+    parser.add_argument("--only", default="1,2,3,4,5,6", help="numbers to run, such as 1,2")
     parser.add_argument("--quick", action="store_true", help="once, and a tenth of the load: does it work, not how fast is it")
     parser.add_argument("--weir", default=os.path.join(ROOT, "build", "weir"), help="the program [build/weir]")
     parser.add_argument("--ports", type=int, default=18300, help="first of six ports [18300]")
@@ -93,7 +97,7 @@ def options():
     except ValueError:
         o.only = [0]
     if not set(o.only) <= set(numbers.ALL):
-        parser.error("--only takes numbers from 1 to 5, separated by commas")
+        parser.error("--only takes numbers from 1 to 6, separated by commas")
     return o
 
 

@@ -1,4 +1,4 @@
-"""The five numbers: each function takes a Session, runs its loads interleaved, and adds rows to the report.
+"""The numbers: each function takes a Session, runs its loads interleaved, and adds rows to the report.
 
 Within one repetition the targets run one after the other, in turning order; ratios and differences are made within a
 repetition, and the median of the repetitions counts."""
@@ -10,6 +10,7 @@ import time
 
 import prompts
 import rig as bench
+from grid import Grid
 from procs import Broken
 
 KIB = 1024
@@ -313,7 +314,20 @@ def memory_flat(session):
     memory_row(session, f"growth over {step * 10} calls", "flat (<= 512 KiB)", growth, 512, "{:+.0f} KiB", curves_kib=curves)
 
 
-ALL = {1: number_1, 2: number_2, 3: number_3, 4: number_4, 5: number_5}
+def number_6(session):
+    """Every pair of dialects; a conversation of 1 MB with images."""
+    rig, calls = session.rig, session.scaled(1500)
+    body, answer = rig.body(prompts.with_images(1024 * KIB)), os.path.join(bench.HERE, "answer.json")
+    variants = [Variant(program, program, program, bench.OPENAI, body, conns=16, calls=calls, expect=answer)
+                for program in ("nginx", "weir")]
+    with session.servers() as running:
+        reports = run_variants(session, running, variants)
+    ratio_row(session, 6, "CPU per call, 1 MB with images", reports, calls, 2.5, ("weir", "nginx"))
+    if rig.weir:
+        Grid(session).run()
+
+
+ALL = {1: number_1, 2: number_2, 3: number_3, 4: number_4, 5: number_5, 6: number_6}
 
 
 def run(session, which):
