@@ -21,11 +21,11 @@ def load(shared):
             continue
         if dialect == "gemini" and "batch" in recording["url_path"]:
             continue
-        kind = (dialect, is_stream(recording["response_body"]))
+        kind = (dialect, is_stream(recording["response_body"], dialect))
         counts[kind] = counts.get(kind, 0) + 1
         if counts[kind] > PER_KIND * 4 or counts[kind] % 4:
             continue  # every fourth: neighbours are alike
-        expected = EXPECT[dialect](documents(recording["response_body"]))
+        expected = EXPECT[dialect](documents(recording["response_body"], dialect))
         if expected is not None:
             recording["dialect"], recording["file"] = dialect, entry["file"]
             chosen.append((recording, expected))
@@ -37,15 +37,21 @@ def dialect_of(entry):
         return "openai"
     if entry["provider"] == "anthropic" and entry["endpoint"] == "messages":
         return "anthropic"
+    if (entry["provider"], entry["endpoint"]) in (("cohere", "cohere-chat"), ("ollama", "ollama-chat")):
+        return entry["provider"]
     return "gemini" if entry["provider"] == "gemini" and entry["endpoint"] == "generateContent" else None
 
 
-def is_stream(body):
+def is_stream(body, dialect):
+    if dialect == "ollama":
+        return '"done":false' in body
     return body.lstrip()[:1] not in ("{", "[")
 
 
-def documents(body):
-    if not is_stream(body):
+def documents(body, dialect):
+    if dialect == "ollama":
+        return [json.loads(line) for line in body.splitlines() if line.strip()]
+    if not is_stream(body, dialect):
         return [json.loads(body)]
     lines = (line[5:].strip() for line in body.replace("\r\n", "\n").split("\n") if line.startswith("data:"))
     return [json.loads(line) for line in lines if line and line != "[DONE]"]
@@ -107,4 +113,28 @@ def expect_gemini(docs):
     return {"text": text, "calls": calls}
 
 
-EXPECT = {"openai": expect_openai, "anthropic": expect_anthropic, "gemini": expect_gemini}
+def expect_cohere(docs):
+    text, calls = "", []
+    for doc in docs:
+        if "text" in doc:
+            return None  # v1
+        message = doc.get("message") or (doc.get("delta") or {}).get("message") or {}
+        text += message.get("tool_plan") or ""
+        content = message.get("content") or []
+        for part in content if isinstance(content, list) else [content]:
+            text += part.get("text") or ""
+        if doc.get("type") == "tool-call-start":
+            calls.append([message["tool_calls"]["function"]["name"], ""])
+        elif doc.get("type") == "tool-call-delta":
+            calls[-1][1] += message["tool_calls"]["function"]["arguments"]
+        elif not doc.get("type"):
+            calls += [[c["function"]["name"], c["function"]["arguments"]] for c in message.get("tool_calls") or []]
+    return {"text": text, "calls": [call(*c) for c in calls]}
+
+
+def expect_ollama(docs):
+    calls = [c["function"] for doc in docs for c in doc["message"].get("tool_calls") or []]
+    return {"text": "".join(doc["message"].get("content") or "" for doc in docs), "calls": [[c["name"], c["arguments"]] for c in calls]}
+
+
+EXPECT = {"cohere": expect_cohere, "ollama": expect_ollama, "openai": expect_openai, "anthropic": expect_anthropic, "gemini": expect_gemini}

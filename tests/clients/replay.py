@@ -12,8 +12,12 @@ import threading
 SKIPPED_HEADERS = {"content-length", "content-encoding", "transfer-encoding", "connection", "set-cookie"}
 
 
+def is_lines(recording):
+    return recording.get("dialect") == "ollama" and '"done":false' in recording["response_body"]
+
+
 def is_stream(recording):
-    return recording["response_body"].lstrip()[:1] not in ("{", "[", "<")
+    return is_lines(recording) or recording["response_body"].lstrip()[:1] not in ("{", "[", "<")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -34,7 +38,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self, recording):
         data = recording["response_body"].encode()
         self.send_response(recording["status"])
-        self.send_header("content-type", "text/event-stream" if is_stream(recording) else "application/json")
+        kind = "application/x-ndjson" if is_lines(recording) else "text/event-stream" if is_stream(recording) else "application/json"
+        self.send_header("content-type", kind)
         for name, value in recording["response_headers"]:
             if name.lower() in ("retry-after", "x-request-id", "request-id"):
                 self.send_header(name, value)

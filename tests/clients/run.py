@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The official SDKs, at pinned versions, against weir; upstream are the simulator in three dialects and recordings.
 
-    tests/clients/run.py [openai.py|anthropic.py|openai.mjs|anthropic.mjs]
+    tests/clients/run.py [openai.py|anthropic.py|cohere.py|ollama.py|openai.mjs|anthropic.mjs|ollama.mjs]
 
 The SDKs are installed by name into build/clients/ once. One that can't be had here is skipped, with the reason, and counted.
 The last line counts: `N passed, N failed, N skipped`.
@@ -23,8 +23,8 @@ import recorded  # noqa: E402
 from harness import BUILD, SHARED, Weir  # noqa: E402
 from replay import Replay  # noqa: E402
 
-PYPI = {"openai": "3.54.0", "anthropic": "2.12.0"}
-NPM = {"openai": "7.57.0", "@anthropic-ai/sdk": "1.12.0"}
+PYPI = {"openai": "3.54.0", "anthropic": "2.12.0", "cohere": "7.3.1", "ollama": "0.6.3"}
+NPM = {"openai": "7.57.0", "@anthropic-ai/sdk": "1.12.0", "ollama": "0.6.4"}
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(BUILD)), "build", "clients")
 INSTALL_S, SUITE_S = 240, 240
 
@@ -74,8 +74,11 @@ def want_node(name):
 SUITES = {
     "openai.py": (want_python, "openai", lambda: [venv_python(), os.path.join(HERE, "openai_client.py")]),
     "anthropic.py": (want_python, "anthropic", lambda: [venv_python(), os.path.join(HERE, "anthropic_client.py")]),
+    "cohere.py": (want_python, "cohere", lambda: [venv_python(), os.path.join(HERE, "cohere_client.py")]),
+    "ollama.py": (want_python, "ollama", lambda: [venv_python(), os.path.join(HERE, "ollama_client.py")]),
     "openai.mjs": (want_node, "openai", lambda: ["node", os.path.join(HERE, "openai_client.mjs")]),
     "anthropic.mjs": (want_node, "@anthropic-ai/sdk", lambda: ["node", os.path.join(HERE, "anthropic_client.mjs")]),
+    "ollama.mjs": (want_node, "ollama", lambda: ["node", os.path.join(HERE, "ollama_client.mjs")]),
 }
 
 
@@ -101,17 +104,19 @@ def configuration(simulator_port, replay_url, key, narrow):
             "replay_openai": {"dialect": "openai", "base_url": replayed + "/v1", "key": "any"},
             "replay_anthropic": {"dialect": "anthropic", "base_url": replayed, "key": "any"},
             "replay_gemini": {"dialect": "gemini", "base_url": replayed + "/v1beta", "key": "any"},
+            "replay_cohere": {"dialect": "cohere", "base_url": replayed, "key": "any"},
+            "replay_ollama": {"dialect": "ollama", "base_url": replayed, "auth": "none"},
         },
         "models": {"demo": {"targets": ["simulator/demo"]}},
         "keys": [{"name": "all", "team": "tests", "hash": hash_of(key), "models": ["*"]},
                  {"name": "narrow", "team": "tests", "hash": hash_of(narrow), "models": ["demo"]}],
         "entry": ["auth"],
-        "routes": [{"match": {"path": "/v1/*"}, "pipeline": []}],
+        "routes": [{"match": {"path": "/*"}, "pipeline": []}],
     }
 
 
 def write_expected(cases, path):
-    listed = [{"model": str(i), "dialect": r["dialect"], "file": r["file"], "stream": recorded.is_stream(r["response_body"]), **want}
+    listed = [{"model": str(i), "dialect": r["dialect"], "file": r["file"], "stream": recorded.is_stream(r["response_body"], r["dialect"]), **want}
               for i, (r, want) in enumerate(cases)]
     with open(path, "w") as f:
         json.dump(listed, f)
