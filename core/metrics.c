@@ -228,6 +228,8 @@ size_t metrics_text(char *buf, size_t n)
     for (uint32_t i = 0; (r = names_at(&shm_area->metric_names, i)); i++)
         if (is_first_of_family(i, r))
             put_family(&t, i, r);
+    providers_text(&t);
+    providers_text(&t);
     targets_text(&t);
     faults_text(&t);
     return t.n;

@@ -144,8 +144,8 @@ void shm_slot_clear(uint32_t slot)
     struct shm_slot *s = &shm_area->slots[slot];
     atomic_fetch_add(&s->incarnation, 1); /* whatever the dead one had claimed may be taken over now */
     metrics_clear_gauges(s);
-    for (uint32_t i = 0; i < TARGETS_MAX && names_at(&shm_area->target_names, i); i++)
-        atomic_store(&s->targets[i].in_flight, 0);
+    targets_clear_slot(slot);
+    providers_clear_slot(slot);
     atomic_store(&s->connections, 0);
     atomic_store(&s->pid, 0);
     atomic_store(&s->state, SHM_FREE);

@@ -5,7 +5,8 @@
  * away.
  *
  * Areas: the worker slots (state, heartbeat, breadcrumb, gauges), the metrics (an append-only table of names; each
- * slot has a cell per name, so hot counters share no cache line), the targets (latency, calls in flight), the fault
+ * slot has a cell per name, so hot counters share no cache line), the targets (averages, breakers), the providers (calls
+ * in flight, retry budgets), the benches of keys, the fault
  * table (crashes by plugin and principal), the shared key-value table that policies use.
  *
  * With `workers: 0` and in unit tests the same memory is private to the process.
@@ -94,18 +95,47 @@ int metric_label(char *buf, size_t n, const char *name, const char *value);
 size_t metrics_text(char *buf, size_t n);
 
 /* ---- targets ---- */
-struct target_figures {
-    uint32_t latency_ms; /* to the first token, moving average over all workers; 0: unknown */
-    uint32_t in_flight;  /* now, all workers */
+struct target_figures { /* of all workers together */
+    uint32_t latency_ms; /* to the first token, moving average; 0: unknown */
+    uint32_t p95_ms;     /* the same, exceeded by one in twenty; 0: unknown */
+    uint32_t in_flight;  /* now */
+    uint32_t first_tokens; /* so many were seen */
+    double throughput;   /* tokens a second, moving average; 0: unknown */
+    double error_rate;   /* moving average, 0 … 1 */
+    int64_t left_requests, left_tokens; /* of the provider's limit, as it said less than a minute ago; -1: unknown */
     uint64_t calls, failures;
     int64_t last_failure_ms; /* unix; 0: never */
 };
 int target_declare(const char *name); /* "openai/gpt-4o-mini" -> id >= 0; -1: full (then it goes uncounted) */
-void target_begin(int id);
+/* At most `cap` at the same time over all workers, 0: no cap; false: no more now. */
+bool target_begin(int id, uint32_t cap);
 void target_end(int id, bool failed, uint32_t first_token_ms); /* first_token_ms 0: none came */
+void target_release(int id); /* the end of a call that was never made */
+void target_speed(int id, int64_t tokens, int64_t ms); /* an answer came with that many tokens in so much time */
+void target_left(int id, int64_t requests, int64_t tokens); /* -1: not said */
 struct target_figures target_read(int id);
 uint32_t target_count(void);
 const char *target_name(int id);
+_Atomic uint64_t *target_breaker(int id); /* its breaker's word (breaker.h); never NULL */
+
+/* ---- providers ---- */
+struct budget_rules;
+int provider_declare(const char *name); /* -1: full */
+bool provider_begin(int id, uint32_t cap);
+void provider_end(int id);
+uint32_t provider_in_flight(int id);
+void provider_wait(int id, int by); /* one more, one less in the queue */
+uint32_t provider_waiting(int id);
+bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_ms); /* may a call be made again? */
+
+/* ---- keys that providers refuse (benches.c) ---- */
+/* Names a key of a provider entry, or with a model that key and model; of one generation, so that a reload forgives. */
+uint64_t bench_key(const char *provider, struct weir_str secret, uint32_t generation, struct weir_str model);
+bool bench_is_any(void); /* cheap: false if no key was ever benched */
+uint32_t bench_left_ms(uint64_t key, int64_t now_ms); /* 0: it may be used */
+void bench_sit(uint64_t key, int64_t now_ms); /* refused: for a minute; twice as long each time after, up to an hour */
+void bench_suspect(uint64_t key, const char *principal, int64_t now_ms); /* the same, once two principals were refused */
+void bench_forgive(uint64_t key); /* it was accepted */
 
 /* ---- faults: plugins and principals that crash workers (contracts, section 8) ---- */
 /* Master, after a worker's death. Returns what follows: this principal is poisoned for a while, the plugin is in

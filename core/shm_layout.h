@@ -11,7 +11,7 @@
 
 enum {
     SHM_MAGIC = 0x72696577,
-    SHM_LAYOUT = 1,
+    SHM_LAYOUT = 2,
     SHM_SLOT_MASTER = SHM_SLOTS,      /* the master counts here */
     SHM_SLOT_CHECKER = SHM_SLOTS + 1, /* the checker child */
     SHM_ALL_SLOTS = SHM_SLOTS + 2,
@@ -22,6 +22,9 @@ enum {
     METRIC_CELLS = 8192,     /* per slot; a histogram takes METRIC_BUCKETS + 2 */
     METRIC_BUCKETS = 17,
     TARGETS_MAX = 1024,
+    TARGET_BUCKETS = 68,     /* of the time to the first token: four an octave, 2 ms to 9 min */
+    PROVIDERS_MAX = 256,
+    BENCHES_MAX = 4096,
     SHM_PLUGINS = 128,
     SHM_PLUGIN_NAME = 40,
     SHM_MODULES = 96,
@@ -69,9 +72,24 @@ struct shm_crash {
     uint64_t frames[SHM_FRAMES];
 };
 
-struct shm_target { /* of one target in one slot */
-    _Atomic uint32_t in_flight, reserved;
+struct shm_target { /* of one target in one slot: written by that process alone, but for what the master clears */
+    _Atomic uint32_t in_flight;
+    _Atomic uint32_t updated_s;    /* monotonic: when the averages were last moved */
     _Atomic uint64_t calls, failures;
+    _Atomic int64_t last_failure_ms; /* unix; 0: never */
+    _Atomic uint32_t latency;      /* to the first token, 1/16 ms; 0: unknown */
+    _Atomic uint32_t p95_ms;
+    _Atomic uint32_t throughput;   /* tokens a second, 1/16; 0: unknown */
+    _Atomic uint32_t error_rate;   /* 1/65536 */
+    _Atomic uint32_t first_tokens; /* ever */
+    _Atomic uint32_t n_in_buckets;
+    _Atomic uint64_t left_requests, left_tokens; /* value 32 | when, monotonic in 1/16 s, 32; 0: not said */
+    _Atomic uint16_t buckets[TARGET_BUCKETS];
+} __attribute__((aligned(64)));
+
+struct shm_provider { /* of one provider in one slot */
+    _Atomic uint32_t in_flight, waiting;
+    _Atomic uint64_t calls;
 };
 
 struct shm_slot {
@@ -86,16 +104,23 @@ struct shm_slot {
     struct shm_module modules[SHM_MODULES];
     char plugins[SHM_PLUGINS][SHM_PLUGIN_NAME];
     _Atomic int64_t cells[METRIC_CELLS] __attribute__((aligned(64)));
-    struct shm_target targets[TARGETS_MAX] __attribute__((aligned(64)));
+    struct shm_target targets[TARGETS_MAX];
+    struct shm_provider providers[PROVIDERS_MAX] __attribute__((aligned(64)));
 } __attribute__((aligned(4096)));
 
-/* ---- targets, faults ---- */
-struct shm_target_average {
-    _Atomic uint32_t latency; /* 1/16 ms; 0: unknown */
-    _Atomic uint32_t reserved;
-    _Atomic int64_t last_failure_ms;
+/* ---- targets, providers, keys: words that change only when something fails ---- */
+struct shm_breaker {
+    _Atomic uint64_t word; /* breaker.h */
+} __attribute__((aligned(64)));
+struct shm_budget {
+    _Atomic uint64_t word; /* budget.h */
+} __attribute__((aligned(64)));
+struct shm_bench {
+    _Atomic uint64_t key;  /* 0: free */
+    _Atomic uint64_t word; /* benches.c */
 };
 
+/* ---- faults ---- */
 struct fault_plugin {
     _Atomic uint64_t crashes;
     _Atomic int64_t last_ms;
@@ -154,8 +179,11 @@ struct shm {
     _Atomic uint32_t slots_used; /* slots above were never used */
     _Atomic uint32_t n_pairs;    /* pairs of the fault table ever used; 0: nothing ever crashed */
     uint32_t next_pair;          /* the master's */
-    struct name_table metric_names, target_names, fault_names;
-    struct shm_target_average averages[TARGETS_MAX];
+    struct name_table metric_names, target_names, fault_names, provider_names;
+    struct shm_breaker breakers[TARGETS_MAX];
+    struct shm_budget budgets[PROVIDERS_MAX];
+    _Atomic uint32_t n_benches; /* ever made; 0: no key ever failed */
+    struct shm_bench benches[BENCHES_MAX];
     struct fault_plugin fault_plugins[FAULT_PLUGINS];
     struct fault_pair fault_pairs[FAULT_PAIRS];
     struct shm_token tokens[SHM_TOKENS];
@@ -173,6 +201,8 @@ int shm_next_slot(int i);
 void shm_slot_prepare(uint32_t slot, uint32_t generation);
 void shm_slot_clear(uint32_t slot);
 void metrics_clear_gauges(struct shm_slot *slot);
+void targets_clear_slot(uint32_t slot); /* gauges, and probes that its process held */
+void providers_clear_slot(uint32_t slot);
 const char *shm_slot_plugin(const struct shm_slot *slot, uint32_t index); /* "core", a name or "plugin 7" */
 
 /* Text into a buffer that may be too short: n counts on. */
@@ -183,6 +213,7 @@ struct shm_text {
 void shm_put(struct shm_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The metrics that the targets and faults tables are; part of metrics_text(). */
 void targets_text(struct shm_text *t);
+void providers_text(struct shm_text *t);
 void faults_text(struct shm_text *t);
 void metric_put_escaped(struct shm_text *t, const char *value);
 

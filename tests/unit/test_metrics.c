@@ -113,7 +113,7 @@ TEST(targets_and_faults_are_on_the_page)
 {
     CHECK_INT(shm_create(), 0);
     int id = target_declare("openai/a\"b");
-    target_begin(id);
+    target_begin(id, 0);
     fault_record("hostile", "alice", 1000);
     const char *text = read_page();
     CHECK(strstr(text, "weir_target_in_flight{target=\"openai/a\\\"b\"} 1\n"));

@@ -59,7 +59,7 @@ TEST(is_found_again_by_descriptor)
     CHECK_INT(shm_create(), 0);
     struct shm *first = shm_area;
     int id = target_declare("a/b");
-    target_begin(id);
+    target_begin(id, 0);
     CHECK_INT(shm_attach(shm_fd()), 0);
     CHECK(shm_area != first);
     CHECK_STR(target_name(id), "a/b");
@@ -74,11 +74,11 @@ TEST(a_dead_workers_calls_in_flight_vanish)
     CHECK_INT(shm_create(), 0);
     int id = target_declare("openai/gpt-4o");
     shm_use_slot(3);
-    target_begin(id);
-    target_begin(id);
+    target_begin(id, 0);
+    target_begin(id, 0);
     target_end(id, true, 0);
     shm_use_slot(4);
-    target_begin(id);
+    target_begin(id, 0);
     CHECK_INT(target_read(id).in_flight, 2);
     shm_slot_clear(3);
     CHECK_INT(target_read(id).in_flight, 1);
@@ -91,7 +91,7 @@ TEST(the_average_follows)
 {
     int id = target_declare("x/y");
     CHECK_INT(target_read(id).latency_ms, 0);
-    target_begin(id);
+    target_begin(id, 0);
     target_end(id, false, 400);
     CHECK_INT(target_read(id).latency_ms, 400);
     for (int i = 0; i < 60; i++)
