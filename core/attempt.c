@@ -3,11 +3,9 @@
  * An attempt begins in attempt_next(), which tries candidates until one is underway or none is left, and ends in attempt_close(),
  * exactly once, whatever happened. Its memory stays until its request is over, because records and hooks look back at it.
  */
-#include <stdlib.h>
 
 #include "host.h"
 #include "log.h"
-#include "rate_headers.h"
 
 /* Most attempts live in that many bytes; each costs them for as long as its stream is open. */
 enum { ATTEMPTS_MAX = 16, ERROR_BODY_MAX = 64 * 1024, ATTEMPT_BYTES = 2048 };
@@ -59,16 +57,16 @@ static void aim(struct attempt *a)
 static bool begin(struct request *r, struct candidate *c, struct attempt **out)
 {
     struct attempt *a = *out = attempt_new(r, c);
-    if (!a)
+    if (!a) {
+        admission_return(c);
         return false;
+    }
     r->n_attempts++;
     a->reason = r->next_reason;
     r->next_reason = WEIR_NONE;
+    a->ticket = c->ticket;
+    a->is_counted = true;
     aim(a);
-    if (a->target->figures >= 0) {
-        target_begin(a->target->figures);
-        a->is_counted = true;
-    }
     return a->codec_state != NULL;
 }
 
@@ -165,19 +163,33 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
     return send_attempt(a);
 }
 
+/* true: it is settled for now; false: try the next candidate. */
+static bool start(struct request *r, struct candidate *c)
+{
+    struct attempt *a;
+    if (!begin(r, c, &a)) {
+        fail_for_memory(r);
+        return true;
+    }
+    return take_attempt_verdict(a, pipeline_run(&a->call, HOOK_ATTEMPT, 0, r->lane->n_slots[HOOK_ATTEMPT]));
+}
+
+void attempt_start(struct request *r, struct candidate *c)
+{
+    r->state = REQUEST_ATTEMPT;
+    if (start(r, c))
+        return;
+    r->state = REQUEST_SERVE;
+    request_run(r);
+}
+
 bool attempt_next(struct request *r)
 {
     while (r->n_attempts < ATTEMPTS_MAX) {
         struct candidate *c = candidate_next(r);
-        struct attempt *a;
         if (!c)
-            return false;
-        if (!begin(r, c, &a)) {
-            fail_for_memory(r);
-            return true;
-        }
-        enum weir_verdict v = pipeline_run(&a->call, HOOK_ATTEMPT, 0, r->lane->n_slots[HOOK_ATTEMPT]);
-        if (take_attempt_verdict(a, v))
+            return admission_wait(r);
+        if (start(r, c))
             return true;
     }
     return false;
@@ -235,16 +247,6 @@ void attempt_after_attempt(struct attempt *a, enum weir_verdict v)
 
 /* ---- ending ---- */
 
-static void settle_figures(struct attempt *a)
-{
-    if (!a->is_counted)
-        return;
-    a->is_counted = false;
-    uint32_t first_ms = a->first_token_us ? (uint32_t)((a->first_token_us - a->started_us) / 1000) + 1 : 0;
-    bool is_our_fault = a->error.error_class == WEIR_ERROR_CANCELLED || a->error.error_class == WEIR_ERROR_BAD_REQUEST;
-    target_end(a->target->figures, a->error.error_class != WEIR_ERROR_NONE && !is_our_fault, first_ms);
-}
-
 static void end_upstream(struct attempt *a)
 {
     struct egress_call *up = a->upstream;
@@ -272,7 +274,7 @@ void attempt_close(struct attempt *a)
         a->error = r->error;
     if (a->error.error_class == WEIR_ERROR_AUTHENTICATION)
         token_refused(a);
-    settle_figures(a);
+    outcome_settle(a);
     if (a->target)
         pipeline_notify(&a->call, HOOK_ATTEMPT_DONE, a->n_entered);
     events_free(a);
@@ -499,23 +501,6 @@ static void fail_upstream(struct attempt *a, enum egress_result result, const ch
     fail_broken(a, class, message);
 }
 
-/* The provider answered with an error: the codec says what it means. */
-static void fail_with_status(struct attempt *a)
-{
-    const struct weir_codec *codec = &a->codec->plugin->codec;
-    struct weir_error e = { .size = sizeof(e), .flags = WEIR_ERROR_FROM_UPSTREAM };
-    upstream_error_default(&e, a->status);
-    if (codec->decode_error && a->status >= 400) {
-        struct visit v = visit_enter(&a->call, a->codec, CRUMB_DECODE_ERROR, false);
-        codec->decode_error(a->codec->self, &a->call, a->codec_state, a->status, out_bytes(&a->error_body), &e);
-        visit_leave(&v);
-    }
-    e.flags |= WEIR_ERROR_FROM_UPSTREAM;
-    if (!e.retry_after_ms)
-        e.retry_after_ms = rate_retry_after_ms(a->response_headers, a->n_response_headers, unix_ms());
-    attempt_fail(a, &e);
-}
-
 static void decode_end(struct attempt *a)
 {
     struct weir_call *c = &a->call;
@@ -593,7 +578,7 @@ static void on_end(void *arg, enum egress_result result, const char *message)
     if (a->state == ATTEMPT_SENT || (a->state == ATTEMPT_STARTING && result))
         fail_upstream(a, result ? result : EGRESS_PROTOCOL, result ? message : "it sent no answer");
     else if (a->state == ATTEMPT_ERROR)
-        fail_with_status(a);
+        outcome_refused(a);
     else if (a->state != ATTEMPT_OVER && !a->call.wait)
         end_answer(a);
     request_arm(r);

@@ -12,7 +12,7 @@ static const struct config *config;
 int candidates_start(struct worker *w)
 {
     config = w->config;
-    return 0;
+    return admission_start(w);
 }
 
 /* ---- names ---- */
@@ -50,24 +50,59 @@ static bool split_name(struct weir_str name, struct config_provider **provider, 
 
 /* ---- one candidate ---- */
 
+/* Numbers of targets don't change: the table of names is searched once per worker and name. */
 static int figures_of(const struct weir_str name)
 {
+    enum { KNOWN = 512 };
+    static struct known {
+        uint32_t hash;
+        int id; /* + 1 */
+    } known[KNOWN];
     char buf[192];
+    uint32_t hash = 2166136261u;
     if (name.n >= sizeof(buf))
         return -1;
+    for (size_t i = 0; i < name.n; i++)
+        hash = (hash ^ (unsigned char)name.p[i]) * 16777619u;
+    struct known *k = &known[hash % KNOWN];
+    if (k->id && k->hash == hash && weir_is(name, target_name(k->id - 1)))
+        return k->id - 1;
     memcpy(buf, name.p, name.n);
     buf[name.n] = 0;
-    return target_declare(buf);
+    int id = target_declare(buf);
+    *k = (struct known){ hash, id + 1 };
+    return id;
 }
 
-static void fill_figures(struct candidate *c)
+static bool is_healthy(struct request *r, const struct candidate *c)
 {
-    c->figures = figures_of(c->view.name);
+    uint32_t wait_ms;
+    bool may_try = c->figures < 0 || !c->provider->breaker.failures ||
+                   breaker_admits(target_breaker(c->figures), monotonic_us() / 1000);
+    return may_try && !c->view.unavailable.n && !keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms);
+}
+
+static void fill_figures(struct request *r, struct candidate *c)
+{
+    struct weir_candidate *v = &c->view;
+    uint32_t wait_ms;
+    c->figures = figures_of(v->name);
+    v->left_requests = v->left_tokens = -1;
+    v->is_healthy = is_healthy(r, c);
     if (c->figures < 0)
         return;
     struct target_figures f = target_read(c->figures);
-    c->view.latency_ms = f.latency_ms;
-    c->view.in_flight = f.in_flight;
+    v->latency_ms = f.latency_ms;
+    v->in_flight = f.in_flight;
+    v->p95_ms = f.p95_ms;
+    v->throughput = f.throughput;
+    v->error_rate = f.error_rate;
+    v->left_requests = f.left_requests;
+    v->left_tokens = f.left_tokens;
+    v->first_tokens = f.first_tokens;
+    v->breaker = c->provider->breaker.failures
+                     ? (uint32_t)breaker_state(target_breaker(c->figures), monotonic_us() / 1000, &wait_ms)
+                     : WEIR_BREAKER_CLOSED;
 }
 
 /* What was said of the target, then of its name, then what the table of models knows. */
@@ -89,6 +124,7 @@ static void fill_facts(struct candidate *c, const struct config_model *of, const
         }
         c->lacks = m ? (c->lacks & ~m->can) | m->lacks : c->lacks;
     }
+    c->max_inflight = named && named->max_inflight ? named->max_inflight : of ? of->max_inflight : 0;
     c->lacks |= c->provider->lacks;
     c->view.capabilities = c->provider->codec->codec.capabilities & ~c->lacks;
     c->view.price_input = c->n_prices ? c->prices->usd[FACTS_INPUT] : -1;
@@ -116,7 +152,7 @@ static struct weir_candidate *make(struct request *r, const struct config_provid
     v->n_tags = p->n_tags;
     fill_facts(c, of, model_find(v->name));
     v->unavailable = weir_cstr(p->unavailable);
-    fill_figures(c);
+    fill_figures(r, c);
     return v;
 }
 
@@ -276,21 +312,37 @@ static bool is_estimated(const struct request *r, const struct candidate *c)
     return r->view.operation == WEIR_OP_COUNT && !candidate_serves(r, c);
 }
 
-static const char *busy(const struct candidate *c)
+static uint32_t ready_in(struct request *r, uint32_t ms)
 {
-    bool is_full = c->provider->max_inflight && c->view.in_flight >= c->provider->max_inflight;
-    return is_full ? "max_inflight is reached" : NULL;
+    if (!r->ready_ms || ms < r->ready_ms)
+        r->ready_ms = ms ? ms : 1;
+    return ms;
+}
+
+static const char *breaker_obstacle(struct request *r, const struct candidate *c)
+{
+    uint32_t wait_ms;
+    if (c->figures < 0 || !c->provider->breaker.failures)
+        return NULL;
+    enum breaker_state state = breaker_state(target_breaker(c->figures), monotonic_us() / 1000, &wait_ms);
+    if (state == BREAKER_CLOSED || !wait_ms)
+        return NULL;
+    if (state == BREAKER_OPEN)
+        return arena_printf(r->arena, "its breaker is open for %u ms more", ready_in(r, wait_ms)).p;
+    ready_in(r, 1000);
+    return "its breaker is open, and one call probes";
 }
 
 /* Why it can't be tried now; NULL: it can. */
 static const char *obstacle(struct request *r, const struct candidate *c)
 {
+    uint32_t wait_ms;
     if (is_estimated(r, c))
         return NULL; /* nobody is asked */
     if (c->view.unavailable.n)
         return c->view.unavailable.p;
     if (is_raw(r))
-        return codec_instance(c->provider->codec) ? busy(c) : "its codec is not there";
+        return codec_instance(c->provider->codec) ? NULL : "its codec is not there";
     bool serves = candidate_serves(r, c);
     const char *missing = serves ? missing_capability(r, c) : NULL;
     r->is_beyond_targets |= !serves || missing;
@@ -298,10 +350,13 @@ static const char *obstacle(struct request *r, const struct candidate *c)
         return arena_printf(r->arena, "its dialect has no %s", operation_name(r->view.operation)).p;
     if (missing)
         return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p;
-    if (busy(c))
-        return busy(c);
     if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
         return "its codec is quarantined";
+    const char *broken = breaker_obstacle(r, c);
+    if (broken)
+        return broken;
+    if (keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms))
+        return arena_printf(r->arena, "its provider refuses every key; tried again in %u s", ready_in(r, wait_ms) / 1000 + 1).p;
     if (was_silent(r, c))
         return "it was silent until its time-out";
     return losses_forbid(r, c).p;
@@ -317,6 +372,14 @@ bool candidates_any(struct request *r)
     return false;
 }
 
+static const char *refuse_admission(struct request *r, struct candidate *c)
+{
+    enum admission a = admission_ask(r, c);
+    if (a == ADMISSION_FULL && !r->full)
+        r->full = c;
+    return a == ADMISSION_GIVEN ? NULL : a == ADMISSION_FULL ? "max_inflight is reached" : "its breaker is open, and one call probes";
+}
+
 struct candidate *candidate_next(struct request *r)
 {
     while (r->n_candidates) {
@@ -326,6 +389,8 @@ struct candidate *candidate_next(struct request *r)
         if (c->was_tried)
             continue;
         const char *why = obstacle(r, c);
+        if (!why)
+            why = refuse_admission(r, c);
         if (!why) {
             c->was_tried = true;
             return c;

@@ -7,6 +7,8 @@
 #define WEIR_CORE_CONFIG_H
 
 #include "arena.h"
+#include "breaker.h"
+#include "budget.h"
 #include "config_facts.h"
 #include "edge.h"
 #include "egress.h"
@@ -60,6 +62,9 @@ struct config_provider {
     uint32_t n_add_headers;
     struct config_timeouts timeouts;
     uint32_t max_inflight;       /* 0: none */
+    uint32_t queue_ms, queue_length; /* how long, and how many may wait for a place */
+    struct breaker_rules breaker;
+    struct budget_rules retry_budget;
     uint32_t retries;            /* of the same target; CONFIG_UNSET: not said here */
     const char *region;
     const char *prices;          /* under which name the table of models knows it; NULL: it doesn't */
@@ -83,6 +88,7 @@ struct config_model {
     struct config_target *targets;
     uint32_t n_targets;
     struct config_timeouts timeouts;
+    uint32_t max_inflight;       /* of each of its targets; 0: none */
     uint32_t retries;            /* as of a provider; said here it holds before the provider's */
     int64_t context_tokens, output_tokens; /* -1: not said */
     struct facts_prices price;   /* usd[FACTS_INPUT] -1: not said, the table's hold; else they replace all of the table's */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "breaker.h"
 #include "master_parts.h"
 #include "status.h"
 
@@ -83,6 +84,13 @@ static void put_workers(FILE *out, char *const details[SHM_SLOTS])
     fprintf(out, "]");
 }
 
+static const char *breaker_name(int id)
+{
+    static const char *const names[] = { "closed", "open", "probing" };
+    uint32_t wait_ms;
+    return names[breaker_state(target_breaker(id), master_now_ms(), &wait_ms)];
+}
+
 static void put_targets(FILE *out)
 {
     fprintf(out, "\"targets\":[");
@@ -92,8 +100,11 @@ static void put_targets(FILE *out)
         put_field(out, "name", target_name(id));
         fprintf(out,
                 ",\"calls\":%" PRIu64 ",\"failures\":%" PRIu64
-                ",\"in_flight\":%u,\"latency_ms\":%u,\"last_failure_ms\":%" PRId64 "}",
-                f.calls, f.failures, f.in_flight, f.latency_ms, f.last_failure_ms);
+                ",\"in_flight\":%u,\"latency_ms\":%u,\"p95_ms\":%u,\"tokens_per_s\":%.1f,\"error_rate\":%.3f,"
+                "\"last_failure_ms\":%" PRId64 ",\"left_requests\":%" PRId64 ",\"left_tokens\":%" PRId64
+                ",\"breaker\":\"%s\"}",
+                f.calls, f.failures, f.in_flight, f.latency_ms, f.p95_ms, f.throughput, f.error_rate, f.last_failure_ms,
+                f.left_requests, f.left_tokens, breaker_name(id));
     }
     fprintf(out, "]");
 }

@@ -417,6 +417,7 @@ static void note_event(struct attempt *a, const struct weir_event *e)
     if (!a->has_content && event_has_content(e)) {
         a->has_content = true;
         a->first_token_us = monotonic_us();
+        outcome_spoke(a);
     }
     if (e->kind == WEIR_EVENT_START && e->name.n)
         a->served_model = arena_copy(a->arena, e->name);

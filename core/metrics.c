@@ -229,7 +229,6 @@ size_t metrics_text(char *buf, size_t n)
         if (is_first_of_family(i, r))
             put_family(&t, i, r);
     providers_text(&t);
-    providers_text(&t);
     targets_text(&t);
     faults_text(&t);
     return t.n;

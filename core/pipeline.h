@@ -43,6 +43,7 @@ weir_token wait_begin(struct weir_call *c, const char *why, weir_fn cancel, void
  * until_us has come. If the request ends first, cancel is (it may be NULL). 0: the call waits already, or memory is short. */
 typedef void (*wait_fn)(struct weir_call *c, enum weir_verdict verdict);
 weir_token wait_core(struct weir_call *c, const char *why, int64_t until_us, wait_fn then, weir_fn cancel, void *arg);
+bool wait_is_open(weir_token token); /* nobody resumed it, and its time has not come */
 bool wait_ring(struct weir_call *c); /* its time has come: a wait of the core goes on, soon; false: it is none */
 void wait_resume(weir_token token, enum weir_verdict verdict);
 struct weir_call *wait_call(weir_token token);
@@ -121,6 +122,7 @@ struct weir_model *models_list(struct request *r, uint32_t *n);
 const struct config_model *model_find(struct weir_str name);
 
 /* ---- attempts (attempt.c, upstream.c) ---- */
+void attempt_start(struct request *r, struct candidate *c); /* of one that was admitted */
 bool attempt_next(struct request *r); /* begins one; false: none is left */
 struct attempt *attempt_own_answer(struct request *r); /* the answer that a stage makes */
 void attempt_fail(struct attempt *a, const struct weir_error *error);
@@ -136,6 +138,27 @@ void attempt_ask_again(struct attempt *a); /* again.c: forgets the answer and as
 void attempt_stop_asking(struct attempt *a);
 void attempt_go_on(struct attempt *a); /* a stage has waited: what came meanwhile */
 void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
+
+/* ---- may it begin? (admission.c) ---- */
+enum admission { ADMISSION_GIVEN, ADMISSION_FULL, ADMISSION_REFUSED }; /* REFUSED: by its breaker */
+int admission_start(struct worker *w);
+void admission_stop(void);
+int admission_provider(const struct config_provider *p); /* its number in shared memory; -1: none */
+enum admission admission_ask(struct request *r, struct candidate *c); /* GIVEN: counted, until … */
+void admission_end(const struct candidate *c); /* … its attempt is settled, or … */
+void admission_return(struct candidate *c); /* … it never began */
+void admission_leave(struct request *r); /* it is over: what it was given and did not use */
+bool admission_wait(struct request *r); /* for r->full; true: it stands in the queue */
+
+/* ---- what an attempt's end says (outcome.c) and its key (provider_keys.c) ---- */
+void outcome_spoke(struct attempt *a); /* its first content came */
+void outcome_settle(struct attempt *a);
+void outcome_refused(struct attempt *a); /* the provider answered with an error, which is whole now */
+struct weir_str keys_choose(struct attempt *a);
+void keys_settle(const struct attempt *a);
+bool keys_has_another(const struct attempt *a); /* it failed for its key, and another may do */
+/* All of them sit on the bench, the first for wait_ms more. */
+bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms);
 
 /* ---- failures (recovery.c) ---- */
 void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: the same target, another, or the end */

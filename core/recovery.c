@@ -109,6 +109,17 @@ static bool put_first(struct request *r, struct candidate *c)
     return true;
 }
 
+/* The provider's budget for retries, shared by all workers. */
+static bool may_spend(struct request *r, const struct attempt *a)
+{
+    if (provider_take_retry(admission_provider(a->provider), &a->provider->retry_budget, monotonic_us() / 1000))
+        return true;
+    note_add(r, "core", "no_retry",
+             arena_printf(r->arena, "%.*s: the retry budget of its provider is used up", (int)a->target->view.name.n,
+                          a->target->view.name.p));
+    return false;
+}
+
 /* true: it is underway. */
 static bool try_again(struct attempt *a)
 {
@@ -116,9 +127,22 @@ static bool try_again(struct attempt *a)
     if (tries_of(r, a->target) > retries_of(r, a->target))
         return false;
     uint32_t ms = delay_ms(r, a);
-    if (!is_in_time(r, ms) || (ms > PATIENCE_MS && candidates_any(r)) || !put_first(r, a->target))
+    if (!is_in_time(r, ms) || (ms > PATIENCE_MS && candidates_any(r)) || !may_spend(r, a) ||
+        !put_first(r, a->target))
         return false;
     wait_and_go_on(r, a, ms);
+    return true;
+}
+
+/* Its key was refused, and it has others: each is tried. */
+static bool try_another_key(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    if (!keys_has_another(a) || tries_of(r, a->target) >= a->provider->n_keys || !put_first(r, a->target))
+        return false;
+    r->next_reason =
+        arena_printf(r->arena, "with another key after %s", error_class_name(a->error.error_class));
+    go_on(r);
     return true;
 }
 
@@ -154,14 +178,15 @@ static void obey(struct attempt *a)
     struct request *r = a->call.request;
     bool is_same = r->n_candidates && weir_eq(r->candidates[0]->name, a->target->view.name);
     uint32_t ms = is_same ? delay_ms(r, a) : 0;
-    if (is_same && is_in_time(r, ms)) {
+    if (is_same && is_in_time(r, ms) && may_spend(r, a)) {
         wait_and_go_on(r, a, ms);
         return;
     }
     if (is_same) {
-        note_add(r, "core", "skipped",
-                 arena_printf(r->arena, "%.*s: the wait of %u ms would end after the deadline", (int)a->target->view.name.n,
-                              a->target->view.name.p, ms));
+        if (!is_in_time(r, ms))
+            note_add(r, "core", "no_retry",
+                     arena_printf(r->arena, "%.*s: the wait of %u ms would end after the deadline",
+                                  (int)a->target->view.name.n, a->target->view.name.p, ms));
         ((struct candidate *)r->candidates[0])->was_tried = true;
     }
     try_elsewhere(a);
@@ -174,6 +199,8 @@ void recovery_after(struct attempt *a)
     if (r->were_candidates_set) {
         obey(a);
     } else if ((remedies & AGAIN) && try_again(a)) {
+        return;
+    } else if (try_another_key(a)) {
         return;
     } else if (remedies & (ELSEWHERE | LARGER)) {
         if (remedies & LARGER)
@@ -252,7 +279,11 @@ static void fail_untried(struct request *r)
                                (int)n->value.n, n->value.p);
     struct weir_error e = { .size = sizeof(e),
                             .error_class = is_loss || r->is_beyond_targets ? WEIR_ERROR_UNSUPPORTED : WEIR_ERROR_UNAVAILABLE };
-    if (is_loss) {
+    e.retry_after_ms = r->ready_ms;
+    if (r->was_shed) {
+        e.error_class = WEIR_ERROR_OVERLOADED;
+        e.retry_after_ms = 1000;
+    } else if (is_loss) {
         e.code = WEIR_LIT("loss_refused");
         e.param = weir_cstr(r->lost_feature);
     } else if (r->is_beyond_targets) {

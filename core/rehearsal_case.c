@@ -167,11 +167,11 @@ static void put_figures(struct play *p)
         int id = target_declare(target_of(target));
         double latency_s = json_number_value(json_object_get(target, "latency"));
         for (int k = 0; latency_s > 0 && k < 16; k++) {
-            target_begin(id);
+            target_begin(id, 0);
             target_end(id, false, (uint32_t)(latency_s * 1000));
         }
         for (json_int_t k = json_integer_value(json_object_get(target, "load")); k > 0; k--)
-            target_begin(id);
+            target_begin(id, 0);
     }
 }
 

@@ -96,6 +96,8 @@ struct candidate {
     struct header_item *headers;
     struct config_timeouts timeouts;
     bool was_tried;
+    uint32_t max_inflight; /* calls to it at the same time; 0: no limit */
+    struct breaker_ticket ticket; /* from its admission until its attempt takes it over */
     bool is_wanted; /* chosen after a failure by a rule: also if it was asked before */
 };
 
@@ -198,6 +200,8 @@ struct attempt {
     struct egress_timing timing;
     struct header_item *candidate_headers;
     bool is_counted; /* in the target's figures */
+    bool was_sent;
+    struct breaker_ticket ticket;
     bool was_silent; /* it gave no answer until a time-out */
     struct weir_str reason; /* why it was made, for the record */
 
@@ -254,6 +258,11 @@ struct request {
     bool is_beyond_targets; /* a target was skipped for a capability that it lacks */
     const char *lost_feature; /* the first for which a target was refused; NULL: none was */
     struct weir_str next_reason; /* why the next attempt will be made */
+    struct candidate *full; /* the first that had no room */
+    struct candidate *admitted; /* its turn in a queue has come; not begun yet */
+    struct place *place; /* in a queue */
+    bool was_shed; /* there was no room, nor any in the queue */
+    uint32_t ready_ms; /* until the first of those that were passed over may be asked; 0: not known */
     bool is_exhausted; /* weir tried again or elsewhere, in vain */
     const struct config_model *model; /* what the asked name means; NULL: a target's own name */
 

@@ -449,6 +449,7 @@ void request_finish(struct request *r)
     r->is_ending = true;
     request_enter(r);
     wait_cancel(&r->call);
+    admission_leave(r);
     for (struct attempt *a = r->attempts; a; a = a->next)
         attempt_close(a);
     r->ended_us = monotonic_us();
@@ -560,9 +561,8 @@ const struct edge_handler *pipeline_handler(void)
 int pipeline_start(struct worker *w, char *why, size_t n)
 {
     waits_start(w->base);
-    candidates_start(w);
-    if (doors_start() < 0) {
-        snprintf(why, n, "no memory for the front doors");
+    if (candidates_start(w) < 0 || doors_start() < 0) {
+        snprintf(why, n, "no memory for the front doors or the queues");
         return -1;
     }
     if (host_loop_start(w->base) < 0) {

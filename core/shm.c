@@ -117,6 +117,11 @@ void shm_use_slot(uint32_t slot)
     atomic_store(&shm_own->pid, (uint32_t)getpid());
 }
 
+uint32_t shm_slot(void)
+{
+    return shm_own_index;
+}
+
 int shm_next_slot(int i)
 {
     uint32_t next = (uint32_t)(i + 1);

@@ -25,6 +25,7 @@ int shm_attach(int fd); /* after an exec; -1: another layout version */
 int shm_fd(void);
 /* This process works in that slot from now on (gauges and cells of it). Without it: slot 0. */
 void shm_use_slot(uint32_t slot);
+uint32_t shm_slot(void);
 /* The name behind a breadcrumb's plugin number in this process, for the crash line. */
 void shm_name_plugin(uint32_t index, const char *name);
 /* What /readyz tells: a worker serves the current configuration and weir isn't about to end. */

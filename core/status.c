@@ -151,7 +151,7 @@ static void print_targets(const json_t *root, FILE *out)
     const json_t *t;
     if (json_array_size(json_object_get(root, "targets")) == 0)
         return;
-    fprintf(out, "\n%-40s  CALLS     FAILED    IN FLIGHT  FIRST TOKEN  LAST FAILURE\n", "TARGET");
+    fprintf(out, "\n%-40s  CALLS     FAILED    IN FLIGHT  FIRST TOKEN  P95       TOKENS/S  BREAKER  LAST FAILURE\n", "TARGET");
     json_array_foreach(json_object_get(root, "targets"), i, t) {
         fprintf(out, "%-40s  %-8lld  %-8lld  %-9lld  ", text_of(t, "name"), number_of(t, "calls"),
                 number_of(t, "failures"), number_of(t, "in_flight"));
@@ -159,6 +159,8 @@ static void print_targets(const json_t *root, FILE *out)
             fprintf(out, "%-8lld ms  ", number_of(t, "latency_ms"));
         else
             fprintf(out, "%-11s  ", "-");
+        fprintf(out, "%-5lld ms  %-8.0f  %-7s  ", number_of(t, "p95_ms"),
+                json_number_value(json_object_get(t, "tokens_per_s")), text_of(t, "breaker"));
         if (number_of(t, "last_failure_ms") > 0) {
             print_age(out, number_of(root, "now_ms") - number_of(t, "last_failure_ms"));
             fprintf(out, " ago\n");

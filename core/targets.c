@@ -226,14 +226,14 @@ static double weight_of(struct shm_target *t, uint64_t calls, uint32_t now)
 struct joined {
     struct mean latency, p95, throughput, errors;
     uint32_t requests_age, tokens_age;
+    uint32_t now_s, now_16th_s;
 };
 
-static void join(struct target_figures *f, struct joined *j, struct shm_target *t, uint32_t now)
+static void join(struct target_figures *f, struct joined *j, struct shm_target *t)
 {
     uint64_t calls = atomic_load_explicit(&t->calls, memory_order_relaxed);
     int64_t last_ms = atomic_load_explicit(&t->last_failure_ms, memory_order_relaxed);
-    uint32_t when = (uint32_t)(monotonic_us() / 62500);
-    double weight = weight_of(t, calls, now);
+    double weight = weight_of(t, calls, j->now_s);
     f->in_flight += atomic_load_explicit(&t->in_flight, memory_order_relaxed);
     if (calls) {
         f->calls += calls;
@@ -246,19 +246,22 @@ static void join(struct target_figures *f, struct joined *j, struct shm_target *
         j->errors.sum += atomic_load_explicit(&t->error_rate, memory_order_relaxed) * weight;
         j->errors.weight += weight;
     }
-    newest_left(&t->left_requests, when, &j->requests_age, &f->left_requests);
-    newest_left(&t->left_tokens, when, &j->tokens_age, &f->left_tokens);
+    newest_left(&t->left_requests, j->now_16th_s, &j->requests_age, &f->left_requests);
+    newest_left(&t->left_tokens, j->now_16th_s, &j->tokens_age, &f->left_tokens);
 }
 
 struct target_figures target_read(int id)
 {
     struct target_figures f = { .left_requests = -1, .left_tokens = -1 };
-    struct joined j = { .requests_age = UINT32_MAX, .tokens_age = UINT32_MAX };
+    int64_t now_us = monotonic_us();
+    struct joined j = { .requests_age = UINT32_MAX,
+                        .tokens_age = UINT32_MAX,
+                        .now_s = (uint32_t)(now_us / 1000000) + 1,
+                        .now_16th_s = (uint32_t)(now_us / 62500) };
     if (!is_target(id))
         return f;
-    uint32_t now = now_s();
     for (int i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i))
-        join(&f, &j, &shm_area->slots[i].targets[id], now);
+        join(&f, &j, &shm_area->slots[i].targets[id]);
     f.latency_ms = (uint32_t)((mean_of(&j.latency) + 15) / 16);
     f.p95_ms = (uint32_t)mean_of(&j.p95);
     f.throughput = mean_of(&j.throughput) / 16;

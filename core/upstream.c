@@ -107,30 +107,6 @@ static void configured_headers(struct attempt *a)
 
 /* ---- the credential ---- */
 
-static struct weir_str read_key_file(struct attempt *a, const char *path)
-{
-    char buf[8192];
-    FILE *f = fopen(path, "re");
-    size_t n = f ? fread(buf, 1, sizeof(buf), f) : 0;
-    if (f)
-        fclose(f);
-    while (n && (buf[n - 1] == '\n' || buf[n - 1] == '\r' || buf[n - 1] == ' '))
-        n--;
-    return arena_copy(a->arena, (struct weir_str){ buf, n });
-}
-
-/* Keys take turns. One from a file is read for each attempt, so that a new one is heeded at once. */
-static struct weir_str choose_key(struct attempt *a)
-{
-    static uint32_t turn;
-    if (a->provider->credentials)
-        return a->token;
-    if (!a->provider->n_keys)
-        return WEIR_NONE;
-    const struct config_key_secret *k = &a->provider->keys[turn++ % a->provider->n_keys];
-    return k->file ? read_key_file(a, k->file) : k->value;
-}
-
 static struct weir_credential_place place_of(const struct config_provider *p)
 {
     const struct weir_credential_place *own = &p->codec->codec.auth;
@@ -354,7 +330,7 @@ int upstream_build(struct attempt *a)
     if (!has_header(a, WEIR_LIT("user-agent")))
         add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
     configured_headers(a);
-    a->key = choose_key(a);
+    a->key = keys_choose(a);
     bool goes_as_it_came = a->is_same_dialect && head != WEIR_HEAD_ANEW && splice_body(a);
     if (!goes_as_it_came && encode_body(a) < 0)
         return -1;
@@ -411,7 +387,7 @@ int upstream_build_raw(struct attempt *a)
     if (!has_header(a, WEIR_LIT("user-agent")))
         add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
     configured_headers(a);
-    a->key = choose_key(a);
+    a->key = keys_choose(a);
     a->unsigned_headers = a->headers;
     return authenticate(a);
 }
@@ -448,6 +424,7 @@ int upstream_send(struct attempt *a)
     a->last_byte_us = monotonic_us();
     if (!a->again.n)
         a->started_us = a->last_byte_us;
+    a->was_sent |= a->upstream != NULL;
     if (a->upstream)
         return 0;
     a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_CONNECT };

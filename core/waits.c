@@ -176,6 +176,12 @@ void wait_resume(weir_token token, enum weir_verdict verdict)
     event_active(ready_event, EV_TIMEOUT, 0);
 }
 
+bool wait_is_open(weir_token token)
+{
+    const struct wait *w = find(token);
+    return w && !w->verdict;
+}
+
 struct weir_call *wait_call(weir_token token)
 {
     struct wait *w = find(token);

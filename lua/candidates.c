@@ -70,6 +70,26 @@ static double known_or_huge(double n)
     return n < 0 ? HUGE_VAL : n;
 }
 
+/* What weir measures and what providers tell. */
+static bool figure_of(const struct weir_candidate *c, const char *key, double *to)
+{
+    if (strcmp(key, "p95") == 0)
+        *to = (double)c->p95_ms / 1000;
+    else if (strcmp(key, "throughput") == 0)
+        *to = c->throughput;
+    else if (strcmp(key, "error_rate") == 0)
+        *to = c->error_rate;
+    else if (strcmp(key, "answers") == 0)
+        *to = c->first_tokens;
+    else if (strcmp(key, "left_requests") == 0)
+        *to = known_or_huge((double)c->left_requests);
+    else if (strcmp(key, "left_tokens") == 0)
+        *to = known_or_huge((double)c->left_tokens);
+    else
+        return false;
+    return true;
+}
+
 /* A figure by name; false: it is none. */
 static bool number_of(const struct weir_candidate *c, const char *key, double *to)
 {
@@ -86,7 +106,7 @@ static bool number_of(const struct weir_candidate *c, const char *key, double *t
     else if (strcmp(key, "load") == 0)
         *to = c->in_flight;
     else
-        return false;
+        return figure_of(c, key, to);
     return true;
 }
 
@@ -123,7 +143,9 @@ static void push_tags(lua_State *L, const struct weir_candidate *c)
 static bool push_other(lua_State *L, const struct weir_candidate *c, const char *key)
 {
     if (strcmp(key, "healthy") == 0)
-        lua_pushboolean(L, c->unavailable.n == 0);
+        lua_pushboolean(L, c->is_healthy != 0);
+    else if (strcmp(key, "breaker") == 0)
+        lua_pushstring(L, c->breaker == WEIR_BREAKER_CLOSED ? "closed" : c->breaker == WEIR_BREAKER_OPEN ? "open" : "probing");
     else if (strcmp(key, "unavailable") == 0)
         value_push_or_nil(L, c->unavailable);
     else if (strcmp(key, "tags") == 0)
@@ -136,7 +158,8 @@ static bool push_other(lua_State *L, const struct weir_candidate *c, const char 
 }
 
 static const char known_fields[] = "name, provider, model, region, dialect, tags, price, price_input, price_output, "
-                                   "context, capabilities, healthy, unavailable, latency, load";
+                                   "context, capabilities, healthy, unavailable, breaker, latency, p95, "
+                                   "throughput, error_rate, answers, load, left_requests, left_tokens";
 
 static int candidate_index(lua_State *L)
 {

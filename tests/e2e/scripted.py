@@ -127,7 +127,9 @@ def settings(ups, retries=None, timeouts=None, context=None, providers=None, **m
         c["routes"][0]["retries"] = retries
     for name, up in zip("abcd", ups):
         url = up.url if up else "http://127.0.0.1:9"
-        c["providers"][name] = {"dialect": "openai", "base_url": url + "/v1", "key": "key-" + name, **((providers or {}).get(name, {}))}
+        c["providers"][name] = {"dialect": "openai", "base_url": url + "/v1", "key": "key-" + name}
+        c["providers"][name].update((providers or {}).get(name, {}))
+        c["providers"][name] = {k: v for k, v in c["providers"][name].items() if v is not None}
         c["models"]["m"]["targets"].append(f"{name}/m")
     for name, tokens in (context or {}).items():
         c["models"][f"{name}/m"] = {"context": tokens}

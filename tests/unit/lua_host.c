@@ -554,6 +554,7 @@ void fake_target(const char *name, const char *region, double price, int64_t con
         .size = sizeof(fake.all[i]), .name = weir_cstr(name), .provider = { name, (size_t)(slash - name) },
         .model = weir_cstr(slash + 1), .dialect = WEIR_LIT("openai"), .region = weir_cstr(region),
         .capabilities = capabilities, .context_tokens = context, .price_input = price, .price_output = price,
+        .is_healthy = 1, .left_requests = -1, .left_tokens = -1,
     };
 }
 

@@ -115,7 +115,20 @@ struct weir_candidate {
     uint32_t latency_ms;       /* to the first token, moving average; 0: unknown */
     uint32_t in_flight;        /* calls running now, all workers */
     struct weir_str unavailable; /* why it can't be used ("OPENAI_API_KEY is not set"); "" if it can */
+#if WEIR_ABI_MINOR >= 1
+    /* ---- since 1.1 ---- */
+    uint32_t is_healthy;       /* 1: it can be used, its breaker lets calls in and its key is not refused */
+    uint32_t breaker;          /* enum weir_breaker */
+    uint32_t p95_ms;           /* to the first token: one in twenty takes longer; 0: unknown */
+    uint32_t first_tokens;     /* so many answers these figures rest on */
+    double throughput;         /* tokens a second, moving average; 0: unknown */
+    double error_rate;         /* 0 … 1, moving average */
+    int64_t left_requests, left_tokens; /* of the provider's limits, as its headers said less than a minute ago; -1: unknown */
+#endif
 };
+#if WEIR_ABI_MINOR >= 1
+enum weir_breaker { WEIR_BREAKER_CLOSED = 0, WEIR_BREAKER_OPEN = 1, WEIR_BREAKER_PROBING = 2 };
+#endif
 #define WEIR_CANDIDATE_OF_MODEL 1u /* one of the asked model's own targets */
 #define WEIR_CANDIDATE_BEYOND 2u   /* a rule vouches for it beyond the key's rights */
 #if WEIR_ABI_MINOR >= 1

@@ -1,0 +1,92 @@
+/* Provider's keys: which one an attempt uses, and which ones sit on the bench because their provider refuses them.
+ *
+ * Keys take turns, those on the bench left out. A key is known by its value, so one that was exchanged in its file is a new one.
+ */
+#include <stdio.h>
+
+#include "pipeline.h"
+
+/* One from a file is read for each attempt, so that a new one is heeded at once. */
+static struct weir_str read_key_file(struct arena *arena, const char *path)
+{
+    char buf[8192];
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(buf, 1, sizeof(buf), f) : 0;
+    if (f)
+        fclose(f);
+    while (n && (buf[n - 1] == '\n' || buf[n - 1] == '\r' || buf[n - 1] == ' '))
+        n--;
+    return arena_copy(arena, (struct weir_str){ buf, n });
+}
+
+static struct weir_str value_of(struct arena *arena, const struct config_key_secret *k)
+{
+    return k->file ? read_key_file(arena, k->file) : k->value;
+}
+
+/* How long it sits, with every model or with this one. */
+static uint32_t left_ms(const struct config_provider *p, struct weir_str key, struct weir_str model)
+{
+    int64_t now_ms = unix_ms();
+    uint32_t whole = bench_left_ms(bench_key(p->name, key, worker->generation, WEIR_NONE), now_ms);
+    uint32_t pair = bench_left_ms(bench_key(p->name, key, worker->generation, model), now_ms);
+    return whole > pair ? whole : pair;
+}
+
+bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms)
+{
+    uint32_t nearest = UINT32_MAX;
+    if (!p->n_keys || !bench_is_any())
+        return false;
+    for (uint32_t i = 0; i < p->n_keys; i++) {
+        uint32_t ms = left_ms(p, value_of(arena, &p->keys[i]), model);
+        nearest = ms < nearest ? ms : nearest;
+    }
+    *wait_ms = nearest;
+    return nearest > 0;
+}
+
+struct weir_str keys_choose(struct attempt *a)
+{
+    static uint32_t turn;
+    const struct config_provider *p = a->provider;
+    struct weir_str key = WEIR_NONE;
+    if (p->credentials)
+        return a->token;
+    for (uint32_t i = 0; i < p->n_keys; i++) {
+        key = value_of(a->arena, &p->keys[turn++ % p->n_keys]);
+        if (!bench_is_any() || !left_ms(p, key, a->target->view.model))
+            break;
+    }
+    return key;
+}
+
+static bool is_refused_key(const struct weir_error *e)
+{
+    return e->error_class == WEIR_ERROR_AUTHENTICATION || e->error_class == WEIR_ERROR_QUOTA;
+}
+
+void keys_settle(const struct attempt *a)
+{
+    const struct weir_error *e = &a->error;
+    if (!a->key.n || !a->provider->n_keys)
+        return;
+    bool is_refusal = e->flags & WEIR_ERROR_FROM_UPSTREAM;
+    uint64_t whole = bench_key(a->provider->name, a->key, worker->generation, WEIR_NONE);
+    uint64_t pair = bench_key(a->provider->name, a->key, worker->generation, a->target->view.model);
+    if (e->error_class == WEIR_ERROR_NONE) {
+        bench_forgive(whole);
+        bench_forgive(pair);
+    } else if (is_refusal && is_refused_key(e)) {
+        bench_sit(whole, unix_ms());
+    } else if (is_refusal && e->error_class == WEIR_ERROR_PERMISSION) {
+        bench_suspect(pair, a->call.request->principal_name, unix_ms());
+    }
+}
+
+bool keys_has_another(const struct attempt *a)
+{
+    uint32_t wait_ms;
+    return is_refused_key(&a->error) && a->provider->n_keys > 1 &&
+           !keys_are_benched(a->arena, a->provider, a->target->view.model, &wait_ms);
+}

@@ -1,0 +1,263 @@
+"""Breakers, keys on the bench, caps and queues: what one request's failure means for the others."""
+import threading
+
+from harness import Upstream, Weir, wait_until
+from scripted import Script, ask, coded, error, held, ok, records, settings
+
+QUICK = {"a": {"breaker": {"failures": 3, "window": "60s", "open_for": "300ms"}}}
+
+
+def breaker(weir, target="a/m"):
+    return {t["name"]: t for t in weir.status()["targets"]}[target]["breaker"]
+
+
+def test_a_target_that_is_down_is_left_alone_and_comes_back():
+    is_down, gate = [True], threading.Event()
+
+    def doctor(conn, request, script):
+        if is_down[0]:
+            return error(503)(conn, request, script)
+        assert gate.wait(10)
+        return ok("from a")(conn, request, script)
+    with Upstream(Script(doctor)) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b], providers=QUICK, workers=2)) as weir:
+            for _ in range(12):
+                assert ask(weir, "openai", False).text == "from b"
+            assert len(a.requests) == 3 and breaker(weir) == "open", len(a.requests)
+            passed = [n for r in records(weir, 12) for n in r.get("decisions", []) if "breaker" in n.get("skipped", "")]
+            assert len(passed) == 9
+            is_down[0] = False
+
+            # One call probes, and while it does all others go elsewhere, also those of the other worker.
+            probe = None
+            def begin_probe():
+                nonlocal probe
+                before = len(a.requests)
+                client = weir.client()
+                client.chat()
+                wait_until(lambda: len(a.requests) > before or client_done(client), "an answer or the probe")
+                if len(a.requests) > before:
+                    probe = client
+                return probe
+            def client_done(client):
+                client.sock.settimeout(0.001)
+                try:
+                    client.reader.fill()
+                    return True
+                except TimeoutError:
+                    return False
+                finally:
+                    client.sock.settimeout(10)
+            wait_until(begin_probe, "the probe")
+            assert breaker(weir) == "probing"
+            for _ in range(10):
+                assert ask(weir, "anthropic", True).text == "from b"
+            assert len(a.requests) == 4
+            gate.set()
+            assert probe.response().content == "from a"
+            wait_until(lambda: breaker(weir) == "closed", "the breaker to close")
+            assert ask(weir, "openai", False).text == "from a"
+
+
+def test_all_breakers_open_is_one_clear_error():
+    with Upstream(Script(error(503))) as a:
+        with Weir(settings([a], providers={"a": {"breaker": {"failures": 2, "open_for": "30s"}}})) as weir:
+            for _ in range(2):
+                ask(weir, "openai", False)
+            for stream in (False, True):
+                answer = ask(weir, "anthropic", stream)
+                assert answer.status == 503 and "breaker is open" in answer.error, answer
+                assert 1 <= int(answer.headers["retry-after"]) <= 30 and answer.headers["x-weir-error"] == "no_target"
+            assert len(a.requests) == 2
+
+
+def test_what_a_request_brought_on_itself_moves_no_breaker():
+    bad = [coded(400, None, "no"), coded(400, "content_filter"), coded(413, None, "large"), coded(404, "model_not_found"),
+           coded(400, "context_length_exceeded")]
+    with Upstream(Script(*bad)) as a, Weir(settings([a], providers=QUICK)) as weir:
+        for _ in range(12):
+            assert ask(weir, "openai", False).status in (400, 404, 413)
+        assert len(a.requests) == 12 and breaker(weir) == "closed"
+
+
+def test_the_breaker_outlives_workers_and_reloads():
+    import os
+    import signal
+    with Upstream(Script(error(503))) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b], providers={"a": {"breaker": {"failures": 2, "open_for": "60s"}}})) as weir:
+            for _ in range(3):
+                ask(weir, "openai", False)
+            pid = weir.worker_pids()[0]
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: [p for p in weir.worker_pids() if p != pid], "the next worker")
+            assert ask(weir, "openai", False).text == "from b"
+            assert weir.reload()[0]
+            assert ask(weir, "openai", False).text == "from b"
+            assert len(a.requests) == 2 and breaker(weir) == "open"
+
+
+# ---- keys -----------------------------------------------------------------------------------------------------------
+
+def by_key(refused, status=401, code="invalid_api_key"):
+    """Refuses some keys; notes which were used."""
+    def act(conn, request, script):
+        key = request.headers["authorization"].split(" ")[1]
+        script.__dict__.setdefault("keys", []).append(key)
+        return (coded(status, code) if key in refused else ok(key))(conn, request, script)
+    return act
+
+
+def test_a_refused_key_sits_on_the_bench_and_the_others_go_on():
+    for status, code in ((401, "invalid_api_key"), (429, "insufficient_quota")):
+        script = Script(by_key({"k2"}, status, code))
+        with Upstream(script) as a, Weir(settings([a], providers={"a": {"key": None, "keys": ["k1", "k2", "k3"]}})) as weir:
+            for _ in range(12):
+                answer = ask(weir, "openai", False)
+                assert answer.status == 200 and answer.text in ("k1", "k3"), answer
+            assert script.keys.count("k2") == 1, script.keys
+            assert abs(script.keys.count("k1") - script.keys.count("k3")) <= 2, script.keys
+            assert breaker(weir) == "closed"
+            assert weir.reload()[0]
+            for _ in range(3):
+                assert ask(weir, "openai", False).status == 200
+            assert script.keys.count("k2") == 2, script.keys
+
+
+def test_with_every_key_refused_it_is_not_asked():
+    with Upstream(Script(by_key({"k1", "k2"}))) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b], providers={"a": {"key": None, "keys": ["k1", "k2"]}})) as weir:
+            for _ in range(5):
+                assert ask(weir, "openai", False).text == "from b"
+            assert len(a.requests) == 2
+            assert any("every key" in n.get("skipped", "") for n in records(weir, 5)[4]["decisions"])
+        with Weir(settings([a], providers={"a": {"key": None, "keys": ["k1"]}})) as weir:
+            first, second = ask(weir, "openai", False), ask(weir, "openai", False)
+            assert first.status == 502 and records(weir, 2)[0]["error"]["code"] == "upstream_auth", first
+            assert second.status == 503 and "every key" in second.error and "retry-after" in second.headers, second
+
+
+# ---- caps and queues ------------------------------------------------------------------------------------------------
+
+def test_max_inflight_queues_and_principals_take_turns():
+    gate, order = threading.Event(), []
+
+    def act(conn, request, script):
+        order.append(request.json["messages"][0]["content"])
+        assert gate.wait(10)
+        return ok()(conn, request, script)
+    keys = [{"name": n, "key": f"sk-{n}"} for n in ("alice", "bob")]
+    from hashlib import sha256
+    keys = [{"name": k["name"], "hash": "sha256:" + sha256(k["key"].encode()).hexdigest()} for k in keys]
+    with Upstream(Script(act)) as a:
+        more = settings([a], providers={"a": {"max_inflight": 1, "queue": {"wait": "20s", "length": 5}}}, keys=keys)
+        more["entry"] = ["log", "auth"]
+        with Weir(more) as weir:
+            clients = []
+            def send(who, text):
+                c = weir.client()
+                c.chat(text, headers={"authorization": f"Bearer sk-{who}"})
+                clients.append(c)
+            def waiting():
+                return sum(1 for d in weir.details() for c in d["calls"] if "place" in c.get("waits_for", {}).get("what", ""))
+            send("alice", "a1")
+            a.wait_requests(1)
+            for n, (who, text) in enumerate([("alice", "a2"), ("alice", "a3"), ("alice", "a4"), ("bob", "b1"), ("bob", "b2")]):
+                send(who, text)
+                wait_until(lambda: waiting() == n + 1, "it to wait")
+            assert weir.metric("weir_provider_waiting") == 5
+            assert weir.metric("weir_provider_in_flight") == 1, weir.metric("weir_provider_in_flight")
+            send("bob", "b3")  # the queue is full
+            refused = clients[-1].response()
+            assert refused.status == 503 and refused.headers["retry-after"] == "1", refused
+            assert refused.headers["x-weir-error"] == "overloaded"
+            clients[2].close()  # who leaves gives up his place, and his turn
+            wait_until(lambda: waiting() == 4, "the place to be free")
+            gate.set()
+            for i, c in enumerate(clients):
+                if i not in (2, 6):
+                    assert c.response().status == 200
+            assert order == ["a1", "a2", "b1", "b2", "a4"], order
+            assert len(a.requests) == 5
+
+
+def test_the_queue_is_short():
+    gate = threading.Event()
+    with Upstream(Script(held(gate, ok()))) as a:
+        with Weir(settings([a], providers={"a": {"max_inflight": 1, "queue": {"wait": "100ms"}}})) as weir:
+            first = weir.client()
+            first.chat()
+            a.wait_requests(1)
+            answer = ask(weir, "anthropic", True)
+            assert answer.status == 503 and "max_inflight" in answer.error and answer.headers["retry-after"] == "1", answer
+            gate.set()
+            assert first.response().status == 200
+            assert ask(weir, "openai", False).status == 200
+
+
+def test_with_room_elsewhere_nobody_waits():
+    gate = threading.Event()
+    with Upstream(Script(held(gate, ok()))) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b], providers={"a": {"max_inflight": 1}})) as weir:
+            first = weir.client()
+            first.chat()
+            a.wait_requests(1)
+            assert ask(weir, "openai", False).text == "from b"
+            gate.set()
+            assert first.response().status == 200
+
+
+def test_a_cap_holds_over_workers():
+    """Never more than the cap at the same time, whoever asks."""
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def act(conn, request, script):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        try:
+            return ok()(conn, request, script)
+        finally:
+            with lock:
+                now[0] -= 1
+    with Upstream(Script(act)) as a:
+        with Weir(settings([a], providers={"a": {"max_inflight": 3, "queue": {"wait": "20s", "length": 200}}}, workers=2)) as weir:
+            clients = [weir.client() for _ in range(20)]
+            for _ in range(3):
+                for c in clients:
+                    c.chat()
+                assert all(c.response().status == 200 for c in clients)
+            for c in clients:
+                c.close()
+            assert most[0] <= 3, most
+
+
+# ---- budgets --------------------------------------------------------------------------------------------------------
+
+def test_retries_are_no_storm():
+    with Upstream(Script(error(500))) as a:
+        with Weir(settings([a], retries=3, providers={"a": {"breaker": {"failures": 0}}}, workers=2)) as weir:
+            for _ in range(40):
+                client = weir.client()
+                client.chat()
+                client.response()
+            n = len(a.requests)
+            assert 50 <= n <= 40 + 10 + 8 + 12, n  # ten, a fifth, and one every two seconds
+            told = [x for r in records(weir, 40) for x in r.get("decisions", []) if "budget" in x.get("no_retry", "")]
+            assert told
+
+
+def test_figures_reach_status_and_rules():
+    with Upstream(Script(ok(headers={"x-ratelimit-remaining-requests": "41", "x-ratelimit-remaining-tokens": "9000"}))) as a:
+        c = settings([a])
+        weir = Weir(c)
+        rule = weir.write("rule.lua", "return { on_request = function(req) local c = req.candidates[1] "
+                          "note('saw', string.format('%s %s %.0f %.0f %.0f', c.breaker, tostring(c.healthy), c.answers, c.left_requests, c.left_tokens)) end }")
+        c["routes"][0]["pipeline"] = [{"policy": {"file": rule}}]
+        weir.configure(c)
+        with weir:
+            for _ in range(2):
+                assert ask(weir, "openai", False).status == 200
+            saw = [n["saw"] for r in records(weir, 2) for n in r["decisions"]]
+            assert saw[0].startswith("closed true 0 inf inf") and saw[1] == "closed true 1 41 9000", saw
+            target = weir.status()["targets"][0]
+            assert target["left_requests"] == 41 and target["p95_ms"] > 0 and target["error_rate"] == 0, target
