@@ -123,8 +123,9 @@ struct features features_of_fields(const struct weir_conversation *c)
     for (uint32_t i = 0; i < c->n_fields; i++)
         if (c->fields[i].json.n && feature_is_asked(i, c->fields[i].json))
             features_add(&f, i);
-    if (c->ext)
-        features_add(&f, WEIR_FEATURE_EXT);
+    for (const struct weir_ext *x = c->ext; x; x = x->next)
+        if (!weir_is(x->raw, "null"))
+            features_add(&f, WEIR_FEATURE_EXT);
     return f;
 }
 
@@ -296,7 +297,8 @@ void features_each_ext(const struct weir_conversation *c, struct arena *a, void 
     struct ext_walk w = { a, fn, arg };
     uint32_t m = 0;
     for (const struct weir_ext *x = c->ext; x; x = x->next)
-        fn(arg, x->path);
+        if (!weir_is(x->raw, "null"))
+            fn(arg, x->path);
     for (const struct weir_message *message = c->messages; message; message = message->next, m++) {
         uint32_t i = 0;
         for (const struct weir_part *p = message->parts; p; p = p->next, i++)

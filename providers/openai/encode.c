@@ -135,8 +135,8 @@ static void put_reasoning_settings(struct encoding *x)
         openai_lose(&x->o, asked, WEIR_LOSS_DROPPED, "models before gpt-5.1 can't be told not to think");
         return;
     }
-    if (asked == WEIR_FIELD_REASONING_BUDGET && effort.n)
-        openai_lose(&x->o, asked, WEIR_LOSS_EMULATED, "as an effort");
+    if (asked == WEIR_FIELD_REASONING_BUDGET)
+        openai_lose(&x->o, asked, WEIR_LOSS_EMULATED, effort.n ? "as an effort" : "the model decides unasked");
     put_field(x, WEIR_FIELD_REASONING_EFFORT, effort);
 }
 

@@ -10,6 +10,14 @@ static void read_message_ext(struct reading *x, struct weir_str key)
                        raw);
 }
 
+/* A member of the n-th element of a list in a message that nobody knows; what isn't a key or value of the body has no place there. */
+static void add_nested_ext(struct reading *x, const char *list, uint32_t n, const char *inner, struct weir_str key,
+                           struct weir_str raw)
+{
+    openai_add_ext(x, x->o.host->format(x->o.call, "messages[%u].%s[%u].%s%.*s", x->n_messages, list, n, inner, (int)key.n, key.p),
+                   key, raw);
+}
+
 /* ---- content parts ---- */
 
 static struct weir_part *add_part(struct reading *x, struct weir_message *m, enum weir_part_kind kind)
@@ -184,6 +192,8 @@ static void read_part(struct reading *x, struct weir_message *m)
                 p->dialect = OPENAI_DIALECT;
             } else if (!type.n) {
                 early = raw;
+            } else if (p->kind != WEIR_PART_OPAQUE) {
+                add_nested_ext(x, "content", x->n_parts, "", key, raw);
             }
         }
     }
@@ -218,7 +228,8 @@ static bool read_content(struct reading *x, struct weir_message *m)
             j->text(x->r, &p->text);
         return true;
     case WEIR_JSON_ARRAY:
-        for (j->array(x->r); !x->o.failed && j->element(x->r);)
+        x->n_parts = 0;
+        for (j->array(x->r); !x->o.failed && j->element(x->r); x->n_parts++)
             read_part(x, m);
         return true;
     default:
@@ -230,8 +241,9 @@ static bool read_content(struct reading *x, struct weir_message *m)
 
 /* ---- tool calls ---- */
 
-static bool read_function(const struct weir_json_api *j, struct weir_json *r, struct weir_part *p)
+static bool read_function(struct reading *x, struct weir_json *r, struct weir_part *p)
 {
+    const struct weir_json_api *j = x->o.json;
     struct weir_str key, raw;
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "name"))
@@ -240,6 +252,8 @@ static bool read_function(const struct weir_json_api *j, struct weir_json *r, st
             j->text(r, &p->text);
         else if (weir_is(key, "arguments") && j->raw(r, &raw)) /* some clients send the object itself */
             p->text = weir_plain(raw);
+        else if (!weir_is(key, "arguments") && j->raw(r, &raw))
+            add_nested_ext(x, "tool_calls", x->n_calls, "function.", key, raw);
     }
     return p->name.n > 0;
 }
@@ -247,7 +261,7 @@ static bool read_function(const struct weir_json_api *j, struct weir_json *r, st
 static void read_tool_call(struct reading *x, struct weir_message *m)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_str raw, key;
+    struct weir_str raw, key, value;
     struct weir_part *p = add_part(x, m, WEIR_PART_TOOL_CALL);
     if (!p || !j->raw(x->r, &raw))
         return;
@@ -257,11 +271,13 @@ static void read_tool_call(struct reading *x, struct weir_message *m)
         if (weir_is(key, "id")) {
             j->string(r, &p->id);
         } else if (weir_is(key, "function")) {
-            has_function = read_function(j, r, p);
+            has_function = read_function(x, r, p);
         } else if (weir_is(key, "custom")) { /* a tool of free text */
             p->kind = WEIR_PART_OPAQUE;
             p->dialect = OPENAI_DIALECT;
             p->raw = raw;
+        } else if (!weir_is(key, "type") && !weir_is(key, "index") && j->raw(r, &value)) {
+            add_nested_ext(x, "tool_calls", x->n_calls, "", key, value);
         }
     }
     if (!j->close(r) || (p->kind == WEIR_PART_TOOL_CALL && !has_function))
@@ -273,7 +289,8 @@ static void read_tool_calls(struct reading *x, struct weir_message *m)
     const struct weir_json_api *j = x->o.json;
     if (took_null(x->r, j))
         return;
-    for (j->array(x->r); !x->o.failed && j->element(x->r);)
+    x->n_calls = 0;
+    for (j->array(x->r); !x->o.failed && j->element(x->r); x->n_calls++)
         read_tool_call(x, m);
 }
 

@@ -75,10 +75,15 @@ static void mark_own(struct reading *x, struct weir_str key, struct weir_str raw
 
 /* ---- tools ---- */
 
+static bool is_of_function(struct weir_str key)
+{
+    return weir_is(key, "description") || weir_is(key, "parameters") || weir_is(key, "strict");
+}
+
 static void read_tool_function(struct reading *x, struct weir_tool *t)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_str key;
+    struct weir_str key, raw;
     for (j->object(x->r); j->member(x->r, &key);) {
         if (weir_is(key, "name"))
             j->string(x->r, &t->name);
@@ -88,6 +93,8 @@ static void read_tool_function(struct reading *x, struct weir_tool *t)
             j->raw(x->r, &t->schema);
         else if (weir_is(key, "strict") && !took_null(x->r, j))
             j->raw(x->r, &t->strict);
+        else if (!is_of_function(key) && j->raw(x->r, &raw))
+            openai_add_ext(x, x->o.host->format(x->o.call, "tools[%u].function.%.*s", x->n_tools, (int)key.n, key.p), key, raw);
     }
     if (!t->name.n)
         j->reject(x->r, "has no name; a tool is {\"type\":\"function\",\"function\":{\"name\":…,\"parameters\":{…}}}");
@@ -111,6 +118,8 @@ static void read_tool(struct reading *x)
             read_tool_function(x, t);
         } else if (j->raw(x->r, &raw)) {
             last = raw;
+            if (is_function && !weir_is(key, "type"))
+                openai_add_ext(x, x->o.host->format(x->o.call, "tools[%u].%.*s", x->n_tools, (int)key.n, key.p), key, raw);
         }
     }
     if (is_function || j->failed(x->r))
@@ -126,7 +135,7 @@ static void read_tools(struct reading *x)
     const struct weir_json_api *j = x->o.json;
     if (took_null(x->r, j))
         return;
-    for (j->array(x->r); !x->o.failed && j->element(x->r);)
+    for (j->array(x->r); !x->o.failed && j->element(x->r); x->n_tools++)
         read_tool(x);
 }
 

@@ -10,7 +10,7 @@ struct reading {
     struct weir_json *r;
     struct weir_str body;
     struct weir_str safety_identifier, safety_member;
-    uint32_t n_messages;
+    uint32_t n_messages, n_parts, n_calls, n_tools; /* of the body, of a message, of the body */
     bool has_model, has_user, has_new_limit;
 };
 

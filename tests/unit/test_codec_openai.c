@@ -715,6 +715,24 @@ TEST(bytes_that_the_server_takes_go_as_they_are)
     }
 }
 
+TEST(members_that_nobody_knows_are_kept_by_their_path)
+{
+    NEED_PLUGIN;
+    struct lab *l = lab_begin(plugin, 'i', NULL);
+    CHECK_INT(lab_decode_request(l, str("{\"model\":\"m\",\"zq\":1,\"messages\":[{\"role\":\"user\",\"zq\":2,\"content\":[{\"type\":"
+                                        "\"text\",\"text\":\"a\",\"zq\":3}]},{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"x\",\"zq\":4,"
+                                        "\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\",\"zq\":5}}]}],\"tools\":"
+                                        "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"zq\":6},\"zq\":7}]}")),
+              0);
+    const char *said = dump_conversation(l);
+    static const char *const paths[] = { "ext zq=1\n", "ext messages[0].zq=2\n", "ext messages[0].content[0].zq=3\n",
+                                         "ext messages[1].tool_calls[0].zq=4\n", "ext messages[1].tool_calls[0].function.zq=5\n",
+                                         "ext tools[0].function.zq=6\n", "ext tools[0].zq=7\n" };
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+        CHECK(contains(said, paths[i]));
+    lab_end(l);
+}
+
 TEST(a_path_may_name_the_model_and_end_in_a_query)
 {
     NEED_PLUGIN;
