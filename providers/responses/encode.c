@@ -161,8 +161,9 @@ static struct weir_str wanted_effort(struct encoding *x)
                  : n < 4096  ? WEIR_LIT("\"low\"")
                  : n < 16384 ? WEIR_LIT("\"medium\"")
                              : WEIR_LIT("\"high\"");
-        if (n > 0)
-            responses_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "said as an effort");
+        if (n)
+            responses_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED,
+                           n > 0 ? "said as an effort" : "the model decides unasked");
     } else if (effort.n && budget.n) {
         responses_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_DROPPED, "the effort says it");
     }
