@@ -341,6 +341,8 @@ static const char *obstacle(struct request *r, const struct candidate *c)
         return NULL; /* nobody is asked */
     if (c->view.unavailable.n)
         return c->view.unavailable.p;
+    if (r->pinned && c->provider != r->pinned)
+        return arena_printf(r->arena, "the request names ids of %s", r->pinned->name).p;
     if (is_raw(r))
         return codec_instance(c->provider->codec) ? NULL : "its codec is not there";
     bool serves = candidate_serves(r, c);

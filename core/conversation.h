@@ -18,7 +18,7 @@ struct edit {
     struct weir_str value; /* FIELD: canonical JSON; PREPEND_SYSTEM, TEXT: plain text */
     uint32_t span_offset, span_n; /* in the received body; n 0: the codec must find the place */
 };
-enum { EDIT_TEXT = 100, EDIT_REMOVE = 101 };
+enum { EDIT_TEXT = 100, EDIT_REMOVE = 101, EDIT_BYTES = 102 }; /* BYTES: only of the received bytes, as they stand */
 
 /* A set of enum weir_feature (feature_set.h). */
 struct features {
@@ -57,6 +57,7 @@ void conversation_close(struct conversation *c);
 /* Editing the request's own. Values are copied. 0, or -1 (no memory, not JSON). */
 int conversation_edit_field(struct conversation *c, enum weir_field f, struct weir_str json);
 int conversation_edit_text(struct conversation *c, struct weir_part *part, struct weir_str plain);
+int conversation_edit_bytes(struct conversation *c, struct weir_str was, struct weir_str now); /* was: lies in the body */
 int conversation_prepend_system(struct conversation *c, struct weir_str plain);
 /* Leaves out every member that the codec doesn't know. */
 int conversation_drop_ext(struct conversation *c);

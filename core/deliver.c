@@ -188,7 +188,7 @@ static int64_t length_of(const struct attempt *a)
     return v.n ? n : -1;
 }
 
-int deliver_raw_head(struct attempt *a)
+int deliver_raw_head(struct attempt *a, bool grows)
 {
     struct request *r = a->call.request;
     struct heads h = { .n = 0 };
@@ -203,7 +203,7 @@ int deliver_raw_head(struct attempt *a)
             h.list[h.n++] = *x;
     }
     add_stages(&h, r);
-    begin(r, &h, a->status, length_of(a));
+    begin(r, &h, a->status, grows ? -1 : length_of(a));
     return 0;
 }
 

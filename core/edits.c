@@ -106,6 +106,18 @@ int conversation_prepend_system(struct conversation *c, struct weir_str plain)
     return prepend_system(&ed, plain);
 }
 
+int conversation_edit_bytes(struct conversation *c, struct weir_str was, struct weir_str now)
+{
+    struct weir_str body = c->view.body, copy = arena_copy(c->arena, now);
+    bool is_inside = was.n && was.p >= body.p && was.p + was.n <= body.p + body.n;
+    struct edit *e = is_inside && copy.p ? append_edit(c->arena, &c->edits_end, EDIT_BYTES, 0, copy) : NULL;
+    if (!e)
+        return is_inside ? -1 : 0;
+    e->span_offset = (uint32_t)(was.p - body.p);
+    e->span_n = (uint32_t)was.n;
+    return 0;
+}
+
 int conversation_drop_ext(struct conversation *c)
 {
     for (struct weir_ext *x = c->view.ext; x; x = x->next) {

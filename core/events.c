@@ -351,6 +351,25 @@ static bool is_cut(const struct weir_frame *f)
     return f->cut_n && (size_t)f->cut_offset + f->cut_n <= f->bytes.n;
 }
 
+static bool is_longer(const struct weir_frame *f)
+{
+    return f->insert.n && f->insert_offset <= f->bytes.n;
+}
+
+/* The frame with what its codec puts in and leaves out; it stands in scratch memory. */
+static void change_frame(struct weir_frame *f)
+{
+    struct weir_out *out = is_longer(f) ? scratch_out() : NULL;
+    if (!out)
+        return;
+    out_write(out, (struct weir_str){ f->bytes.p, f->insert_offset });
+    out_write(out, f->insert);
+    out_write(out, (struct weir_str){ f->bytes.p + f->insert_offset, f->bytes.n - f->insert_offset });
+    if (f->cut_n && f->cut_offset >= f->insert_offset)
+        f->cut_offset += (uint32_t)f->insert.n;
+    f->bytes = out_bytes(out);
+}
+
 static void keep_frame(struct attempt *a, const struct weir_frame *f)
 {
     if (f->flags & WEIR_FRAME_DROP)
@@ -374,7 +393,7 @@ static void relay_frame(struct attempt *a, const struct weir_frame *f)
     } else {
         deliver_bytes(r, f->bytes);
     }
-    if (a->framer.is_handed_out)
+    if (a->framer.is_handed_out || is_longer(f))
         deliver_flush(r); /* the framer's own buffer is used again for the next frame */
 }
 
@@ -383,8 +402,10 @@ void events_frame_done(struct attempt *a, struct weir_frame *frame)
     struct request *r = a->call.request;
     if (r->is_ending || a->state == ATTEMPT_OVER)
         return;
-    if (frame)
+    if (frame) {
         heed_route(r, frame);
+        change_frame(frame);
+    }
     if (a->state == ATTEMPT_ELECTED && !has_stages(a)) {
         if (frame && a->can_relay)
             relay_frame(a, frame);

@@ -360,6 +360,8 @@ const struct weir_host host_table = {
     .again = host_again,
     .hmac_key = host_hmac_key,
     .key_id = host_key_id,
+    .id_out = host_id_out,
+    .id_in = host_id_in,
     .token = host_token,
     .rsa_sha256 = host_rsa_sha256,
 };

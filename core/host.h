@@ -78,6 +78,8 @@ int host_splice(struct weir_call *c, size_t offset, size_t n, struct weir_str re
 int host_again(struct weir_call *c, uint32_t delay_ms, const char *method, struct weir_str path);
 int host_hmac_key(struct weir_call *c, uint32_t part, const char *prefix, struct weir_str bytes, uint8_t out[32]);
 struct weir_str host_key_id(struct weir_call *c, uint32_t part);
+struct weir_str host_id_out(struct weir_call *c, struct weir_str id);
+struct weir_str host_id_in(struct weir_call *c, struct weir_str id);
 struct weir_str host_response_header(struct weir_call *c, struct weir_str name);
 struct weir_out *host_out(struct weir_call *c);
 uint64_t host_random(struct weir_call *c);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "bytes.h"
+#include "ids.h"
 
 /* ---- towards the provider ---- */
 
@@ -124,6 +125,38 @@ int64_t host_monotonic_us(void)
 void host_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why)
 {
     losses_told(c, feature, what, weir_cstr(why ? why : ""));
+}
+
+/* ---- ids that only their provider understands ---- */
+
+static bool has_several_providers(const struct request *r)
+{
+    const struct config_model *m = r->model;
+    for (uint32_t i = 1; m && i < m->n_targets; i++)
+        if (m->targets[i].provider != m->targets[0].provider)
+            return true;
+    return false;
+}
+
+struct weir_str host_id_out(struct weir_call *c, struct weir_str id)
+{
+    const struct attempt *a = c->attempt ? c->attempt : c->request->elected;
+    if (!id.n || !a || !a->provider || !has_several_providers(c->request))
+        return id;
+    return arena_printf(c->arena, "%.*s%c%s", (int)id.n, id.p, IDS_MARK, a->provider->name);
+}
+
+struct weir_str host_id_in(struct weir_call *c, struct weir_str id)
+{
+    struct request *r = c->request;
+    size_t n = id.n;
+    const struct config_provider *p = id_owner(id, worker->config->providers, worker->config->n_providers, &n);
+    struct weir_str bare = { id.p, n };
+    if (!p || !r->conversation || r->has_candidates)
+        return id;
+    r->pinned = p;
+    conversation_edit_bytes(r->conversation, id, bare);
+    return bare;
 }
 
 struct weir_str host_response_header(struct weir_call *c, struct weir_str name)

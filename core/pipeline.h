@@ -173,6 +173,8 @@ static inline bool is_raw(const struct request *r)
 int raw_candidates(struct request *r); /* the route's providers */
 bool raw_reads_body(const struct request *r); /* it is needed whole, for a signature */
 int raw_send(struct attempt *a);
+struct weir_str raw_path(const struct request *r); /* as the provider understands them: without providers' names in ids */
+struct weir_str raw_query(const struct request *r);
 void raw_on_data(struct request *r); /* more of the client's body is there */
 void raw_on_head(struct attempt *a);
 void raw_head_done(struct attempt *a); /* on_head of the stages has run */
@@ -196,7 +198,8 @@ void deliver_event(struct attempt *a, struct weir_event *e);
 void deliver_bytes(struct request *r, struct weir_str bytes);
 void deliver_flush(struct request *r);
 void deliver_whole(struct attempt *a, struct weir_str relayed); /* relayed.p NULL: encode the collected answer */
-int deliver_raw_head(struct attempt *a); /* the head of what is relayed as it is */
+/* The head of what is relayed as it is; grows: the body won't have the length that its provider told. */
+int deliver_raw_head(struct attempt *a, bool grows);
 void deliver_end(struct request *r);
 void deliver_error(struct request *r, const struct weir_error *error);
 void deliver_error_text(struct request *r, const struct weir_error *error, struct weir_out *out); /* in the client's dialect */

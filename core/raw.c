@@ -2,21 +2,142 @@
  * answers to the client. Nobody reads them as a conversation: stages see the request, the target and the outcome.
  *
  * Bodies pass in windows: the client's goes from the exchange into the upload when the provider takes it, the provider's is held
- * back while the client doesn't take it. Only what a signature needs is read whole, up to the body limit. A call is tried once,
+ * back while the client doesn't take it. Only what a signature needs is read whole, up to the body limit, and JSON where several
+ * providers stand behind the route: then ids carry their provider's name (ids.h), which is put behind those of an answer while it
+ * passes and taken out of those of a request, which they send to that provider. A call is tried once,
  * since its body is gone then. The usage of a small JSON answer is read, if the codec can (WEIR_OP_RAW among its operations), from
  * a copy that is kept with the attempt.
  */
 #include <stdlib.h>
 
 #include "host.h"
+#include "ids.h"
 #include "pipeline.h"
 
 enum { METERED_MAX = 64 * 1024 };
+
+/* What a request that names ids has become, and the names that go into its answer. */
+struct raw_call {
+    struct id_scan scan;
+    struct weir_str path, query, body; /* without the providers' names */
+    const struct config_provider *other; /* a second one whose ids it names */
+    bool has_body, names_ids;
+};
+
+/* ---- ids ---- */
+
+/* Who alone can be meant needs no name. */
+static bool may_name_ids(const struct request *r)
+{
+    return r->route->n_raw > 1 && r->route->raw[0]->codec->codec.ids;
+}
+
+static bool is_type(struct weir_str type, const char *word)
+{
+    return type.n && memmem(type.p, type.n, word, strlen(word)) != NULL;
+}
+
+static bool has_json_body(const struct request *r)
+{
+    return is_type(http_find(r->head->headers, r->head->n_headers, "content-type"), "json");
+}
+
+static void pin(struct request *r, const struct config_provider *p)
+{
+    if (r->pinned && r->pinned != p)
+        r->raw->other = p;
+    r->pinned = p;
+}
+
+static struct weir_str bare_id(struct request *r, struct weir_str id)
+{
+    size_t n = id.n;
+    const struct config_provider *p = id_owner(id, r->route->raw, r->route->n_raw, &n);
+    if (p)
+        pin(r, p);
+    return (struct weir_str){ id.p, n };
+}
+
+/* Each piece between the marks may be an id: "/v1/files/file-1~a/content", "after=file-1~a&limit=2". */
+static struct weir_str without_names(struct request *r, struct weir_str s, const char *marks)
+{
+    char *to = arena_alloc(r->arena, s.n + 1);
+    size_t n = 0;
+    for (size_t at = 0; to && at < s.n;) {
+        size_t end = at;
+        while (end < s.n && !strchr(marks, s.p[end]))
+            end++;
+        struct weir_str bare = bare_id(r, (struct weir_str){ s.p + at, end - at });
+        memcpy(to + n, bare.p, bare.n);
+        n += bare.n;
+        if (end < s.n)
+            to[n++] = s.p[end++];
+        at = end;
+    }
+    return (struct weir_str){ to, n };
+}
+
+static void take_name(struct id_scan *s, struct weir_out *out, size_t start)
+{
+    struct weir_str id = { out->p + start, out->n - start };
+    out->n = start + bare_id(s->arg, id).n;
+}
+
+static void add_name(struct id_scan *s, struct weir_out *out, size_t start)
+{
+    const struct attempt *a = s->arg;
+    static const char mark = IDS_MARK;
+    (void)start;
+    out_write(out, (struct weir_str){ &mark, 1 });
+    out_write(out, weir_cstr(a->provider->name));
+}
+
+static int fail_mixed(struct request *r)
+{
+    struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_BAD_REQUEST };
+    e.message = arena_printf(r->arena, "The request names ids of two providers, %s and %s; only one can be asked.",
+                             r->raw->other->name, r->pinned->name);
+    r->call.error = e;
+    return -1;
+}
+
+/* Takes the names out of all that is known of the request before it is sent. */
+static int read_ids(struct request *r)
+{
+    struct raw_call *raw = r->raw = arena_zalloc(r->arena, sizeof(*raw));
+    if (!raw)
+        return -1;
+    raw->path = without_names(r, r->view.path, "/:");
+    raw->query = without_names(r, r->view.query, "&=,");
+    raw->has_body = has_json_body(r);
+    if (raw->has_body) {
+        struct scratch s = scratch_enter();
+        struct weir_out *out = scratch_out();
+        raw->scan = (struct id_scan){ .members = r->route->raw[0]->codec->codec.ids, .on_id = take_name, .arg = r };
+        if (out)
+            id_scan_feed(&raw->scan, exchange_body(r->exchange), out);
+        raw->body = out ? arena_copy(r->arena, out_bytes(out)) : WEIR_NONE;
+        scratch_leave(s);
+    }
+    return raw->other ? fail_mixed(r) : 0;
+}
+
+struct weir_str raw_path(const struct request *r)
+{
+    return r->raw ? r->raw->path : r->view.path;
+}
+
+struct weir_str raw_query(const struct request *r)
+{
+    return r->raw ? r->raw->query : r->view.query;
+}
 
 /* ---- where to ---- */
 
 int raw_candidates(struct request *r)
 {
+    if (may_name_ids(r) && read_ids(r) < 0)
+        return -1;
     r->candidates = arena_zalloc(r->arena, (r->route->n_raw + 1) * sizeof(*r->candidates));
     for (uint32_t i = 0; r->candidates && i < r->route->n_raw; i++) {
         struct weir_candidate *c = candidate_of_provider(r, r->route->raw[i]);
@@ -30,6 +151,8 @@ int raw_candidates(struct request *r)
 
 bool raw_reads_body(const struct request *r)
 {
+    if (may_name_ids(r) && has_json_body(r))
+        return true;
     for (uint32_t i = 0; i < r->route->n_raw; i++) {
         const struct config_provider *p = r->route->raw[i];
         if (p->codec->codec.sign && (p->auth == CONFIG_AUTH_DIALECT || p->auth == CONFIG_AUTH_SIGN))
@@ -70,9 +193,9 @@ static int set_body(struct attempt *a)
         a->body = arena_alloc(a->arena, sizeof(*a->body));
         if (!a->body)
             return -1;
-        *a->body = exchange_body(r->exchange);
+        *a->body = r->raw && r->raw->has_body ? r->raw->body : exchange_body(r->exchange);
         a->n_body = 1;
-        r->view.body_n = a->body->n;
+        r->view.body_n = exchange_body(r->exchange).n;
         return 0;
     }
     upload = arena_alloc(a->arena, sizeof(*upload));
@@ -117,9 +240,36 @@ void raw_on_head(struct attempt *a)
     events_elect(a);
 }
 
+static void begin_naming(struct attempt *a)
+{
+    struct raw_call *raw = a->call.request->raw;
+    struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
+    bool is_stream = is_type(type, "text/event-stream");
+    const char *const *ids = a->codec->plugin->codec.ids;
+    if (!raw || !ids || !(is_stream || is_type(type, "json")))
+        return;
+    raw->names_ids = true;
+    raw->scan = (struct id_scan){ .members = ids, .on_id = add_name, .arg = a, .is_lines = is_stream };
+}
+
 void raw_head_done(struct attempt *a)
 {
-    deliver_raw_head(a);
+    begin_naming(a);
+    deliver_raw_head(a, a->call.request->raw && a->call.request->raw->names_ids);
+}
+
+static void give(struct attempt *a, struct weir_str bytes)
+{
+    struct request *r = a->call.request;
+    struct scratch s = scratch_enter();
+    struct weir_out *out = r->raw && r->raw->names_ids ? scratch_out() : NULL;
+    if (out) {
+        id_scan_feed(&r->raw->scan, bytes, out);
+        bytes = out_bytes(out);
+    }
+    deliver_bytes(r, bytes);
+    deliver_flush(r);
+    scratch_leave(s);
 }
 
 static bool is_metered(const struct attempt *a, size_t more)
@@ -131,13 +281,11 @@ static bool is_metered(const struct attempt *a, size_t more)
 
 void raw_feed(struct attempt *a, struct weir_str bytes)
 {
-    struct request *r = a->call.request;
     if (is_metered(a, bytes.n))
         out_write(&a->error_body, bytes);
     else
         a->error_body.failed = true; /* too large to be read: half of it says nothing */
-    deliver_bytes(r, bytes);
-    deliver_flush(r);
+    give(a, bytes);
 }
 
 static void meter(struct attempt *a)

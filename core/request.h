@@ -253,6 +253,7 @@ struct request {
 
     struct weir_candidate **candidates; /* those not tried yet, in order */
     uint32_t n_candidates;
+    const struct config_provider *pinned; /* whose ids the request names: only its targets understand them; NULL: nobody's */
     bool has_candidates; /* computed, or set by a rule */
     bool were_candidates_set; /* by the hook that runs now */
     bool is_beyond_targets; /* a target was skipped for a capability that it lacks */
@@ -273,6 +274,7 @@ struct request {
     struct note *notes, **notes_end;
     struct weir_str *attributes; /* by id */
 
+    struct raw_call *raw; /* of a call that is relayed as it is (raw.c); NULL: nothing to remember */
     bool wants_stream, wants_usage;
     bool is_answering; /* the answer's head went to the edge */
     bool is_answered; /* it is complete, or broken */

@@ -366,7 +366,7 @@ static const char *raw_url(struct attempt *a)
 {
     const struct request *r = a->call.request;
     const char *base = provider_base_url(a->provider);
-    struct weir_str path = path_behind(base, without_prefix(a->codec->plugin, r->view.path)), query = r->view.query;
+    struct weir_str path = path_behind(base, without_prefix(a->codec->plugin, raw_path(r))), query = raw_query(r);
     size_t n = strlen(base);
     while (n && base[n - 1] == '/')
         n--;

@@ -292,6 +292,13 @@ static struct weir_str bench_key_id(struct weir_call *c, uint32_t part)
     return part == 1 ? WEIR_NONE : weir_cstr(bench_key_part(part));
 }
 
+/* As with one provider: ids need no name. */
+static struct weir_str bench_id(struct weir_call *c, struct weir_str id)
+{
+    (void)c;
+    return id;
+}
+
 static int bench_again(struct weir_call *c, uint32_t delay_ms, const char *method, struct weir_str path)
 {
     (void)delay_ms, (void)method, (void)path;
@@ -314,7 +321,7 @@ static const struct weir_host *bench(void)
         .monotonic_us = host_table.monotonic_us, .random = bench_random, .new_id = bench_new_id, .base64 = bench_base64,
         .sha256 = host_table.sha256, .hmac_sha256 = host_table.hmac_sha256, .equal = host_table.equal,
         .set_response_header = bench_set_response_header,
-        .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id,
+        .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id, .id_out = bench_id, .id_in = bench_id,
         .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
     };
     return &host;

@@ -67,6 +67,14 @@ static const struct weir_option options[] = {
     WEIR_OPTIONS_END,
 };
 
+/* What the provider gave out and knows again, in files, batches, responses, conversations, uploads, stores. */
+static const char *const ids[] = {
+    "id",        "file_id",       "file_ids",        "input_file_id",   "output_file_id",       "error_file_id",
+    "batch_id",  "first_id",      "last_id",         "after",           "previous_response_id", "response_id",
+    "upload_id", "part_ids",      "conversation_id", "conversation",    "vector_store_id",      "vector_store_ids",
+    "container", "container_id",  "training_file",   "validation_file", NULL,
+};
+
 static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21 };
 
 /* Of what a client of another dialect, or a provider of another, may say. Own words go as they are. */
@@ -135,6 +143,7 @@ static const struct weir_codec codec = {
     .stream_framing = WEIR_FRAMING_SSE,
     .whole_framing = WEIR_FRAMING_JSON,
     .tokens = &token_rates,
+    .ids = ids,
     .says = says,
     .ingress_size = sizeof(struct openai_client),
     .egress_size = sizeof(struct openai_attempt),

@@ -51,6 +51,11 @@ struct weir_frame {
     /* Out, heeded only when the frame is relayed to the same dialect: */
     uint32_t flags;        /* WEIR_FRAME_DROP: leave it out */
     uint32_t cut_offset, cut_n; /* bytes of `bytes` to leave out; n 0: none */
+#if WEIR_ABI_MINOR >= 1
+    struct weir_str insert; /* to be put in before insert_offset, which is no place of the cut; lifetime: call */
+    uint32_t insert_offset;
+    uint32_t reserved;
+#endif
 };
 #define WEIR_FRAME_DROP 1u
 
@@ -191,6 +196,9 @@ struct weir_codec {
     int (*sign)(void *self, struct weir_call *call, void *state, const struct weir_outgoing *request);
     /* What the dialect adds to the texts of a request, for weir's estimate of its input; NULL: the host's own. */
     const struct weir_token_rates *tokens;
+    /* Members of documents, in calls that are relayed as they are, whose values are ids that the provider gave out: "id",
+     * "*_file_id"; NULL at the end. Where several providers stand behind a path weir puts the provider's name behind them. */
+    const char *const *ids;
 #endif
 };
 

@@ -355,6 +355,13 @@ struct weir_host {
     void (*token)(struct weir_call *call, const struct weir_token *t);
     /* RSASSA-PKCS1-v1_5 with SHA-256, which JWTs call RS256. key: PEM. Lifetime: the call's. "": it is no RSA key. */
     struct weir_str (*rsa_sha256)(struct weir_call *call, struct weir_str key, struct weir_str bytes);
+    /* Ids that only the provider that gave them out understands (of a response, a conversation), for dialects that let a client
+     * name them later. id_out, in ops that write an answer: the id with the provider's name behind it, if the asked model has
+     * targets at several providers. id_in, in decode_request: the id without that name; the request then goes to targets of that
+     * provider only, and where the id lies in the received body, the name is taken out of the relayed bytes too. Ids without a
+     * name stay as they are. Both take and give plain text. */
+    struct weir_str (*id_out)(struct weir_call *call, struct weir_str id);
+    struct weir_str (*id_in)(struct weir_call *call, struct weir_str id);
 #endif
 };
 

@@ -40,13 +40,20 @@ static int decode_request(void *self, struct weir_call *call, void *state, struc
 {
     const struct weir_json_api *j = HOST->json;
     struct weir_json *r = j->open(call, body);
-    struct weir_str key, model = HOST->request(call)->star;
+    struct weir_str key, raw, model = HOST->request(call)->star;
     struct weir_part *p = add_text(self, call);
     (void)state;
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "in"))
             j->text(r, &p->text);
-        else if (weir_is(key, "docs"))
+        else if (weir_is(key, "stream")) {
+            if (j->raw(r, &raw))
+                HOST->set_field(call, WEIR_FIELD_STREAM, raw, raw);
+        } else if (weir_is(key, "prev")) {
+            if (j->string(r, &model))
+                HOST->id_in(call, model);
+            model = HOST->request(call)->star;
+        } else if (weir_is(key, "docs"))
             for (j->array(r); j->element(r);)
                 j->text(r, &add_text(self, call)->text);
     if (!j->close(r))
@@ -181,6 +188,14 @@ static int emit(void *self, struct weir_call *call, struct weir_event e)
     return HOST->emit(call, &e);
 }
 
+/* Whose it is goes behind the id, also where the line is relayed. */
+static void name_id(void *self, struct weir_call *call, struct weir_frame *frame, struct weir_str id)
+{
+    struct weir_str named = HOST->id_out(call, id);
+    frame->insert = (struct weir_str){ named.p + id.n, named.n - id.n };
+    frame->insert_offset = (uint32_t)(id.p + id.n - frame->bytes.p);
+}
+
 static int decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame)
 {
     struct answer *a = state;
@@ -188,11 +203,14 @@ static int decode_frame(void *self, struct weir_call *call, void *state, struct 
     struct weir_json *r = j->open(call, frame->data);
     struct weir_str key;
     struct weir_text text = { 0 };
-    struct weir_str doc = WEIR_NONE, score = WEIR_NONE;
+    struct weir_str doc = WEIR_NONE, score = WEIR_NONE, id;
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "out"))
             j->text(r, &text);
-        else if (weir_is(key, "doc"))
+        else if (weir_is(key, "id")) {
+            if (j->string(r, &id))
+                name_id(self, call, frame, id);
+        } else if (weir_is(key, "doc"))
             j->number(r, &doc);
         else if (weir_is(key, "score"))
             j->number(r, &score);
@@ -245,6 +263,7 @@ static const struct weir_codec codec = {
     .claims = claims,
     .credentials = credentials,
     .prefix = "/small",
+    .stream_type = "application/x-ndjson",
     .stream_framing = WEIR_FRAMING_NDJSON,
     .whole_framing = WEIR_FRAMING_NDJSON,
     .ingress_size = sizeof(struct asked),
