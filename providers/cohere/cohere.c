@@ -9,9 +9,19 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
     return 0;
 }
 
+/* A client of the first version stays with it: its bytes go up as they came. */
+static bool is_first_version(const struct cohere *o)
+{
+    static const char path[] = "/v1/rerank";
+    const struct weir_conversation *c = o->host->conversation(o->call);
+    const struct weir_request_view *r = o->host->request(o->call);
+    size_t n = sizeof(path) - 1;
+    bool ends = r && r->path.n >= n && memcmp(r->path.p + r->path.n - n, path, n) == 0;
+    return ends && c && weir_eq(c->dialect, COHERE_DIALECT);
+}
+
 int cohere_request_head(void *self, struct weir_call *call, void *state, const void *entry)
 {
-    const struct weir_host *host = self;
     struct cohere o = cohere_begin(self, call);
     const struct cohere_entry *e = entry;
     struct weir_str path = WEIR_LIT("/v2/chat");
@@ -19,8 +29,9 @@ int cohere_request_head(void *self, struct weir_call *call, void *state, const v
     if (cohere_operation(&o) == WEIR_OP_EMBED)
         path = WEIR_LIT("/v2/embed");
     else if (cohere_operation(&o) == WEIR_OP_RERANK)
-        path = e && e->rerank != COHERE_RERANK_COHERE ? WEIR_LIT("/v1/rerank") : WEIR_LIT("/v2/rerank");
-    return host->http_request(call, "POST", path);
+        path = (e && e->rerank == COHERE_RERANK_JINA) || is_first_version(&o) ? WEIR_LIT("/v1/rerank")
+                                                                              : WEIR_LIT("/v2/rerank");
+    return o.host->http_request(call, "POST", path);
 }
 
 /* The path of the models belongs to others at the root. */
@@ -43,8 +54,8 @@ static const char *const request_headers[] = { "x-client-name", NULL };
 static const char *const response_headers[] = { "x-debug-trace-id", NULL };
 
 static const struct weir_option options[] = {
-    { "rerank", WEIR_OPTION_CHOICE, 0, offsetof(struct cohere_entry, rerank), "cohere", 0, 0, "cohere|jina|voyage",
-      "Whose rerank the server speaks: Cohere's /v2/rerank, or /v1/rerank as Jina or Voyage have it." },
+    { "rerank", WEIR_OPTION_CHOICE, 0, offsetof(struct cohere_entry, rerank), "cohere", 0, 0, "cohere|jina",
+      "Whose rerank the server speaks: Cohere's /v2/rerank, or /v1/rerank as Jina has it." },
     { "input_type", WEIR_OPTION_STRING, 0, offsetof(struct cohere_entry, input_type), "search_document", 0, 0, NULL,
       "What texts to be embedded are for where the client's dialect doesn't say it." },
     WEIR_OPTIONS_END,

@@ -22,7 +22,7 @@ struct cohere_entry {
     int32_t rerank; /* enum cohere_rerank */
     const char *input_type;
 };
-enum cohere_rerank { COHERE_RERANK_COHERE, COHERE_RERANK_JINA, COHERE_RERANK_VOYAGE };
+enum cohere_rerank { COHERE_RERANK_COHERE, COHERE_RERANK_JINA };
 
 /* What every op needs at hand; lives on the op's stack. */
 struct cohere {

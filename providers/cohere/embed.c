@@ -63,9 +63,9 @@ static void read_inputs(struct reading *x, void (*read)(struct reading *))
     const struct weir_json_api *j = x->o.json;
     if (took_null(x->r, j))
         return;
-    x->has_input = true;
     for (j->array(x->r); !x->o.failed && j->element(x->r);)
         read(x);
+    x->has_input = x->n_messages > 0;
 }
 
 /* One encoding is the setting; more of them only this dialect knows. */

@@ -310,7 +310,7 @@ static void settle(struct reading *x, uint32_t operation)
     if (!x->has_model)
         cohere_fail_at(x, WEIR_LIT("model"), "is missing; name a model, GET /v1/models lists them");
     else if (operation == WEIR_OP_EMBED && !x->has_input)
-        cohere_fail_at(x, WEIR_LIT("texts"), "is missing; send texts, images or inputs");
+        cohere_fail_at(x, WEIR_LIT("texts"), "is missing or empty; send texts, images or inputs");
     else if (operation == WEIR_OP_RERANK && !x->has_query)
         cohere_fail_at(x, WEIR_LIT("query"), "is missing; send a string");
     else if (operation == WEIR_OP_RERANK && !x->n_messages)

@@ -1,5 +1,5 @@
-/* Rerank, both ways: the query is the first message, each document one behind it, each result a block in order of rank. Jina and
- * Voyage do the same under other names, so their servers are options of an entry. */
+/* Rerank, both ways: the query is the first message, each document one behind it, each result a block in order of rank. Jina's
+ * servers speak the first version of it, at another path. */
 #include "encode.h"
 #include "request.h"
 #include "response.h"
@@ -66,7 +66,7 @@ bool cohere_read_rerank_member(struct reading *x, struct weir_str key)
         read_query(x);
     else if (weir_is(key, "documents"))
         read_documents(x);
-    else if (weir_is(key, "top_n") || weir_is(key, "top_k"))
+    else if (weir_is(key, "top_n"))
         cohere_read_field(x, WEIR_FIELD_TOP_N, COHERE_COUNT);
     else if (weir_is(key, "return_documents"))
         cohere_read_field(x, WEIR_FIELD_RETURN_DOCUMENTS, COHERE_BOOLEAN);
@@ -111,7 +111,7 @@ void cohere_put_rerank(struct encoding *x)
         put_words(x, m);
     j->array_end(x->out);
     if (n.n)
-        cohere_put_member(x, entry && entry->rerank == COHERE_RERANK_VOYAGE ? "top_k" : "top_n", n);
+        cohere_put_member(x, "top_n", n);
     if (entry && entry->rerank == COHERE_RERANK_JINA)
         cohere_put_member(x, "return_documents", WEIR_LIT("false"));
 }
@@ -140,7 +140,7 @@ static void read_rank(struct decoding *d, struct weir_json *r, uint32_t block)
     for (j->object(r); j->member(r, &key);) {
         if (KEY("index") && j->peek(r) == WEIR_JSON_NUMBER)
             j->integer(r, &index);
-        else if ((KEY("relevance_score") || KEY("score")) && j->peek(r) == WEIR_JSON_NUMBER)
+        else if (KEY("relevance_score") && j->peek(r) == WEIR_JSON_NUMBER)
             j->number(r, &score);
     }
     if (index < 0 || !score.n)
@@ -179,7 +179,7 @@ int cohere_decode_ranks(struct decoding *d, struct weir_str body)
         enum weir_json_type type = j->peek(r);
         if (KEY("id"))
             cohere_read_string(j, r, &id);
-        else if ((KEY("results") || KEY("data")) && type == WEIR_JSON_ARRAY)
+        else if (KEY("results") && type == WEIR_JSON_ARRAY)
             j->raw(r, &ranks);
         else if (KEY("meta") && type == WEIR_JSON_OBJECT)
             read_meta(d, r);

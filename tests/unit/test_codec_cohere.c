@@ -514,29 +514,27 @@ TEST(ranks_cross_in_both_directions)
     lab_end(client);
 }
 
-/* The same under other names. */
-TEST(jina_and_voyage_rank_too)
+TEST(jina_ranks_too)
 {
     NEED_PLUGIN;
     struct entry {
         int32_t rerank;
         const char *input_type;
     };
-    static const struct entry jina = { 1, "" }, voyage = { 2, "" };
+    static const struct entry jina = { 1, "" };
     struct lab *up = lab_begin(plugin, 'e', NULL);
     struct conversation *c = asked(up, WEIR_OP_RERANK, "q");
     struct weir_message *m = conversation_message(c, WEIR_ROLE_USER);
     conversation_part(c, &m->parts, WEIR_PART_TEXT)->text = WEIR_TEXT("a");
     conversation_set_field(c, WEIR_FIELD_TOP_N, WEIR_LIT("1"), WEIR_NONE);
     up->conversation = c;
+    CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, NULL), 0);
     CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, &jina), 0);
+    CHECK_STR(lab_cstr(up, out_bytes(&up->head)), "POST /v2/rerank\nPOST /v1/rerank\n");
     CHECK_STR(encoded(up, c),
               "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a\"],\"top_n\":1,\"return_documents\":false}");
-    CHECK_INT(plugin->codec->request_head(up->self, &up->call, up->state, &voyage), 0);
-    CHECK_STR(encoded(up, c), "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a\"],\"top_k\":1}");
-    CHECK_STR(lab_cstr(up, out_bytes(&up->head)), "POST /v1/rerank\nPOST /v1/rerank\n");
     CHECK_INT(lab_decode_answer(up, WEIR_FRAMING_JSON,
-                                str("{\"object\":\"list\",\"data\":[{\"relevance_score\":0.4,\"index\":0}],\"usage\":{"
+                                str("{\"model\":\"j\",\"results\":[{\"relevance_score\":0.4,\"index\":0}],\"usage\":{"
                                     "\"total_tokens\":26}}"),
                                 0, true),
               0);
