@@ -82,10 +82,9 @@ static void fail_for_memory(struct request *r)
 
 static void note_skipped(struct attempt *a, struct weir_str why)
 {
-    struct arena *arena = a->call.request->arena;
+    struct request *r = a->call.request;
     struct weir_str name = a->target->view.name;
-    note_add(a->call.request, "core", "skipped",
-             arena_printf(arena, "%.*s: %.*s", (int)name.n, name.p, (int)why.n, why.p));
+    note_add(r, "core", "skipped", arena_printf(r->arena, "%.*s: %.*s", (int)name.n, name.p, (int)why.n, why.p));
 }
 
 /* Tokens that the provider can't count: the attempt is answered by weir's estimate, as if a codec had read it. */

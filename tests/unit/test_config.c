@@ -171,8 +171,8 @@ TEST(routes_are_read)
     FINE("entry: [gate: { door: front }]\n"
          "routes:\n  - match: { path: /v1/*, method: POST, key: 'a*', team: x, model: 'gpt-*', header: { X-Class: "
          "secret } }\n    pipeline: [settings]\n    name: first\n"
-         "    timeouts: { total: 5s }\n    open: true\n    usage: as_asked\n    unknown_fields: drop\n  - match: { "
-         "header: x-y }\n  - {}\n");
+         "    timeouts: { total: 5s }\n    open: true\n    usage: as_asked\n    unknown_fields: drop\n    on_loss: refuse\n  - match: { "
+         "header: x-y }\n  - {}\non_loss: warn\n");
     const struct config_route *route = config->routes[0];
     CHECK_STR(route->name, "first");
     CHECK_STR(route->match.header, "x-class");
@@ -180,6 +180,8 @@ TEST(routes_are_read)
     CHECK_STR(route->match.model, "gpt-*");
     CHECK(route->n_stages == 1 && route->is_open && route->usage_as_asked &&
           route->unknown_fields == CONFIG_UNKNOWN_DROP);
+    CHECK(route->on_loss == CONFIG_LOSS_REFUSE && config->on_loss == CONFIG_LOSS_WARN);
+    CHECK(config->routes[1]->on_loss == CONFIG_LOSS_UNSAID);
     CHECK_INT(route->timeouts.ms[WEIR_TIMEOUT_TOTAL], 5000);
     CHECK_STR(config->routes[1]->name, "*");
     CHECK_STR(config->routes[2]->name, "*#2");
