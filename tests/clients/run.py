@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The official SDKs, at pinned versions, against weir; upstream are the simulator in three dialects and recordings.
 
-    tests/clients/run.py [openai.py|anthropic.py|cohere.py|ollama.py|openai.mjs|anthropic.mjs|ollama.mjs]
+    tests/clients/run.py [openai.py|anthropic.py|cohere.py|ollama.py|bedrock.py|openai.mjs|anthropic.mjs|ollama.mjs|bedrock.mjs]
 
 The SDKs are installed by name into build/clients/ once. One that can't be had here is skipped, with the reason, and counted.
 The last line counts: `N passed, N failed, N skipped`.
@@ -23,8 +23,8 @@ import recorded  # noqa: E402
 from harness import BUILD, SHARED, Weir  # noqa: E402
 from replay import Replay  # noqa: E402
 
-PYPI = {"openai": "3.54.0", "anthropic": "2.12.0", "cohere": "7.3.1", "ollama": "0.6.3"}
-NPM = {"openai": "7.57.0", "@anthropic-ai/sdk": "1.12.0", "ollama": "0.6.4"}
+PYPI = {"openai": "3.54.0", "anthropic": "2.12.0", "cohere": "7.3.1", "ollama": "0.6.3", "boto3": "1.44.5"}
+NPM = {"openai": "7.57.0", "@anthropic-ai/sdk": "1.12.0", "ollama": "0.6.4", "@aws-sdk/client-bedrock-runtime": "3.1164.0"}
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(BUILD)), "build", "clients")
 INSTALL_S, SUITE_S = 240, 240
 
@@ -76,6 +76,8 @@ SUITES = {
     "anthropic.py": (want_python, "anthropic", lambda: [venv_python(), os.path.join(HERE, "anthropic_client.py")]),
     "cohere.py": (want_python, "cohere", lambda: [venv_python(), os.path.join(HERE, "cohere_client.py")]),
     "ollama.py": (want_python, "ollama", lambda: [venv_python(), os.path.join(HERE, "ollama_client.py")]),
+    "bedrock.py": (want_python, "boto3", lambda: [venv_python(), os.path.join(HERE, "bedrock_client.py")]),
+    "bedrock.mjs": (want_node, "@aws-sdk/client-bedrock-runtime", lambda: ["node", os.path.join(HERE, "bedrock_client.mjs")]),
     "openai.mjs": (want_node, "openai", lambda: ["node", os.path.join(HERE, "openai_client.mjs")]),
     "anthropic.mjs": (want_node, "@anthropic-ai/sdk", lambda: ["node", os.path.join(HERE, "anthropic_client.mjs")]),
     "ollama.mjs": (want_node, "ollama", lambda: ["node", os.path.join(HERE, "ollama_client.mjs")]),
@@ -94,13 +96,20 @@ def hash_of(key):
     return "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 
-def configuration(simulator_port, replay_url, key, narrow):
+def bedrock(port, key):
+    return {"dialect": "bedrock", "base_url": f"http://127.0.0.1:{port}", "region": "eu-west-1", "key": key}
+
+
+def configuration(simulator_port, upstream_port, replay_url, key, narrow):
     simulated, replayed = f"http://127.0.0.1:{simulator_port}", replay_url
     return {
         "providers": {
             "simulator": {"dialect": "simulator", "port": simulator_port, "ttft": "0ms", "pace": "0ms", "tokens": 20},
             "sim_claude": {"dialect": "anthropic", "base_url": simulated, "key": "any"},
             "sim_gemini": {"dialect": "gemini", "base_url": simulated + "/v1beta", "key": "any"},
+            "signed": bedrock(upstream_port, "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            "temporary": bedrock(upstream_port, "ASIAEXAMPLE:a/secret+of+temporary/credentials:a/session+token=="),
+            "bearer": bedrock(upstream_port, "bedrock-api-key-for-tests"),
             "replay_openai": {"dialect": "openai", "base_url": replayed + "/v1", "key": "any"},
             "replay_anthropic": {"dialect": "anthropic", "base_url": replayed, "key": "any"},
             "replay_gemini": {"dialect": "gemini", "base_url": replayed + "/v1beta", "key": "any"},
@@ -144,8 +153,10 @@ def run_against_weir(name, command, replay_url, expected, key, narrow):
     env = {**os.environ, "WEIR_KEY": key, "WEIR_KEY_NARROW": narrow, "WEIR_EXPECTED": expected,
            "WEIR_NODE": os.path.join(FOLDER, "node"), "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1"}
     passed, failed = 0, 0
+    upstream_port = free_port()
+    env["WEIR_UPSTREAM_PORT"] = str(upstream_port)
     try:
-        with Weir(configuration(free_port(), replay_url, key, narrow)) as weir:
+        with Weir(configuration(free_port(), upstream_port, replay_url, key, narrow)) as weir:
             passed, failed = run_suite(name, command, {**env, "WEIR_URL": weir.url})
     except Exception as error:
         print(f"FAIL {name}: weir: {type(error).__name__}: {error}")
