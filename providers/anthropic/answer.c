@@ -112,8 +112,11 @@ static void put_block_head(struct telling *t, const struct anthropic_told *b)
     }
 }
 
-static void put_block_start(struct telling *t, const struct anthropic_told *b)
+static void put_block_start(struct telling *t, struct anthropic_told *b)
 {
+    if (b->has_begun)
+        return;
+    b->has_begun = true;
     t->client->n_told++;
     put_index(t, WEIR_LIT("event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":"));
     put(t, WEIR_LIT(",\"content_block\":"));
@@ -201,7 +204,7 @@ static int tell_block_start(struct telling *t, const struct weir_event *e)
     else
         s->open = b;
     s->last_open = b;
-    if (s->open == b)
+    if (s->open == b && b->kind != WEIR_BLOCK_TOOL_CALL) /* a call's id may have to carry a signature, which comes next */
         put_block_start(t, b);
     return 0;
 }
@@ -228,7 +231,7 @@ static bool can_say(const struct anthropic_told *b, const struct weir_event *e)
     case WEIR_DELTA_ARGUMENTS:
         return b->kind == WEIR_BLOCK_TOOL_CALL;
     case WEIR_DELTA_SIGNATURE:
-        return is_own && b->kind == WEIR_BLOCK_THINKING;
+        return b->kind == WEIR_BLOCK_THINKING || b->kind == WEIR_BLOCK_TOOL_CALL;
     case WEIR_DELTA_CITATION:
     case WEIR_DELTA_EXT:
         return is_own;
@@ -237,15 +240,43 @@ static bool can_say(const struct anthropic_told *b, const struct weir_event *e)
     }
 }
 
+static void lose_delta(struct telling *t, const struct weir_event *e)
+{
+    if (e->delta_kind == WEIR_DELTA_SIGNATURE && !t->is_silent)
+        anthropic_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text: its block has no place for it");
+}
+
+static int mark_call(struct telling *t, struct anthropic_told *b, const struct weir_event *e)
+{
+    if (b->has_begun) {
+        anthropic_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "it came behind its call's id");
+        return 0;
+    }
+    struct weir_str id = b->id.n ? b->id : t->o.host->new_id(t->o.call, "toolu_");
+    b->id = anthropic_marked_id(&t->o, id, t->o.host->text(t->o.call, &e->text), e->dialect);
+    return b->id.p ? 0 : -1;
+}
+
 static int tell_delta(struct telling *t, const struct weir_event *e)
 {
     struct anthropic_client *s = t->client;
     struct anthropic_told *b = told(s, e->block);
-    if (!b || !e->text.n || !can_say(b, e))
+    if (!b || !e->text.n)
         return 0;
+    if (!can_say(b, e)) {
+        lose_delta(t, e);
+        return 0;
+    }
+    struct weir_event own = *e;
+    if (e->delta_kind == WEIR_DELTA_SIGNATURE && !t->is_silent) {
+        if (b->kind == WEIR_BLOCK_TOOL_CALL)
+            return mark_call(t, b, e);
+        own.text = weir_plain(anthropic_wrapped(&t->o, t->o.host->text(t->o.call, &e->text), e->dialect));
+    }
     if (b != s->open)
-        return keep_piece(t, b, e);
-    put_delta(t, b, e->delta_kind, e->text);
+        return keep_piece(t, b, &own);
+    put_block_start(t, b);
+    put_delta(t, b, own.delta_kind, own.text);
     return 0;
 }
 
@@ -254,11 +285,13 @@ static void advance(struct telling *t)
 {
     struct anthropic_client *s = t->client;
     while (s->open && s->open->has_stopped) {
+        put_block_start(t, s->open);
         put_block_stop(t);
         s->open = s->open->next;
         if (!s->open)
             return;
-        put_block_start(t, s->open);
+        if (s->open->pieces || s->open->kind != WEIR_BLOCK_TOOL_CALL)
+            put_block_start(t, s->open);
         for (struct anthropic_piece *p = s->open->pieces; p; p = p->next)
             put_delta(t, s->open, p->delta_kind, p->text);
         s->open->pieces = NULL;
@@ -431,8 +464,11 @@ static void put_tool_use(struct telling *t, const struct weir_answer_block *b)
 {
     const struct weir_json_api *j = t->o.json;
     put_member(j, t->out, "type", "tool_use");
+    struct weir_str id = b->id.n ? b->id : t->o.host->new_id(t->o.call, "toolu_");
+    if (b->signature.n)
+        id = anthropic_marked_id(&t->o, id, t->o.host->text(t->o.call, &b->signature), b->dialect);
     j->key(t->out, "id");
-    j->put_str(t->out, b->id.n ? b->id : t->o.host->new_id(t->o.call, "toolu_"));
+    j->put_str(t->out, id);
     j->key(t->out, "name");
     j->put_str(t->out, b->name);
     put_input(t, b);
@@ -441,6 +477,8 @@ static void put_tool_use(struct telling *t, const struct weir_answer_block *b)
 static void put_text_block(struct telling *t, const struct weir_answer_block *b)
 {
     const struct weir_json_api *j = t->o.json;
+    if (b->signature.n)
+        anthropic_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text: its block has no place for it");
     put_member(j, t->out, "type", "text");
     j->key(t->out, "text");
     j->put_text(t->out, &b->text);
@@ -453,12 +491,11 @@ static void put_text_block(struct telling *t, const struct weir_answer_block *b)
 static void put_thinking_block(struct telling *t, const struct weir_answer_block *b)
 {
     const struct weir_json_api *j = t->o.json;
-    const struct weir_text none = WEIR_TEXT("");
     put_member(j, t->out, "type", "thinking");
     j->key(t->out, "thinking");
     j->put_text(t->out, &b->text);
     j->key(t->out, "signature");
-    j->put_text(t->out, weir_eq(b->dialect, ANTHROPIC_DIALECT) ? &b->signature : &none);
+    j->put_str(t->out, anthropic_wrapped(&t->o, t->o.host->text(t->o.call, &b->signature), b->dialect));
 }
 
 static void put_answer_block(struct telling *t, const struct weir_answer_block *b)
@@ -521,72 +558,6 @@ int anthropic_encode_answer(void *self, struct weir_call *call, void *state, con
     t.out = usage;
     put_usage(&t, &answer->usage);
     j->put_raw(out, t.o.host->out_bytes(usage));
-    j->object_end(out);
-    return 0;
-}
-
-/* ---- models ---- */
-
-/* Unix time as RFC 3339, without a clock: the days of the civil calendar since 1970. */
-static struct weir_str date_of(struct anthropic *o, int64_t s)
-{
-    int64_t days = s / 86400, left = s % 86400, z = days + 719468, era = z / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
-    int64_t year = yoe + era * 400 + (month <= 2);
-    return o->host->format(o->call, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int)year, (int)month, (int)day,
-                           (int)(left / 3600), (int)(left / 60 % 60), (int)(left % 60));
-}
-
-static void put_model(struct anthropic *o, struct weir_out *out, const struct weir_model *m)
-{
-    const struct weir_json_api *j = o->json;
-    j->object_begin(out);
-    put_member(j, out, "type", "model");
-    j->key(out, "id");
-    j->put_str(out, m->id);
-    j->key(out, "display_name");
-    j->put_str(out, m->id);
-    j->key(out, "created_at");
-    j->put_str(out, date_of(o, m->created_s > 0 ? m->created_s : 0));
-    j->object_end(out);
-}
-
-static void put_id_or_null(const struct weir_json_api *j, struct weir_out *out, const char *key,
-                           const struct weir_model *m)
-{
-    j->key(out, key);
-    if (m)
-        j->put_str(out, m->id);
-    else
-        j->put_null(out);
-}
-
-int anthropic_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list,
-                            struct weir_out *out)
-{
-    struct anthropic o = anthropic_begin(self, call);
-    const struct weir_json_api *j = o.json;
-    const struct weir_model *first = NULL, *last = NULL;
-    if (list->single) {
-        put_model(&o, out, &list->models[0]);
-        return 0;
-    }
-    j->object_begin(out);
-    j->key(out, "data");
-    j->array_begin(out);
-    for (uint32_t i = 0; i < list->n; i++) {
-        if (list->models[i].flags & WEIR_MODEL_HIDDEN)
-            continue;
-        first = first ? first : &list->models[i];
-        last = &list->models[i];
-        put_model(&o, out, last);
-    }
-    j->array_end(out);
-    j->key(out, "has_more");
-    j->put_bool(out, false);
-    put_id_or_null(j, out, "first_id", first);
-    put_id_or_null(j, out, "last_id", last);
     j->object_end(out);
     return 0;
 }

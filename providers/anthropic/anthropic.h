@@ -4,6 +4,7 @@
  *   splice.c   ingress: edits -> the client's bytes                   model.c   what a model's generation takes and refuses
  *   encode.c   egress: conversation -> the provider's request         encode_messages.c  egress: its messages
  *   response.c egress: the provider's answer -> events                answer.c  ingress: events -> the client's answer
+ *   signature.c  signatures of other dialects, through a client of this one       models.c  lists of models
  *   error.c    errors, both ways                                      usage.c  an answer's usage
  *   anthropic.c  the descriptor                                       vertex.c  egress: where Vertex differs
  */
@@ -47,7 +48,7 @@ struct anthropic_told {
     struct anthropic_told *next;
     uint32_t block;
     uint16_t kind; /* enum weir_block_kind */
-    bool is_hidden, has_stopped;
+    bool is_hidden, has_begun, has_stopped;
     struct weir_str id, name;
     struct weir_text raw; /* of an opaque block */
     struct anthropic_piece *pieces, *last_piece;
@@ -64,6 +65,7 @@ struct anthropic_client {
     struct anthropic_span fields[WEIR_FIELD_COUNT];
     struct anthropic_span system, thinking, output_config, metadata;
     bool was_system_inserted;
+    bool has_foreign; /* what weir itself put into an answer: a request in the same dialect is written anew */
     /* The answer */
     struct anthropic_told *open, *last_open; /* in order; the first is the one that the client sees grow */
     uint32_t n_told; /* blocks begun at the client: the next one's index */
@@ -72,6 +74,13 @@ struct anthropic_client {
     struct weir_str stop_sequence;
     struct weir_usage usage;
 };
+
+/* Signatures of other dialects (signature.c), in a thought's place and in a call's id. The second of each: true if there was one. */
+struct weir_str anthropic_wrapped(struct anthropic *o, struct weir_str signature, struct weir_str dialect);
+bool anthropic_unwrap(struct anthropic *o, struct weir_text *signature, struct weir_str *dialect);
+struct weir_str anthropic_marked_id(struct anthropic *o, struct weir_str id, struct weir_str signature,
+                                    struct weir_str dialect);
+bool anthropic_unmark_id(struct anthropic *o, struct weir_str *id, struct weir_text *signature, struct weir_str *dialect);
 
 int anthropic_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
 int anthropic_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);

@@ -219,6 +219,24 @@ static bool read_member(struct reading *x, struct weir_json *r, struct weir_part
     }
 }
 
+/* What weir told in place of another dialect's: its signature, or a thought that nobody signed. */
+static void take_foreign(struct reading *x, struct weir_part *p, enum block block)
+{
+    struct weir_text signature = { 0 };
+    struct weir_str dialect = WEIR_NONE;
+    bool is_foreign = false;
+    if (block == BLOCK_THINKING) {
+        is_foreign = anthropic_unwrap(&x->o, &p->signature, &p->dialect) || !p->signature.n;
+    } else if (block == BLOCK_TOOL_USE) {
+        is_foreign = anthropic_unmark_id(&x->o, &p->id, &p->signature, &dialect);
+        if (is_foreign)
+            p->dialect = dialect;
+    } else if (block == BLOCK_TOOL_RESULT) {
+        is_foreign = anthropic_unmark_id(&x->o, &p->id, &signature, &dialect);
+    }
+    x->client->has_foreign |= is_foreign;
+}
+
 static void check_block(struct reading *x, struct weir_json *r, const struct weir_part *p, enum block block)
 {
     const struct weir_json_api *j = x->o.json;
@@ -248,6 +266,7 @@ static void read_known(struct reading *x, struct weir_json *r, struct filling *f
         if (!weir_is(key, "type") && !read_member(x, r, p, block, key) && !j->failed(r))
             keep_own(x, r, p, key);
     check_block(x, r, p, block);
+    take_foreign(x, p, block);
 }
 
 static struct weir_part *last_part(struct filling *f)

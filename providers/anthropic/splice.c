@@ -137,6 +137,8 @@ int anthropic_splice(void *self, struct weir_call *call, void *state, const stru
         return prepend_system(&o, state, c->body, edit->value);
     case WEIR_EDIT_ASK_USAGE:
         return 0; /* always told */
+    case WEIR_EDIT_ANEW:
+        return ((struct anthropic_client *)state)->has_foreign ? 0 : -1;
     case WEIR_EDIT_FIELD:
         return splice_field(&o, state, c->body, edit);
     default:

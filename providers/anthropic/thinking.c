@@ -62,6 +62,36 @@ struct thinking anthropic_wanted_thinking(const struct encoding *x)
     return said.n ? by_budget(x, budget, effort) : by_effort(x, effort);
 }
 
+static bool begins_with_thought(const struct weir_message *m)
+{
+    for (const struct weir_part *p = m->parts; p; p = p->next)
+        if (p->kind == WEIR_PART_THINKING && weir_eq(p->dialect, ANTHROPIC_DIALECT) &&
+            (p->signature.n || (p->flags & WEIR_PART_REDACTED)))
+            return true;
+    return false;
+}
+
+static bool has_call(const struct weir_message *m)
+{
+    for (const struct weir_part *p = m->parts; p; p = p->next)
+        if (p->kind == WEIR_PART_TOOL_CALL)
+            return true;
+    return false;
+}
+
+/* Calls of this turn that another model made, or whose thoughts did not come back: with a budget to think they are refused. */
+static bool is_in_foreign_loop(const struct weir_conversation *c)
+{
+    bool is = false;
+    for (const struct weir_message *m = c->messages; m; m = m->next) {
+        if (m->role == WEIR_ROLE_USER)
+            is = false;
+        else if (m->role == WEIR_ROLE_ASSISTANT && has_call(m))
+            is = is || !begins_with_thought(m);
+    }
+    return is;
+}
+
 /* A budget must leave room under the limit, and excludes forced calls. */
 void anthropic_fit_budget(const struct encoding *x, struct thinking *t)
 {
@@ -74,7 +104,7 @@ void anthropic_fit_budget(const struct encoding *x, struct thinking *t)
         t->how = UNSAID;
     else if (t->budget < BUDGET_MIN)
         t->budget = BUDGET_MIN;
-    if (anthropic_is_forced(weir_field(x->c, WEIR_FIELD_TOOL_CHOICE)))
+    if (anthropic_is_forced(weir_field(x->c, WEIR_FIELD_TOOL_CHOICE)) || is_in_foreign_loop(x->c))
         t->how = UNSAID;
 }
 
@@ -116,7 +146,7 @@ static void lose_effort(struct encoding *x, const struct thinking *t)
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_CHANGED, "sent as the nearest that there is");
     else
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_DROPPED,
-                       x->model.takes_thinking ? "a limit or a forced call leaves no room for it" : "this model does not think");
+                       x->model.takes_thinking ? "a limit, a forced call or the calls of another model leave no room for it" : "this model does not think");
 }
 
 static void lose_budget(struct encoding *x, const struct thinking *t)
@@ -133,7 +163,7 @@ static void lose_budget(struct encoding *x, const struct thinking *t)
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "as an effort");
     else
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_DROPPED,
-                       x->model.takes_thinking ? "a limit or a forced call leaves no room for it" : "this model does not think");
+                       x->model.takes_thinking ? "a limit, a forced call or the calls of another model leave no room for it" : "this model does not think");
 }
 
 void anthropic_lose_thinking(struct encoding *x, const struct thinking *t)

@@ -139,6 +139,59 @@ static void put_arguments(struct telling *t, const struct weir_event *e, const s
     chunk_end(t);
 }
 
+/* With empty arguments: clients read them of every piece. */
+static void put_call_signature(struct telling *t, const struct weir_event *e, const struct openai_told_tool *tool)
+{
+    const struct weir_host *h = t->o.host;
+    struct weir_out *extra = h->out(t->o.call);
+    if (!extra || tool->is_custom)
+        return;
+    openai_put_extra(&t->o, extra, h->text(t->o.call, &e->text), e->dialect);
+    chunk_begin(t, e->choice);
+    put(t, WEIR_LIT("{\"tool_calls\":[{\"index\":"));
+    t->o.json->put_int(t->out, tool->index);
+    put(t, WEIR_LIT(",\"function\":{\"arguments\":\"\"},\"extra_content\":"));
+    put(t, h->out_bytes(extra));
+    put(t, WEIR_LIT("}]}"));
+    chunk_end(t);
+}
+
+static void tell_signature(struct telling *t, const struct weir_event *e, const struct openai_told_tool *tool)
+{
+    if (tool)
+        put_call_signature(t, e, tool);
+    else if (e->block_kind == WEIR_BLOCK_THINKING)
+        openai_keep_signature(&t->o, t->client, e);
+    else
+        openai_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text: a message has no place for it");
+}
+
+static void put_thought(struct telling *t, const struct weir_event *e)
+{
+    struct openai_client *s = t->client;
+    struct weir_out *detail = t->o.host->out(t->o.call);
+    struct weir_text text = weir_plain((struct weir_str){ s->thought.text, s->thought.n });
+    if (!detail)
+        return;
+    openai_put_detail(&t->o, detail, text, s->thought.signature, s->thought.signer, s->n_details++);
+    chunk_begin(t, e->choice);
+    put(t, WEIR_LIT("{\"reasoning_details\":["));
+    put(t, t->o.host->out_bytes(detail));
+    put(t, WEIR_LIT("]}"));
+    chunk_end(t);
+}
+
+/* A thought is over: told whole, with its signature, for the client to send back. */
+static void tell_thought_stop(struct telling *t, const struct weir_event *e)
+{
+    struct openai_thought *thought = &t->client->thought;
+    bool is_it = thought->block == e->block && thought->choice == e->choice;
+    if (is_it && thought->signature.n && !t->is_silent)
+        put_thought(t, e);
+    if (is_it)
+        thought->n = thought->signature.n = 0;
+}
+
 static void put_words(struct telling *t, const struct weir_event *e, struct weir_str key)
 {
     chunk_begin(t, e->choice);
@@ -221,6 +274,11 @@ static void tell_delta(struct telling *t, struct openai_told *c, const struct we
     switch (e->delta_kind) {
     case WEIR_DELTA_TEXT:
         put_text_delta(t, e);
+        if (e->block_kind == WEIR_BLOCK_THINKING)
+            openai_keep_thought(&t->o, t->client, e);
+        break;
+    case WEIR_DELTA_SIGNATURE:
+        tell_signature(t, e, tool);
         break;
     case WEIR_DELTA_ARGUMENTS:
         if (tool)
@@ -240,7 +298,7 @@ static void tell_delta(struct telling *t, struct openai_told *c, const struct we
         if (is_own)
             put_annotation(t, e);
         break;
-    default: /* signatures and other dialects' own */
+    default: /* other dialects' own */
         break;
     }
 }
@@ -250,6 +308,8 @@ static void tell_block_stop(struct telling *t, struct openai_told *c, const stru
 {
     const struct weir_text none = WEIR_TEXT("{}");
     struct openai_told_tool *tool = e->block_kind == WEIR_BLOCK_TOOL_CALL ? told_tool(c, e->block) : NULL;
+    if (e->block_kind == WEIR_BLOCK_THINKING)
+        tell_thought_stop(t, e);
     if (!tool || tool->has_arguments || tool->is_custom)
         return;
     tool->has_arguments = true;

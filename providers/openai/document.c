@@ -121,7 +121,33 @@ static void put_call(struct telling *t, const struct weir_answer_block *b)
     j->key(t->out, is_custom ? "input" : "arguments");
     j->put_text(t->out, b->text.n || is_custom ? &b->text : &none);
     j->object_end(t->out);
+    if (b->signature.n && !is_custom) {
+        j->key(t->out, "extra_content");
+        openai_put_extra(&t->o, t->out, t->o.host->text(t->o.call, &b->signature), b->dialect);
+    }
     j->object_end(t->out);
+}
+
+/* Thoughts that somebody signed, one by one: the client sends them back. */
+static void put_signed_thoughts(struct telling *t, const struct weir_answer *a, uint32_t choice)
+{
+    const struct weir_json_api *j = t->o.json;
+    uint32_t n = 0;
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next) {
+        if (b->choice != choice || !b->signature.n || b->kind == WEIR_BLOCK_TOOL_CALL)
+            continue;
+        if (b->kind != WEIR_BLOCK_THINKING) {
+            openai_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text: a message has no place for it");
+            continue;
+        }
+        if (n == 0) {
+            j->key(t->out, "reasoning_details");
+            j->array_begin(t->out);
+        }
+        openai_put_detail(&t->o, t->out, b->text, t->o.host->text(t->o.call, &b->signature), b->dialect, n++);
+    }
+    if (n)
+        j->array_end(t->out);
 }
 
 static bool put_calls(struct telling *t, const struct weir_answer *a, uint32_t choice)
@@ -184,6 +210,7 @@ static bool put_message(struct telling *t, const struct weir_answer *a, uint32_t
         j->put_null(t->out);
     }
     put_blocks(t, a, choice, WEIR_BLOCK_THINKING, "reasoning_content");
+    put_signed_thoughts(t, a, choice);
     bool has_calls = put_calls(t, a, choice);
     put_audio_block(t, a, choice);
     const struct weir_answer_block *cited = first_with(a, choice, false);

@@ -340,6 +340,13 @@ static bool is_call(const struct weir_part *p)
     return p->kind == WEIR_PART_TOOL_CALL || (p->kind == WEIR_PART_OPAQUE && !p->name.n && !is_content(p));
 }
 
+/* Of another dialect's provider, in a conversation of this dialect: elsewhere the table tells. */
+static void lose_signature(struct encoding *x, const struct weir_part *p)
+{
+    if (x->o.is_own && p->signature.n)
+        openai_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "another provider's");
+}
+
 static uint32_t put_tool_calls(struct encoding *x, const struct weir_part *parts)
 {
     const struct weir_json_api *j = x->o.json;
@@ -352,6 +359,7 @@ static uint32_t put_tool_calls(struct encoding *x, const struct weir_part *parts
             j->array_begin(x->out);
         }
         put_tool_call(x, p);
+        lose_signature(x, p);
     }
     if (n)
         j->array_end(x->out);
@@ -377,6 +385,7 @@ static void put_reasoning(struct encoding *x, const struct weir_part *parts)
             continue;
         if ((!weir_eq(p->dialect, OPENAI_DIALECT) && !replays) || (p->flags & WEIR_PART_REDACTED)) {
             lose_thought(x, p);
+            lose_signature(x, p);
             continue;
         }
         if (!has_begun) {

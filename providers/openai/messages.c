@@ -276,6 +276,8 @@ static void read_tool_call(struct reading *x, struct weir_message *m)
             p->kind = WEIR_PART_OPAQUE;
             p->dialect = OPENAI_DIALECT;
             p->raw = raw;
+        } else if (weir_is(key, "extra_content")) {
+            openai_read_extra(x, r, p);
         } else if (!weir_is(key, "type") && !weir_is(key, "index") && j->raw(r, &value)) {
             add_nested_ext(x, "tool_calls", x->n_calls, "", key, value);
         }
@@ -297,7 +299,7 @@ static void read_tool_calls(struct reading *x, struct weir_message *m)
 /* ---- messages ---- */
 
 struct message_read {
-    bool has_role, has_content, is_tool, is_function, has_reasoning, has_calls, is_out_of_order;
+    bool has_role, has_content, is_tool, is_function, has_reasoning, has_calls, is_out_of_order, has_details;
     struct weir_str tool_call_id;
 };
 
@@ -332,6 +334,18 @@ static void read_text_part(struct reading *x, struct weir_message *m, enum weir_
         p->text = text;
         p->dialect = kind == WEIR_PART_THINKING ? OPENAI_DIALECT : WEIR_NONE;
     }
+}
+
+/* Signed thoughts, or a member that nobody knows. */
+static void read_details(struct reading *x, struct weir_message *m, struct message_read *seen, struct weir_str key)
+{
+    struct weir_str raw;
+    if (!x->o.json->raw(x->r, &raw))
+        return;
+    if (openai_read_details(x, m, raw))
+        seen->has_details = true;
+    else
+        openai_add_ext(x, x->o.host->format(x->o.call, "messages[%u].%.*s", x->n_messages, (int)key.n, key.p), key, raw);
 }
 
 /* function_call and audio of an assistant: nothing that another dialect has. */
@@ -373,6 +387,8 @@ static void read_message_member(struct reading *x, struct weir_message *m, struc
         else
             read_text_part(x, m, WEIR_PART_THINKING);
         seen->has_reasoning = true;
+    } else if (weir_is(key, "reasoning_details") || weir_is(key, "thinking_blocks")) {
+        read_details(x, m, seen, key);
     } else if (weir_is(key, "function_call") || weir_is(key, "audio")) {
         read_own_part(x, m, key);
     } else if (!weir_is(key, "tool_call_id") && !weir_is(key, "name")) {
@@ -440,9 +456,11 @@ static void read_message(struct reading *x)
     for (j->object(x->r); !x->o.failed && j->member(x->r, &key);)
         read_message_member(x, m, &seen, key);
     check_message(x, m, &seen);
+    if (seen.has_details)
+        openai_drop_unsigned(m);
     if (seen.is_tool)
         wrap_result(x, m, &seen);
-    else if (seen.is_out_of_order || (seen.has_reasoning && m->parts && m->parts->next))
+    else if (seen.is_out_of_order || ((seen.has_reasoning || seen.has_details) && m->parts && m->parts->next))
         sort_parts(m);
     x->n_messages++;
 }

@@ -115,6 +115,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_THINKING, WEIR_SAYS_PARTLY, "with replay_reasoning" },
     { WEIR_FEATURE_REFUSAL, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS_PARTLY, "of thoughts and calls, beside them, marked; they come back" },
     { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_AUDIO, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_CHOICES, WEIR_SAYS, NULL },

@@ -6,6 +6,7 @@
  *   document.c ingress: the same as one document, lists of models   error.c   errors, both ways
  *   openai.c   the descriptor                                         quirks.c  egress: what single servers do differently
  *   embed.c    embeddings, both ways
+ *   signature.c  signatures of other dialects, through a client of this one
  * messages.c, encode_messages.c and delta.c are the larger halves of request.c, encode.c and response.c.
  */
 #ifndef OPENAI_H
@@ -78,18 +79,36 @@ struct openai_told_tool {
     bool has_arguments, is_custom;
 };
 
+/* A thought as it was told, kept because its signature comes behind it. */
+struct openai_thought {
+    uint32_t choice, block;
+    char *text;
+    size_t n, cap;
+    struct weir_str signature, signer;
+};
+
 /* Ingress state; lifetime: request. */
 struct openai_client {
     /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
     struct openai_span fields[WEIR_FIELD_COUNT];
     struct openai_span stream_options;
     uint32_t messages_at; /* behind the '[' */
+    bool has_foreign; /* what weir itself put into an answer: a request in the same dialect is written anew */
     /* The answer */
     struct weir_str head; /* `data: {"id":…,"model":…,` of every chunk */
     struct openai_told first, *last;
     bool wants_usage, is_done;
     struct weir_usage usage;
+    struct openai_thought thought;
+    uint32_t n_details; /* told so far */
 };
+
+/* Signatures of other dialects (signature.c): of a call, of a thought, of the thought that a stream is telling. */
+void openai_put_extra(struct openai *o, struct weir_out *out, struct weir_str signature, struct weir_str dialect);
+void openai_put_detail(struct openai *o, struct weir_out *out, struct weir_text text, struct weir_str signature,
+                       struct weir_str dialect, uint32_t index);
+void openai_keep_thought(struct openai *o, struct openai_client *s, const struct weir_event *e);
+void openai_keep_signature(struct openai *o, struct openai_client *s, const struct weir_event *e);
 
 int openai_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
 int openai_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);

@@ -36,6 +36,12 @@ struct weir_str openai_object_of(struct reading *x, struct weir_str first, struc
 /* The value of "messages", whose key this is. */
 void openai_read_messages(struct reading *x, struct weir_str key);
 
+/* Of a call: the value of "extra_content". */
+void openai_read_extra(struct reading *x, struct weir_json *r, struct weir_part *p);
+/* Of a message: the value of "reasoning_details" or "thinking_blocks". */
+bool openai_read_details(struct reading *x, struct weir_message *m, struct weir_str raw);
+void openai_drop_unsigned(struct weir_message *m);
+
 static inline bool took_null(struct weir_json *r, const struct weir_json_api *j)
 {
     return j->peek(r) == WEIR_JSON_NULL && j->null(r);

@@ -77,6 +77,8 @@ int openai_splice(void *self, struct weir_call *call, void *state, const struct 
         return prepend_system(&o, state, edit->value);
     case WEIR_EDIT_ASK_USAGE:
         return ask_usage(&o, state, c, WEIR_LIT("true"));
+    case WEIR_EDIT_ANEW:
+        return ((struct openai_client *)state)->has_foreign ? 0 : -1;
     case WEIR_EDIT_FIELD:
         if (edit->field == WEIR_FIELD_STREAM_USAGE)
             return ask_usage(&o, state, c, edit->value);
