@@ -169,7 +169,7 @@ def images_pass(target):
 def upstream_errors_have_their_class(target):
     raises("ThrottlingException", 429, lambda: ask(target + "/demo?status=429"))
     raises("ValidationException", 400, lambda: ask(target + "/demo?status=400"))
-    for fault in ("status=500", "status=503", "html", "truncate=40", "status=401"):
+    for fault in ("status=500", "status=503", "html", "truncate=40"):
         try:
             ask(f"{target}/demo?{fault}")
         except botocore.exceptions.ClientError as error:
@@ -230,10 +230,10 @@ def requests_are_signed(provider):
 
 
 @test("ThrottlingException-429", "ValidationException-400", "ResourceNotFoundException-404", "ModelTimeoutException-408",
-      "ServiceQuotaExceededException-400", "ModelErrorException-424")
+      "ModelErrorException-424", "ServiceQuotaExceededException-400")  # the last one benches the key
 def the_providers_own_errors_reach_the_client(case):
     kind, status = case.split("-")
-    error = raises(kind, int(status), lambda: ask(f"signed/status-{status}-{kind}"))
+    error = raises(kind, int(status), lambda: ask(f"failing/status-{status}-{kind}"))
     assert f"This is {kind}." in str(error), error
 
 
@@ -246,6 +246,17 @@ def recordings_pass_unchanged(i):
         for answer in (through, straight):
             del answer["ResponseMetadata"]
         assert through == straight, RECORDINGS[int(i)]["source_path"]
+
+
+@test(*TARGETS)
+def a_refused_key_is_the_gateways_trouble(target):
+    """The last test: it benches the keys of these providers."""
+    try:
+        ask(f"{target}/demo?status=401")
+    except botocore.exceptions.ClientError as error:
+        assert error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500, error
+        return
+    raise AssertionError("nothing was raised")
 
 
 if __name__ == "__main__":

@@ -108,6 +108,7 @@ def configuration(simulator_port, upstream_port, replay_url, key, narrow):
             "sim_claude": {"dialect": "anthropic", "base_url": simulated, "key": "any"},
             "sim_gemini": {"dialect": "gemini", "base_url": simulated + "/v1beta", "key": "any"},
             "signed": bedrock(upstream_port, "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+            "failing": bedrock(upstream_port, "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
             "temporary": bedrock(upstream_port, "ASIAEXAMPLE:a/secret+of+temporary/credentials:a/session+token=="),
             "bearer": bedrock(upstream_port, "bedrock-api-key-for-tests"),
             "replay_openai": {"dialect": "openai", "base_url": replayed + "/v1", "key": "any"},
