@@ -171,7 +171,8 @@ static int print_json(const struct matrix *m)
 static int run_matrix(const struct cmd_line *line)
 {
     struct matrix m = { .n = 0 };
-    struct config *c = line->options[OPTION_CONFIG] ? cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false) : NULL;
+    struct config *c =
+        line->options[OPTION_CONFIG] ? cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false) : NULL;
     if (line->options[OPTION_CONFIG] && !c)
         return CMD_FAILED;
     config_open_shipped("providers");

@@ -49,11 +49,10 @@ static const char *const request_names[] = {
 };
 
 static const char *const answer_names[] = {
-    "answer.thinking",      "answer.signature",     "answer.redacted",    "answer.refusal",
-    "answer.tool_result",   "answer.image",         "answer.audio",       "answer.opaque",
-    "answer.citations",     "answer.logprobs",      "answer.ext",         "answer.choices",
-    "answer.order",         "answer.stop_sequence", "answer.finish",      "answer.cached_read",
-    "answer.cached_write",  "answer.reasoning",     "answer.usage",
+    "answer.thinking",    "answer.signature",    "answer.redacted",  "answer.refusal",       "answer.tool_result",
+    "answer.image",       "answer.audio",        "answer.opaque",    "answer.citations",     "answer.logprobs",
+    "answer.ext",         "answer.choices",      "answer.order",     "answer.stop_sequence", "answer.finish",
+    "answer.cached_read", "answer.cached_write", "answer.reasoning", "answer.usage",
 };
 
 const char *feature_name(uint32_t feature)

@@ -69,9 +69,9 @@ static void refuse_for(struct refusal *f, uint32_t feature, uint32_t what, struc
     const char *name = feature_name(feature);
     if (!f->r->lost_feature)
         f->r->lost_feature = name;
-    f->words = arena_printf(f->r->arena, "%.*s%s%s (%s%s%.*s)", (int)f->words.n, f->words.p ? f->words.p : "",
-                            f->words.n ? ", " : "", name, loss_name(what), why.n ? ": " : "", (int)why.n,
-                            why.p ? why.p : "");
+    f->words =
+        arena_printf(f->r->arena, "%.*s%s%s (%s%s%.*s)", (int)f->words.n, f->words.p ? f->words.p : "",
+                     f->words.n ? ", " : "", name, loss_name(what), why.n ? ": " : "", (int)why.n, why.p ? why.p : "");
 }
 
 static struct weir_str sentence_of(const struct refusal *f)
@@ -189,7 +189,8 @@ static void note_fault(struct request *r, const struct plugin *codec, uint32_t f
 static bool is_neutral(const struct attempt *a, uint32_t feature)
 {
     const struct conversation *c = a->edits.own ? a->edits.own : a->call.request->conversation;
-    struct weir_str value = c && feature < WEIR_FEATURE_NONE ? weir_field(&c->view, (enum weir_field)feature) : WEIR_NONE;
+    struct weir_str value =
+        c && feature < WEIR_FEATURE_NONE ? weir_field(&c->view, (enum weir_field)feature) : WEIR_NONE;
     return value.n && !feature_is_asked(feature, value);
 }
 
@@ -291,8 +292,9 @@ struct weir_str losses_header(const struct attempt *a)
         if ((l->feature == WEIR_FEATURE_EXT && n_ext++) || (l->feature != WEIR_FEATURE_EXT && !is_first_of(a, l)))
             continue;
         char one[96];
-        int len = l->what ? snprintf(one, sizeof(one), "%s%s=%s", n ? ", " : "", feature_name(l->feature), loss_name(l->what))
-                          : snprintf(one, sizeof(one), "%sundeclared", n ? ", " : "");
+        int len =
+            l->what ? snprintf(one, sizeof(one), "%s%s=%s", n ? ", " : "", feature_name(l->feature), loss_name(l->what))
+                    : snprintf(one, sizeof(one), "%sundeclared", n ? ", " : "");
         if (more || n + (size_t)len > HEADER_MAX - ROOM_FOR_MORE) {
             more++;
             continue;

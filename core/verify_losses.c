@@ -41,8 +41,7 @@ static bool is_back(struct codec_test *t, const struct field_sample *s, struct w
 {
     struct lab *reader = lab_new(t->plugin, t->self, LAB_INGRESS);
     *was_read = lab_decode_request(reader, wire) == 0;
-    struct weir_str json =
-        *was_read ? weir_field(&reader->conversation->view, (enum weir_field)s->field) : WEIR_NONE;
+    struct weir_str json = *was_read ? weir_field(&reader->conversation->view, (enum weir_field)s->field) : WEIR_NONE;
     bool is_same = json.n && codec_same_json(json, weir_cstr(s->json));
     lab_free(reader);
     return is_same;

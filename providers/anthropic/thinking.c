@@ -47,7 +47,8 @@ static struct thinking by_budget(const struct encoding *x, int64_t budget, struc
 /* What the client said, in the words of this model. The same dialect's words go as they are. */
 struct thinking anthropic_wanted_thinking(const struct encoding *x)
 {
-    struct weir_str effort = weir_field(x->c, WEIR_FIELD_REASONING_EFFORT), said = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
+    struct weir_str effort = weir_field(x->c, WEIR_FIELD_REASONING_EFFORT),
+                    said = weir_field(x->c, WEIR_FIELD_REASONING_BUDGET);
     int64_t budget = anthropic_number_of(said);
     if (x->o.is_own)
         return (struct thinking){ !said.n       ? UNSAID
@@ -146,7 +147,9 @@ static void lose_effort(struct encoding *x, const struct thinking *t)
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_CHANGED, "sent as the nearest that there is");
     else
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_DROPPED,
-                       x->model.takes_thinking ? "a limit, a forced call or the calls of another model leave no room for it" : "this model does not think");
+                       x->model.takes_thinking
+                           ? "a limit, a forced call or the calls of another model leave no room for it"
+                           : "this model does not think");
 }
 
 static void lose_budget(struct encoding *x, const struct thinking *t)
@@ -158,12 +161,15 @@ static void lose_budget(struct encoding *x, const struct thinking *t)
     if (budget < 0 && t->how == ADAPTIVE)
         return;
     if (t->how == BUDGET)
-        anthropic_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_CHANGED, "another budget, which this request has room for");
+        anthropic_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_CHANGED,
+                       "another budget, which this request has room for");
     else if (t->how == ADAPTIVE || t->effort.n)
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "as an effort");
     else
         anthropic_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_DROPPED,
-                       x->model.takes_thinking ? "a limit, a forced call or the calls of another model leave no room for it" : "this model does not think");
+                       x->model.takes_thinking
+                           ? "a limit, a forced call or the calls of another model leave no room for it"
+                           : "this model does not think");
 }
 
 void anthropic_lose_thinking(struct encoding *x, const struct thinking *t)

@@ -17,16 +17,16 @@
 #define TEST_DIALECT WEIR_LIT("nobody")
 
 /* Rules of codecs go by the model's name: each is a generation of some dialect. */
-static const char *const models[] = { "m", "gpt-4o", "gpt-5.2", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash" };
+static const char *const models[] = {
+    "m", "gpt-4o", "gpt-5.2", "claude-sonnet-4-5", "claude-opus-5", "gemini-2.5-flash"
+};
 
 static int n_wrong;
 
-static void wrong(const struct weir_codec *c, const struct lab *l, uint32_t feature, const char *value, const char *model,
-                  const char *what)
+static void wrong(const struct lab *l, uint32_t feature, const char *value, const char *model, const char *what)
 {
-    (void)c;
-    printf("  %s, %s%s%s, model %s: %s\n", l->plugin->name, feature_name(feature), value ? " " : "", value ? value : "", model,
-           what);
+    printf("  %s, %s%s%s, model %s: %s\n", l->plugin->name, feature_name(feature), value ? " " : "", value ? value : "",
+           model, what);
     n_wrong++;
 }
 
@@ -108,7 +108,8 @@ static const struct sample samples[] = {
     { WEIR_FIELD_PARALLEL_TOOLS, "false", NULL, WEIR_OP_CHAT },
     { WEIR_FIELD_RESPONSE_FORMAT, "\"json_object\"", NULL, WEIR_OP_CHAT },
     { WEIR_FIELD_RESPONSE_FORMAT,
-      "{\"name\":\"zq\",\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"required\":[\"a\"],"
+      "{\"name\":\"zq\",\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\"}},\"required\":["
+      "\"a\"],"
       "\"additionalProperties\":false}}",
       NULL, WEIR_OP_CHAT },
     { WEIR_FIELD_RESPONSE_FORMAT, "{\"name\":\"zq\",\"schema\":{\"type\":\"object\",\"properties\":{\"a\":{}}}}", NULL,
@@ -218,7 +219,7 @@ static void use_media(struct conversation *c, struct weir_message *m, uint32_t f
 {
     bool is_image = feature <= WEIR_FEATURE_IMAGE_DETAIL;
     struct weir_part *p = conversation_part(c, &m->parts,
-                                            is_image                         ? WEIR_PART_IMAGE
+                                            is_image                        ? WEIR_PART_IMAGE
                                             : feature == WEIR_FEATURE_AUDIO ? WEIR_PART_AUDIO
                                                                             : WEIR_PART_FILE);
     switch (feature) {
@@ -398,7 +399,8 @@ static bool is_same_json(uint32_t feature, struct weir_str a, const char *b)
     json_t *one = json_loadb(a.p ? a.p : "", a.n, JSON_DECODE_ANY, NULL), *two = json_loads(b, JSON_DECODE_ANY, NULL);
     bool is_schema = feature == WEIR_FIELD_RESPONSE_FORMAT && json_is_object(one) && json_is_object(two);
     json_t *x = is_schema ? json_object_get(one, "schema") : one, *y = is_schema ? json_object_get(two, "schema") : two;
-    bool is_same = json_is_number(x) && json_is_number(y) ? json_number_value(x) == json_number_value(y) : json_equal(x, y);
+    bool is_same =
+        json_is_number(x) && json_is_number(y) ? json_number_value(x) == json_number_value(y) : json_equal(x, y);
     json_decref(one);
     json_decref(two);
     return is_same;
@@ -415,7 +417,8 @@ static bool asks_for_nothing(const struct sample *s)
 static bool is_nothing_asked(const struct lab *back, uint32_t feature)
 {
     const struct weir_conversation *c = &back->conversation->view;
-    struct weir_str effort = weir_field(c, WEIR_FIELD_REASONING_EFFORT), budget = weir_field(c, WEIR_FIELD_REASONING_BUDGET);
+    struct weir_str effort = weir_field(c, WEIR_FIELD_REASONING_EFFORT),
+                    budget = weir_field(c, WEIR_FIELD_REASONING_BUDGET);
     if (feature == WEIR_FIELD_TOOL_CHOICE)
         return !c->tools || weir_is(weir_field(c, WEIR_FIELD_TOOL_CHOICE), "\"none\"");
     return (!effort.n || weir_is(effort, "\"none\"")) && (!budget.n || weir_is(budget, "0"));
@@ -433,34 +436,36 @@ static bool has_come_back(struct lab *back, const struct sample *s)
     return !s->mark || strstr(dump_conversation(back), s->mark);
 }
 
-static void judge(struct lab *up, const struct codec_says *says, const struct sample *s, const char *model, struct lab *back,
-                  bool is_written)
+static void judge(struct lab *up, const struct codec_says *says, const struct sample *s, const char *model,
+                  struct lab *back, bool is_written)
 {
     uint8_t saying = says->saying[s->feature];
     bool is_lost = lab_losses[s->feature] != 0, is_back = back && has_come_back(back, s);
     struct features f = back ? used_by(back->conversation) : (struct features){ { 0, 0 } };
     if (up->undeclared_loss)
-        wrong(up->codec, up, s->feature, s->json, model, arena_printf(up->arena, "lose() names %s, which the table doesn't call PARTLY", up->undeclared_loss).p);
+        wrong(up, s->feature, s->json, model,
+              arena_printf(up->arena, "lose() names %s, which the table doesn't call PARTLY", up->undeclared_loss).p);
     if (saying == WEIR_SAYS && !is_written)
-        wrong(up->codec, up, s->feature, s->json, model, "the table says it, and it is refused");
+        wrong(up, s->feature, s->json, model, "the table says it, and it is refused");
     else if (saying == WEIR_SAYS && back && !is_back)
-        wrong(up->codec, up, s->feature, s->json, model, "the table says it, and it does not come back");
+        wrong(up, s->feature, s->json, model, "the table says it, and it does not come back");
     else if (saying == WEIR_SAYS_PARTLY && back && is_written && !is_back && !is_lost)
-        wrong(up->codec, up, s->feature, s->json, model, "it does not come back, and lose() did not tell");
+        wrong(up, s->feature, s->json, model, "it does not come back, and lose() did not tell");
     else if (saying == WEIR_SAYS_PARTLY && is_lost && is_back && s->json && !asks_for_nothing(s))
-        wrong(up->codec, up, s->feature, s->json, model, "it comes back as it was, and lose() told that it does not");
+        wrong(up, s->feature, s->json, model, "it comes back as it was, and lose() told that it does not");
     else if (!saying && features_have(&f, s->feature))
-        wrong(up->codec, up, s->feature, s->json, model, "it comes back, and the table doesn't declare it");
+        wrong(up, s->feature, s->json, model, "it comes back, and the table doesn't declare it");
 }
 
-static void try_sample(const struct weir_plugin *p, const struct codec_says *says, const struct sample *s, const char *model)
+static void try_sample(const struct weir_plugin *p, const struct codec_says *says, const struct sample *s,
+                       const char *model)
 {
     struct lab *maker = lab_begin(p, 'e', NULL);
     struct conversation *c = made(maker->arena, s, model);
     struct features f = used_by(c);
     struct lab *up = lab_begin(p, 'e', c);
     if (!features_have(&f, s->feature))
-        wrong(p->codec, up, s->feature, s->json, model, "the sample does not use it");
+        wrong(up, s->feature, s->json, model, "the sample does not use it");
     up->view.operation = s->operation;
     up->view.dialect = TEST_DIALECT;
     memset(lab_losses, 0, sizeof(lab_losses));
@@ -513,10 +518,14 @@ static void compare_capabilities(const struct weir_plugin *p, const struct codec
     static const struct {
         uint32_t capability, feature;
     } pairs[] = {
-        { WEIR_CAN_TOOLS, WEIR_FEATURE_TOOLS },         { WEIR_CAN_IMAGE_URL, WEIR_FEATURE_IMAGE_URL },
-        { WEIR_CAN_IMAGE_INLINE, WEIR_FEATURE_IMAGE_DATA }, { WEIR_CAN_AUDIO_IN, WEIR_FEATURE_AUDIO },
-        { WEIR_CAN_FILE_INLINE, WEIR_FEATURE_FILE_DATA },   { WEIR_CAN_FILE_URL, WEIR_FEATURE_FILE_URL },
-        { WEIR_CAN_CHOICES, WEIR_FIELD_N },             { WEIR_CAN_LOGPROBS, WEIR_FIELD_LOGPROBS },
+        { WEIR_CAN_TOOLS, WEIR_FEATURE_TOOLS },
+        { WEIR_CAN_IMAGE_URL, WEIR_FEATURE_IMAGE_URL },
+        { WEIR_CAN_IMAGE_INLINE, WEIR_FEATURE_IMAGE_DATA },
+        { WEIR_CAN_AUDIO_IN, WEIR_FEATURE_AUDIO },
+        { WEIR_CAN_FILE_INLINE, WEIR_FEATURE_FILE_DATA },
+        { WEIR_CAN_FILE_URL, WEIR_FEATURE_FILE_URL },
+        { WEIR_CAN_CHOICES, WEIR_FIELD_N },
+        { WEIR_CAN_LOGPROBS, WEIR_FIELD_LOGPROBS },
         { WEIR_CAN_JSON_SCHEMA, WEIR_FIELD_RESPONSE_FORMAT },
     };
     for (size_t i = 0; p->codec->encode_request && i < sizeof(pairs) / sizeof(*pairs); i++) {
@@ -599,7 +608,8 @@ static void add_piece(struct told *t, uint16_t kind, const char *text)
     struct weir_event *e = tell(t, WEIR_EVENT_DELTA);
     e->delta_kind = kind;
     e->text = weir_plain(STR(text));
-    if (kind == WEIR_DELTA_SIGNATURE || kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS || kind == WEIR_DELTA_EXT)
+    if (kind == WEIR_DELTA_SIGNATURE || kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS ||
+        kind == WEIR_DELTA_EXT)
         e->dialect = TEST_DIALECT;
 }
 
@@ -778,15 +788,16 @@ static void judge_answer(struct lab *l, const struct codec_says *says, const str
     if (s->finish)
         snprintf(value, sizeof(value), "%u", s->finish);
     if (l->undeclared_loss)
-        wrong(l->codec, l, s->feature, value, how, arena_printf(l->arena, "lose() names %s, which the table doesn't call PARTLY", l->undeclared_loss).p);
+        wrong(l, s->feature, value, how,
+              arena_printf(l->arena, "lose() names %s, which the table doesn't call PARTLY", l->undeclared_loss).p);
     if (saying == WEIR_SAYS && back && !is_back)
-        wrong(l->codec, l, s->feature, value, how, "the table says it, and it does not come back");
+        wrong(l, s->feature, value, how, "the table says it, and it does not come back");
     else if (saying == WEIR_SAYS_PARTLY && back && !is_back && !is_lost)
-        wrong(l->codec, l, s->feature, value, how, "it does not come back, and lose() did not tell");
+        wrong(l, s->feature, value, how, "it does not come back, and lose() did not tell");
     else if (saying == WEIR_SAYS_PARTLY && is_back && is_lost)
-        wrong(l->codec, l, s->feature, value, how, "it comes back as it was, and lose() told that it does not");
+        wrong(l, s->feature, value, how, "it comes back as it was, and lose() told that it does not");
     else if (!saying && back && features_have(&back->emitted, s->feature))
-        wrong(l->codec, l, s->feature, value, how, "it comes back, and the table doesn't declare it");
+        wrong(l, s->feature, value, how, "it comes back, and the table doesn't declare it");
 }
 
 /* What the codec reads of its own answer; NULL: it has no such side. */
@@ -805,14 +816,15 @@ static struct lab *read_answer(const struct lab *client, bool is_stream)
         c->decode_head(l->self, &l->call, l->state, 200);
     if (lab_decode_answer(l, (enum weir_framing)framing, out_bytes(&client->told), 0, true) == 0)
         return l;
-    printf("  %s does not read its own answer: %s\n  %.*s\n", client->plugin->name, l->grammar_error ? l->grammar_error : "",
-           (int)client->told.n, client->told.p);
+    printf("  %s does not read its own answer: %s\n  %.*s\n", client->plugin->name,
+           l->grammar_error ? l->grammar_error : "", (int)client->told.n, client->told.p);
     n_wrong++;
     lab_end(l);
     return NULL;
 }
 
-static void try_answer(const struct weir_plugin *p, const struct codec_says *says, const struct answer_sample *s, bool is_stream)
+static void try_answer(const struct weir_plugin *p, const struct codec_says *says, const struct answer_sample *s,
+                       bool is_stream)
 {
     const char *how = is_stream ? "m, streamed" : "m, whole";
     struct told t = { .n = 0 };
@@ -823,9 +835,9 @@ static void try_answer(const struct weir_plugin *p, const struct codec_says *say
     memset(lab_losses, 0, sizeof(lab_losses));
     bool is_written = write_answer(l, &t, is_stream, &used);
     if (!features_have(&used, s->feature))
-        wrong(p->codec, l, s->feature, NULL, how, "the sample does not use it");
+        wrong(l, s->feature, NULL, how, "the sample does not use it");
     if (!is_written)
-        wrong(p->codec, l, s->feature, NULL, how, "the codec refuses to write it");
+        wrong(l, s->feature, NULL, how, "the codec refuses to write it");
     struct lab *back = is_written ? read_answer(l, is_stream) : NULL;
     judge_answer(l, says, s, back, how);
     lab_end(back);
