@@ -1,4 +1,6 @@
 /* Embeddings, both ways: one message for each input, one block for each vector of it. A vector crosses as the JSON that it is. */
+#include <stdlib.h>
+
 #include "encode.h"
 #include "request.h"
 #include "response.h"
@@ -317,17 +319,64 @@ int cohere_decode_vectors(struct decoding *d, struct weir_str body)
 
 /* ---- the client's answer ---- */
 
-static struct weir_str encoding_of(const struct weir_answer_block *b)
+/* The vectors of one encoding, by the number of their input. */
+struct column {
+    const struct weir_answer_block **blocks;
+    uint32_t n;
+    uint32_t block;
+};
+
+static struct column column_of(struct cohere *o, const struct weir_answer *a, uint32_t block)
 {
-    return b->name.n ? b->name : WEIR_LIT("float");
+    struct column c = { .block = block };
+    uint32_t n = 0;
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next)
+        n += b->kind == WEIR_BLOCK_EMBEDDING && b->block == block;
+    c.blocks = n ? o->host->alloc(o->call, WEIR_FOR_CALL, sizeof(*c.blocks) * n) : NULL;
+    c.n = c.blocks ? n : 0;
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next)
+        if (b->kind == WEIR_BLOCK_EMBEDDING && b->block == block && b->choice < c.n)
+            c.blocks[b->choice] = b;
+    return c;
 }
 
-static bool is_first_of_kind(const struct weir_answer *a, const struct weir_answer_block *b)
+/* "[0.5,-1]" as little-endian floats in base64; the array's end ends the last number too. */
+static struct weir_str packed(struct cohere *o, struct weir_str array)
 {
-    for (const struct weir_answer_block *p = a->blocks; p != b; p = p->next)
-        if (p->kind == WEIR_BLOCK_EMBEDDING && p->block == b->block)
-            return false;
-    return true;
+    unsigned char *to = o->host->alloc(o->call, WEIR_FOR_CALL, (array.n / 2 + 1) * 4);
+    const char *p = array.p + 1, *last = array.p + array.n - 1;
+    size_t n = 0;
+    while (to && p < last) {
+        char *end;
+        uint32_t bits;
+        float value = strtof(p, &end);
+        if (end == p)
+            break;
+        memcpy(&bits, &value, 4);
+        for (int i = 0; i < 4; i++)
+            to[n++] = (unsigned char)(bits >> (8 * i));
+        for (p = end; p < last && *p != ','; p++)
+            continue;
+        p++;
+    }
+    return o->host->base64(o->call, (struct weir_str){ (const char *)to, n }, false);
+}
+
+static void put_column(struct cohere *o, struct weir_out *out, const struct column *c, bool wants_base64)
+{
+    const struct weir_json_api *j = o->json;
+    const struct weir_answer_block *first = c->blocks[0];
+    bool packs = wants_base64 && !first->name.n && first->text.n > 1 && first->text.p[0] == '[';
+    j->key_str(out, packs ? WEIR_LIT("base64") : first->name.n ? first->name : WEIR_LIT("float"));
+    j->array_begin(out);
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct weir_answer_block *b = c->blocks[i];
+        if (b && packs && b->text.n > 1 && b->text.p[0] == '[')
+            j->put_str(out, packed(o, (struct weir_str){ b->text.p, b->text.n }));
+        else if (b)
+            j->put_text_raw(out, &b->text);
+    }
+    j->array_end(out);
 }
 
 enum { ENCODINGS = 8 };
@@ -335,21 +384,15 @@ enum { ENCODINGS = 8 };
 /* Blocks of one number are of one encoding. */
 static void put_embeddings(struct cohere *o, struct weir_out *out, const struct weir_answer *a)
 {
-    const struct weir_json_api *j = o->json;
-    uint32_t n = 0;
-    j->object_begin(out);
-    for (const struct weir_answer_block *b = a->blocks; b && n < ENCODINGS; b = b->next) {
-        if (b->kind != WEIR_BLOCK_EMBEDDING || b->choice || !is_first_of_kind(a, b))
-            continue;
-        n++;
-        j->key_str(out, encoding_of(b));
-        j->array_begin(out);
-        for (const struct weir_answer_block *each = b; each; each = each->next)
-            if (each->kind == WEIR_BLOCK_EMBEDDING && each->block == b->block)
-                j->put_text_raw(out, &each->text);
-        j->array_end(out);
+    const struct weir_conversation *conversation = o->host->conversation(o->call);
+    bool wants_base64 = conversation && weir_is(weir_field(conversation, WEIR_FIELD_ENCODING), "\"base64\"");
+    o->json->object_begin(out);
+    for (uint32_t block = 0; block < ENCODINGS; block++) {
+        struct column c = column_of(o, a, block);
+        if (c.n && c.blocks[0])
+            put_column(o, out, &c, wants_base64);
     }
-    j->object_end(out);
+    o->json->object_end(out);
 }
 
 static void put_inputs_told(struct cohere *o, struct weir_out *out)

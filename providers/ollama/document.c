@@ -94,26 +94,39 @@ static void put_message(struct telling *t)
 
 /* ---- vectors ---- */
 
+/* By the number of their input, whatever came first. */
+static uint32_t sort_vectors(struct telling *t, const struct weir_answer_block ***sorted)
+{
+    uint32_t n = 0;
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next)
+        n += b->kind == WEIR_BLOCK_EMBEDDING;
+    const struct weir_answer_block **list = n ? t->o.host->alloc(t->o.call, WEIR_FOR_CALL, sizeof(*list) * n) : NULL;
+    for (const struct weir_answer_block *b = t->a->blocks; list && b; b = b->next)
+        if (b->kind == WEIR_BLOCK_EMBEDDING && b->choice < n)
+            list[b->choice] = b;
+    *sorted = list;
+    return list ? n : 0;
+}
+
 static void put_vectors(struct telling *t)
 {
     const struct weir_json_api *j = t->o.json;
-    bool is_first = true;
-    t->o.host->write(t->out, WEIR_LIT("{\"model\":"));
+    const struct weir_answer_block **list;
+    uint32_t n = sort_vectors(t, &list);
+    j->object_begin(t->out);
+    j->key(t->out, "model");
     j->put_str(t->out, t->a->model);
-    t->o.host->write(t->out, WEIR_LIT(",\"embeddings\":["));
-    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
-        if (b->kind != WEIR_BLOCK_EMBEDDING)
-            continue;
-        if (!is_first)
-            t->o.host->write(t->out, WEIR_LIT(","));
-        is_first = false;
-        j->put_text_raw(t->out, &b->text);
+    j->key(t->out, "embeddings");
+    j->array_begin(t->out);
+    for (uint32_t i = 0; i < n; i++)
+        if (list[i])
+            j->put_text_raw(t->out, &list[i]->text);
+    j->array_end(t->out);
+    if (t->a->usage.input >= 0) {
+        j->key(t->out, "prompt_eval_count");
+        j->put_int(t->out, t->a->usage.input);
     }
-    t->o.host->write(t->out, WEIR_LIT("]"));
-    if (t->a->usage.input >= 0)
-        t->o.host->write(t->out,
-                         t->o.host->format(t->o.call, ",\"prompt_eval_count\":%lld", (long long)t->a->usage.input));
-    t->o.host->write(t->out, WEIR_LIT("}"));
+    j->object_end(t->out);
 }
 
 int ollama_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,

@@ -472,6 +472,33 @@ TEST(embeddings_cross_in_both_directions)
     lab_end(client);
 }
 
+/* Another dialect's answer: vectors in any order, and numbers where the client wants base64. */
+TEST(vectors_stand_where_their_inputs_stood)
+{
+    NEED_PLUGIN;
+    struct lab *client = decoded_as(
+        WEIR_OP_EMBED,
+        "{\"model\":\"e\",\"texts\":[\"a\",\"b\"],\"input_type\":\"search_query\",\"embedding_types\":[\"base64\"]}");
+    struct lab *up = lab_begin(plugin, 'e', client->conversation);
+    static const char *const vectors[] = { "[1,-2.5]", "[0.5]" };
+    lab_emit(&up->call, &(struct weir_event){ .size = sizeof(struct weir_event), .kind = WEIR_EVENT_START });
+    for (uint32_t i = 2; i-- > 0;) {
+        struct weir_event e = {
+            .size = sizeof(e), .kind = WEIR_EVENT_BLOCK_START, .choice = i, .block_kind = WEIR_BLOCK_EMBEDDING
+        };
+        lab_emit(&up->call, &e);
+        e.kind = WEIR_EVENT_DELTA;
+        e.delta_kind = WEIR_DELTA_TEXT;
+        e.text = weir_plain(str(vectors[i]));
+        lab_emit(&up->call, &e);
+        e.kind = WEIR_EVENT_BLOCK_STOP;
+        lab_emit(&up->call, &e);
+    }
+    CHECK(contains(told_to_client(client, up), "\"embeddings\":{\"base64\":[\"AACAPwAAIMA=\",\"AAAAPw==\"]}"));
+    lab_end(up);
+    lab_end(client);
+}
+
 TEST(an_input_type_is_said_where_nobody_said_one)
 {
     NEED_PLUGIN;
