@@ -204,8 +204,10 @@ void losses_told(struct weir_call *c, uint32_t feature, uint32_t what, struct we
     bool is_known = feature < WEIR_FEATURES && feature_name(feature) && loss_name(what);
     uint8_t saying = is_known ? codec->says.saying[feature] : 0;
     bool may_tell = saying == WEIR_SAYS_PARTLY || saying == WEIR_SAYS; /* an entry's options may take it away */
-    if (!is_known || (codec->says.is_declared && !a->is_same_dialect && !may_tell))
+    bool is_fault = !is_known || (codec->says.is_declared && !a->is_same_dialect && !may_tell);
+    if (is_fault && !a->has_told_wrongly)
         note_fault(r, codec, feature);
+    a->has_told_wrongly |= is_fault;
     if (is_known)
         keep_once(a, feature, what, why);
 }

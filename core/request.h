@@ -205,6 +205,7 @@ struct attempt {
     bool was_silent; /* it gave no answer until a time-out */
     struct weir_str reason; /* why it was made, for the record */
 
+    bool has_told_wrongly; /* its codec's fault was noted: once is enough */
     struct loss *losses, *last_loss; /* in the order in which they were found */
     struct features answer_used; /* by what went to the client so far */
     struct answer_order answer_order;
