@@ -134,6 +134,7 @@ int upstream_build_again(struct attempt *a); /* what again() asked for */
 int upstream_send(struct attempt *a);
 void upstream_error_default(struct weir_error *e, int status);
 extern const struct egress_ops attempt_egress_ops;
+void attempt_answer_by_estimate(struct attempt *a); /* counting.c */
 void attempt_ask_again(struct attempt *a); /* again.c: forgets the answer and asks after the delay */
 void attempt_stop_asking(struct attempt *a);
 void attempt_go_on(struct attempt *a); /* a stage has waited: what came meanwhile */

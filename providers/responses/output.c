@@ -363,6 +363,20 @@ static void read_object_member(const struct weir_json_api *j, struct weir_json *
         j->skip(r);
 }
 
+/* Where several providers could be meant the id tells whose it is, also in bytes that are relayed. */
+static void name_id(struct decoding *d, struct responses_object *to)
+{
+    struct weir_str bytes = d->frame->bytes, id = to->id;
+    struct weir_str named = id.n ? d->o.host->id_out(d->o.call, id) : id;
+    bool is_inside = id.n && id.p >= bytes.p && id.p + id.n <= bytes.p + bytes.n;
+    if (named.n > id.n && is_inside) {
+        d->frame->insert = (struct weir_str){ named.p + id.n, named.n - id.n };
+        d->frame->insert_offset = (uint32_t)(id.p + id.n - bytes.p);
+    }
+    d->attempt->names_ids = named.n > id.n;
+    to->id = named;
+}
+
 bool responses_read_object(struct decoding *d, struct weir_str raw, struct responses_object *to)
 {
     const struct weir_json_api *j = d->o.json;
@@ -372,6 +386,7 @@ bool responses_read_object(struct decoding *d, struct weir_str raw, struct respo
     for (j->object(r); j->member(r, &key);)
         read_object_member(j, r, key, to);
     to->is_object = to->is_object || to->output.n;
+    name_id(d, to);
     return j->close(r);
 }
 

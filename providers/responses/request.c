@@ -479,13 +479,22 @@ static bool is_default(struct weir_str key, struct weir_str raw)
            (weir_is(key, "stream_options") && raw.n && !memmem(raw.p, raw.n, "true", 4));
 }
 
+/* "resp_1~openai": whose it is stands behind it, and only for us. */
+static struct weir_str own_id(struct reading *x, struct weir_str raw)
+{
+    if (raw.n < 2 || raw.p[0] != '"')
+        return raw;
+    struct weir_str id = { raw.p + 1, raw.n - 2 }, bare = x->o.host->id_in(x->o.call, id);
+    return bare.n == id.n ? raw : x->o.host->format(x->o.call, "\"%.*s\"", (int)bare.n, bare.p);
+}
+
 static void read_other(struct reading *x, struct weir_str key, struct weir_str raw)
 {
     if (weir_is(key, "include")) {
         take_include(x, raw);
     } else if (is_stored(key) || (weir_is(key, "background") && weir_is(raw, "true"))) {
         x->has_context = x->has_context || is_stored(key);
-        mark_own(x, key, raw);
+        mark_own(x, key, weir_is(key, "previous_response_id") ? own_id(x, raw) : raw);
     } else if (!is_default(key, raw)) {
         responses_add_ext(x, key, key, raw);
     }

@@ -334,7 +334,7 @@ static void take_item_done(struct decoding *d, const struct event_read *e)
 static void take_begin(struct decoding *d, const struct event_read *e)
 {
     struct responses_object object;
-    if (d->attempt->has_started)
+    if (d->attempt->has_started && !d->attempt->names_ids)
         return;
     if (!e->response.n || !responses_read_object(d, e->response, &object))
         d->o.failed = true;

@@ -150,6 +150,7 @@ struct responses_attempt {
     struct responses_open *open, *spare;
     uint32_t n_blocks; /* begun so far */
     bool has_started, has_ended, has_calls;
+    bool names_ids; /* each response object gets its provider's name behind its id */
 };
 
 int responses_request_head(void *self, struct weir_call *call, void *state, const void *entry);

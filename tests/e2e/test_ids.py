@@ -1,5 +1,7 @@
 """Ids that providers give out carry the provider's name where several could be meant, and find their way back."""
 
+import json
+
 from harness import Upstream, Weir, config
 from test_doors import tiny
 from test_jobs import serve
@@ -79,3 +81,50 @@ def test_a_codec_pins_and_names():
             answer = weir.post("/gen/one:run", '{"in":"hi","stream":true,"prev":"j-7~b"}')
             assert answer.status == 503 and "ids of b" in answer.text, answer
             assert len(a.requests) == 2 and len(b.requests) == 1
+
+
+RESPONSE = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "x", "previous_response_id": None,
+            "output": [{"id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
+                        "content": [{"type": "output_text", "text": "hi", "annotations": []}]}],
+            "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}}
+
+
+def respond(conn):
+    conn.respond(200, RESPONSE)
+
+
+def stream(conn):
+    conn.start_sse()
+    begun = {**RESPONSE, "status": "in_progress", "output": [], "usage": None}
+    item = RESPONSE["output"][0]
+    part = item["content"][0]
+    for n, event in enumerate((
+            {"type": "response.created", "response": begun}, {"type": "response.in_progress", "response": begun},
+            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "status": "in_progress", "content": []}},
+            {"type": "response.content_part.added", "item_id": "msg_1", "output_index": 0, "content_index": 0, "part": {**part, "text": ""}},
+            {"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "hi"},
+            {"type": "response.output_text.done", "item_id": "msg_1", "output_index": 0, "content_index": 0, "text": "hi"},
+            {"type": "response.content_part.done", "item_id": "msg_1", "output_index": 0, "content_index": 0, "part": part},
+            {"type": "response.output_item.done", "output_index": 0, "item": item}, {"type": "response.completed", "response": RESPONSE})):
+        conn.event({**event, "sequence_number": n}, event["type"])
+    conn.end()
+
+
+def test_a_response_goes_on_where_it_began():
+    with Upstream(serve(respond)) as a, Upstream(serve(respond, stream)) as b:
+        c = two(a, b)
+        for name, up in (("a", a), ("b", b)):
+            c["providers"][name] = {"dialect": "responses", "base_url": up.url + "/v1", "key": "k"}
+        c["models"] = {"m": {"targets": ["a/x", "b/x"]}, "one": {"targets": ["b/x"]}}
+        c["routes"] = [{"match": {"path": "/*"}, "open": True, "pipeline": []}]
+        with Weir(c) as weir:
+            answer = weir.post("/v1/responses", {"model": "m", "input": "hi"})
+            assert answer.json == {**RESPONSE, "id": "resp_1~a"}, answer
+            answer = weir.post("/v1/responses", {"model": "m", "input": "hi", "previous_response_id": "resp_0~b"})
+            assert answer.json["id"] == "resp_1~b" and b.requests[0].json["previous_response_id"] == "resp_0", (answer, b.requests)
+            answer = weir.post("/v1/responses", {"model": "m", "input": "hi", "previous_response_id": "resp_0~b", "stream": True})
+            ids = [json.loads(e).get("response", {}).get("id") for e in answer.events]
+            assert [i for i in ids if i] == ["resp_1~b"] * 3, answer
+            assert len(a.requests) == 1
+            answer = weir.post("/v1/responses", {"model": "one", "input": "hi", "previous_response_id": "resp_0~b", "stream": True})
+            assert '"id": "resp_1"' in answer.text and b.requests[-1].json["previous_response_id"] == "resp_0", answer
