@@ -50,20 +50,35 @@ static int64_t after(int64_t from_us, uint32_t ms)
     return ms ? from_us + (int64_t)ms * 1000 : INT64_MAX;
 }
 
-/* When does this attempt run out of patience, and with what? */
-static int64_t attempt_deadline(const struct attempt *a, const char **what)
+/* What the provider or the candidate says of `total` is about this attempt: another may still answer within the request's own. */
+static uint32_t attempt_total_ms(const struct attempt *a)
 {
-    const struct request *r = a->call.request;
-    if (a->state == ATTEMPT_OVER || !a->upstream)
-        return INT64_MAX;
-    if (r->is_answered || a->is_paused || a->call.wait)
-        return INT64_MAX; /* it waits for us */
+    if (!a->target)
+        return 0;
+    uint32_t ms = smallest(0, a->provider->timeouts.ms[WEIR_TIMEOUT_TOTAL]);
+    return smallest(ms, a->target->timeouts.ms[WEIR_TIMEOUT_TOTAL]);
+}
+
+static int64_t silence_deadline(const struct attempt *a, const char **what)
+{
     int64_t idle = a->state >= ATTEMPT_ERROR ? after(a->last_byte_us, a->timeouts.ms[WEIR_TIMEOUT_IDLE]) : INT64_MAX;
     int64_t first = !a->first_token_us && a->is_streaming
                         ? after(a->started_us, a->timeouts.ms[WEIR_TIMEOUT_FIRST_TOKEN])
                         : INT64_MAX;
     *what = first < idle ? "first_token" : "idle";
     return earlier(first, idle);
+}
+
+/* When does this attempt run out of patience, and with what? */
+static int64_t attempt_deadline(const struct attempt *a, const char **what)
+{
+    if (a->state == ATTEMPT_OVER || a->state == ATTEMPT_STARTING || a->call.request->is_answered || a->is_paused || a->call.wait)
+        return INT64_MAX; /* it waits for us */
+    int64_t total = after(a->started_us, attempt_total_ms(a));
+    int64_t silence = a->upstream ? silence_deadline(a, what) : INT64_MAX;
+    if (total < silence)
+        *what = "total";
+    return earlier(total, silence);
 }
 
 static int64_t keepalive_at(const struct request *r)
@@ -77,7 +92,7 @@ static int64_t keepalive_at(const struct request *r)
 
 int64_t request_deadline_us(const struct request *r)
 {
-    return r->is_answered ? INT64_MAX : after(r->started_us, config_timeout(r, r->attempts, WEIR_TIMEOUT_TOTAL));
+    return r->is_answered ? INT64_MAX : after(r->started_us, config_timeout(r, NULL, WEIR_TIMEOUT_TOTAL));
 }
 
 static int64_t next_deadline(const struct request *r)
@@ -119,7 +134,9 @@ static void overdue_attempt(struct attempt *a, const char *what)
     struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_TIMEOUT };
     e.message = arena_printf(r->arena, "%.*s did not answer in time (%s time-out, %u ms).", (int)a->target->view.name.n,
                              a->target->view.name.p, what,
-                             a->timeouts.ms[what[0] == 'f' ? WEIR_TIMEOUT_FIRST_TOKEN : WEIR_TIMEOUT_IDLE]);
+                             what[0] == 't'   ? attempt_total_ms(a)
+                             : what[0] == 'f' ? a->timeouts.ms[WEIR_TIMEOUT_FIRST_TOKEN]
+                                              : a->timeouts.ms[WEIR_TIMEOUT_IDLE]);
     a->was_silent = true;
     attempt_fail(a, &e);
 }

@@ -88,19 +88,19 @@ def test_refused_connections_cost_nothing():
 
 
 def test_a_silent_target_is_asked_once():
-    def wants(answer, record, asked, seconds):
-        answered("other", [1, 1], [("a/m", "timeout"), ("b/m", "ok")], least=0.3)(answer, record, asked, seconds)
-    for dialect, stream in WAYS:
-        if stream:
-            play_one(dialect, stream, [[silent], [ok("other")]], wants, retries=2, timeouts={"first_token": "300ms"})
+    """Streams by the first token's time-out; whole answers have only `total`, which of a provider is the attempt's."""
+    play([[silent], [ok("other")]],
+         answered("other", [1, 1], [("a/m", "timeout"), ("b/m", "ok")], least=0.3), retries=2,
+         providers={"a": {"timeouts": {"total": "300ms"}}})
+    play([[silent]] * 2, timed_out([1, 1]), retries=2, timeouts={"first_token": "200ms", "total": "450ms"},
+         providers={n: {"timeouts": {"total": "200ms"}} for n in "ab"})
 
 
-def play_one(dialect, stream, scripts, wants, **more):
-    WAYS[:], kept = [(dialect, stream)], WAYS[:]
-    try:
-        play(scripts, wants, **more)
-    finally:
-        WAYS[:] = kept
+def timed_out(asked):
+    def wants(answer, record, counts, seconds):
+        assert answer.status == 504 and counts == asked and seconds < 2, (counts, seconds)
+        assert [c for _, c in story(record)] == ["timeout"] * 2
+    return wants
 
 
 def test_context_too_long_goes_only_to_a_larger_one():
