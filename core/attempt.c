@@ -95,15 +95,15 @@ static bool send_attempt(struct attempt *a)
         attempt_answer_by_estimate(a);
         return true;
     }
-    enum token_state token = token_get(a);
-    if (token == TOKEN_WAITS)
+    enum token_state gathered = attempt_gather(a);
+    if (gathered == TOKEN_WAITS)
         return true;
     if (is_relayed) {
-        if (token == TOKEN_NONE || raw_send(a) < 0)
+        if (gathered == TOKEN_NONE || raw_send(a) < 0)
             attempt_fail(a, &a->call.error);
         return true;
     }
-    bool is_built = token == TOKEN_HAS && upstream_build(a) == 0;
+    bool is_built = gathered == TOKEN_HAS && upstream_build(a) == 0;
     struct weir_str loss = is_built ? losses_of_request(a) : WEIR_NONE;
     if (loss.n) {
         note_skipped(a, loss);

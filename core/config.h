@@ -72,6 +72,7 @@ struct config_provider {
     const struct weir_str *tags;
     uint32_t n_tags;
     bool fetches_media;          /* `fetch_media: true`: URLs inside messages may be fetched for it */
+    bool fetches_private;        /* `fetch_media: private`: also from addresses that are not public */
     bool shows_rate_limits;      /* its rate-limit headers pass to the client */
     const char *unavailable;     /* why its targets are skipped ("OPENAI_API_KEY is not set"); NULL: it can be used */
 };

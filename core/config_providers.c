@@ -281,6 +281,16 @@ static void read_lacks(struct reader *r, const struct tree_node *node, void *bas
     ((struct config_provider *)base)->lacks = capabilities_read(r, "lacks", node);
 }
 
+static void read_fetch_media(struct reader *r, const struct tree_node *node, void *base)
+{
+    const struct value_rule rule = { .name = "fetch_media" };
+    struct config_provider *p = base;
+    p->fetches_private = node->type == TREE_SCALAR && weir_is(node->text, "private");
+    p->fetches_media = p->fetches_private;
+    if (!p->fetches_private)
+        value_bool(r, &rule, node, &p->fetches_media);
+}
+
 const struct field config_timeout_fields[] = {
     { .name = "connect",
       .type = FIELD_MS,
@@ -418,10 +428,11 @@ const struct field config_provider_fields[] = {
       .schema = "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}",
       .help = "What none of its models can do, whatever the dialect can say: choices, image_urls, json_schema …" },
     { .name = "fetch_media",
-      .type = FIELD_BOOL,
-      AT(fetches_media),
-      .fallback = "false",
-      .help = "May URLs inside messages be fetched for it?" },
+      .type = FIELD_OWN,
+      .read = read_fetch_media,
+      .schema = "{\"anyOf\":[{\"type\":\"boolean\"},{\"const\":\"private\"}]}",
+      .help = "May URLs inside messages be fetched for it, where it takes only bytes? true: from public addresses; private: from any, "
+              "so callers reach what weir reaches." },
     { .name = "rate_limit_headers",
       .type = FIELD_BOOL,
       AT(shows_rate_limits),

@@ -64,6 +64,8 @@ int conversation_drop_ext(struct conversation *c);
 
 /* The same for one attempt. base is the request's conversation and stays as it is. */
 struct conversation *conversation_of_attempt(struct conversation *base, struct conversation_edits *e, struct arena *a);
+/* With views of its messages that the caller may change; strings stay shared. NULL without memory. */
+struct conversation *attempt_own_messages(struct conversation *base, struct conversation_edits *e, struct arena *a);
 int attempt_edit_field(struct conversation *base, struct conversation_edits *e, struct arena *a, enum weir_field f, struct weir_str json);
 int attempt_edit_text(struct conversation *base, struct conversation_edits *e, struct arena *a, struct weir_part *part,
                       struct weir_str plain);

@@ -229,6 +229,15 @@ static struct weir_part *own_part(const struct editor *ed, const struct conversa
     return NULL;
 }
 
+struct conversation *attempt_own_messages(struct conversation *base, struct conversation_edits *e, struct arena *a)
+{
+    struct editor ed;
+    if (of_attempt(base, e, a, &ed) < 0)
+        return NULL;
+    own_messages(&ed, base);
+    return ed.c;
+}
+
 int attempt_edit_field(struct conversation *base, struct conversation_edits *e, struct arena *a, enum weir_field f,
                        struct weir_str json)
 {

@@ -55,6 +55,8 @@ const struct error_entry error_table[] = {
     { "upstream_broken", 502, "The provider's answer made no sense or stopped half way.", "Try again." },
     { "upstream_connect", 502, "The provider can't be reached: look-up, connection or TLS failed.",
       "The operator checks base_url, network and certificates." },
+    { "upstream_token", 502, "The provider could not be called: its access token can't be obtained.",
+      "Try again; the operator looks for credentials.failed in the log." },
     { "all_attempts_failed", 502,
       "Every target that could be asked has failed; the message names each attempt, the status is that of the last failure.",
       "weir has tried again already: wait as long as Retry-After says, or look at the providers." },

@@ -99,6 +99,15 @@ static struct features used_by(const struct conversation *c)
     return used;
 }
 
+/* What will be fetched is said, by other means. */
+static void forget_media(struct features *used, uint32_t replaced)
+{
+    if (replaced & WEIR_CAN_IMAGE_URL)
+        used->bits[1] &= ~(UINT64_C(1) << (WEIR_FEATURE_IMAGE_URL - 64));
+    if (replaced & WEIR_CAN_FILE_URL)
+        used->bits[1] &= ~(UINT64_C(1) << (WEIR_FEATURE_FILE_URL - 64));
+}
+
 struct weir_str losses_forbid(struct request *r, const struct candidate *c)
 {
     const struct plugin *codec = c->provider->codec;
@@ -109,6 +118,7 @@ struct weir_str losses_forbid(struct request *r, const struct candidate *c)
         return WEIR_NONE;
     struct features used = used_by(r->conversation);
     apply_edits(&used, c->edits);
+    forget_media(&used, media_replaces(c->provider, c->view.capabilities));
     for (uint32_t i; (i = features_take(&used)) < WEIR_FEATURES;) {
         uint32_t what = says_loss(&codec->says, i);
         if (is_forbidden(rule, i, what))

@@ -67,6 +67,14 @@ void tokens_stop(void);
 enum token_state { TOKEN_HAS, TOKEN_WAITS, TOKEN_NONE };
 /* HAS: attempt.token is set, or none is needed. WAITS: attempt_after_attempt() is called again. NONE: call.error says why. */
 enum token_state token_get(struct attempt *a);
+/* ---- media.c: `fetch_media` ---- */
+/* All that is needed before a request can be made: the token, then media. The same words. */
+enum token_state attempt_gather(struct attempt *a);
+/* What bytes can stand for at a provider that fetches: IMAGE_URL where it takes inline images. */
+uint32_t media_replaces(const struct config_provider *p, uint32_t capabilities);
+/* "messages[2].content[0]": the first URL of the conversation; "": there is none. */
+struct weir_str media_first_url(const struct weir_conversation *c, struct arena *a);
+
 void token_refused(const struct attempt *a); /* the provider answered 401 */
 const struct lane *lane_entry(void);
 const struct lane *lane_of_route(const struct config_route *route);

@@ -288,6 +288,7 @@ static void fail_untried(struct request *r)
         e.param = weir_cstr(r->lost_feature);
     } else if (r->is_beyond_targets) {
         e.code = WEIR_LIT("no_capable_target");
+        e.param = why.n && strstr(why.p, " by URL") ? media_first_url(&r->conversation->view, r->arena) : WEIR_NONE;
     }
     e.message = why.n ? arena_printf(r->arena, "No target can serve this request: %.*s.%s", (int)why.n, why.p,
                                      is_loss ? " Leave that out, ask for another model, or let it be lost with "

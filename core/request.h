@@ -197,6 +197,8 @@ struct attempt {
     struct weir_str token; /* of `auth` by a plugin */
     uint64_t token_check;
     bool was_token_awaited; /* in vain */
+    bool media_is_inlined; /* its body is another than the client's */
+    struct media *media; /* what is fetched for it; NULL: nothing */
     struct egress_timing timing;
     struct header_item *candidate_headers;
     bool is_counted; /* in the target's figures */

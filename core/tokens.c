@@ -18,11 +18,11 @@
 
 enum {
     OBTAIN_MS = 60 * 1000, /* a plugin's time, and the lease */
-    WAIT_MS = 15 * 1000,   /* of a request */
-    LOOK_MS = 25,          /* while another worker obtains */
+    WAIT_MS = 15 * 1000, /* of a request */
+    LOOK_MS = 25, /* while another worker obtains */
     AHEAD_MS = 5 * 60 * 1000,
     UNSAID_MS = 5 * 60 * 1000, /* how long a token is good that doesn't say */
-    YOUNG_MS = 30 * 1000,  /* refused so soon after it was obtained: another would be refused too */
+    YOUNG_MS = 30 * 1000, /* refused so soon after it was obtained: another would be refused too */
     BACKOFF_MS = 1000,
     BACKOFF_MAX_MS = 60 * 1000,
     WHY_MAX = 300,
@@ -227,8 +227,9 @@ static enum token_state refuse(struct attempt *a, const struct source *s)
 {
     a->call.error = (struct weir_error){ .size = sizeof(struct weir_error), .error_class = WEIR_ERROR_CONNECT };
     a->call.error.code = WEIR_LIT("upstream_token");
-    a->call.error.message = arena_printf(a->arena, "The provider \"%s\" can't be called: its access token can't be obtained: %s",
-                                         s->provider->name, s->why[0] ? s->why : "no answer in time");
+    a->call.error.message =
+        arena_printf(a->arena, "The provider \"%s\" can't be called: its access token can't be obtained: %s",
+                     s->provider->name, s->why[0] ? s->why : "no answer in time");
     return TOKEN_NONE;
 }
 
@@ -240,7 +241,8 @@ static void waited(struct weir_call *c, enum weir_verdict verdict)
 
 static enum token_state wait_for_it(struct attempt *a, struct source *s)
 {
-    weir_token token = wait_core(&a->call, "the provider's access token", monotonic_us() + (int64_t)WAIT_MS * 1000, waited, NULL, NULL);
+    weir_token token = wait_core(&a->call, "the provider's access token", monotonic_us() + (int64_t)WAIT_MS * 1000,
+                                 waited, NULL, NULL);
     if (!token || !add_waiting(s, token))
         return refuse(a, s);
     if (!s->now)
@@ -303,8 +305,8 @@ int tokens_start(struct worker *w, char *why, size_t n)
         const struct config_provider *p = w->config->providers[i];
         if (!p->credentials || p->unavailable || start(&sources[p->index], p) >= 0)
             continue;
-        snprintf(why, n, "%s:%u: the credentials of \"%s\" could not be made (their own message is in the log)", p->place.file,
-                 p->place.line, p->name);
+        snprintf(why, n, "%s:%u: the credentials of \"%s\" could not be made (their own message is in the log)",
+                 p->place.file, p->place.line, p->name);
         return -1;
     }
     return sources ? 0 : -1;

@@ -331,7 +331,7 @@ int upstream_build(struct attempt *a)
         add_header(a, WEIR_LIT("user-agent"), WEIR_LIT("weir"));
     configured_headers(a);
     a->key = keys_choose(a);
-    bool goes_as_it_came = a->is_same_dialect && head != WEIR_HEAD_ANEW && splice_body(a);
+    bool goes_as_it_came = a->is_same_dialect && head != WEIR_HEAD_ANEW && !a->media_is_inlined && splice_body(a);
     if (!goes_as_it_came && encode_body(a) < 0)
         return -1;
     a->unsigned_headers = a->headers;
