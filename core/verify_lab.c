@@ -348,6 +348,19 @@ static void *default_entry(const struct plugin *p, struct arena *a)
     return entry;
 }
 
+/* What labs are made for, and conversations that are read from .canon files. */
+static uint32_t operation = WEIR_OP_CHAT;
+
+void lab_operation(uint32_t next)
+{
+    operation = next;
+}
+
+uint32_t lab_operation_now(void)
+{
+    return operation;
+}
+
 struct lab *lab_new(const struct plugin *p, void *self, enum lab_side side)
 {
     struct arena *a = arena_new();
@@ -363,10 +376,12 @@ struct lab *lab_new(const struct plugin *p, void *self, enum lab_side side)
     l->state = arena_zalloc(a, (side == LAB_INGRESS ? p->codec.ingress_size : p->codec.egress_size) + 16);
     l->entry = side == LAB_EGRESS ? default_entry(p, a) : NULL;
     l->view = (struct weir_request_view){ .id = WEIR_LIT("req_verify"), .method = WEIR_LIT("POST"), .path = WEIR_LIT("/"),
-                                          .dialect = weir_cstr(p->desc.name), .operation = WEIR_OP_CHAT,
+                                          .dialect = weir_cstr(p->desc.name), .operation = operation,
                                           .started_ms = bench_now() };
     if (p->codec.claims && p->codec.claims->method)
         l->view.path = weir_cstr(p->codec.claims->path);
+    if (operation != WEIR_OP_CHAT && side == LAB_EGRESS)
+        l->conversation = conversation_new(a, WEIR_LIT("verify"), operation, WEIR_LIT("{}"));
     return l;
 }
 
@@ -399,7 +414,7 @@ int lab_decode_request(struct lab *l, struct weir_str body)
 {
     const struct weir_codec *c = &l->plugin->codec;
     int rc;
-    l->conversation = conversation_new(l->arena, weir_cstr(l->plugin->desc.name), WEIR_OP_CHAT, arena_copy(l->arena, body));
+    l->conversation = conversation_new(l->arena, weir_cstr(l->plugin->desc.name), operation, arena_copy(l->arena, body));
     OP(l, CRUMB_DECODE_REQUEST, c->decode_request(l->self, &l->call, l->state, l->conversation->view.body));
     if (rc == 0)
         conversation_close(l->conversation);

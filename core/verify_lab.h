@@ -41,6 +41,9 @@ struct lab {
 
 /* The codec's instance of this process; NULL: create() refused. */
 void *lab_codec(const struct plugin *p);
+/* Of what operation labs and conversations are made from now on (CHAT at first): pairs of a codec's other operations. */
+void lab_operation(uint32_t next);
+uint32_t lab_operation_now(void);
 struct lab *lab_new(const struct plugin *p, void *self, enum lab_side side);
 void lab_free(struct lab *l);
 

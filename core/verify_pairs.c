@@ -1,6 +1,7 @@
 /* The author's pairs: bytes of the dialect and, beside them, what they mean.
  *
  *      NAME.request.wire   NAME.answer.wire   NAME.stream.wire   NAME.STATUS.error.wire      each with ….canon
+ *      NAME.embed.request.wire and so on: of another operation than chat
  *
  * Wire to meaning where the codec reads; meaning to wire where it only writes; where it does both, there and back again.
  */
@@ -200,6 +201,19 @@ static int status_of(const char *name)
     return dot && dot - name >= 4 && dot[-4] == '.' ? atoi(dot - 3) : 500;
 }
 
+/* NAME.embed.answer.wire */
+static uint32_t operation_of(const char *name)
+{
+    static const struct {
+        const char *part;
+        uint32_t operation;
+    } parts[] = { { ".embed.", WEIR_OP_EMBED }, { ".rerank.", WEIR_OP_RERANK }, { ".count.", WEIR_OP_COUNT } };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(name, parts[i].part))
+            return parts[i].operation;
+    return WEIR_OP_CHAT;
+}
+
 static bool run_pair(struct codec_test *t, const struct pair *p)
 {
     bool is_whole = ends_with(p->name, ".answer.wire");
@@ -225,7 +239,9 @@ static void open_pair(struct codec_test *t, const char *folder, const char *name
     char *wire = verify_read(path, &p.wire.n), *canon = verify_read(p.canon_path, &p.canon.n);
     p.wire.p = wire;
     p.canon.p = canon;
+    lab_operation(operation_of(name));
     *is_good = wire && run_pair(t, &p);
+    lab_operation(WEIR_OP_CHAT);
     if (!wire)
         codec_bad(t, "%s can't be read: %s", path, strerror(errno));
     free(wire);

@@ -157,7 +157,7 @@ static void parse_fields(struct weir_json *r, struct conversation *c)
 
 struct conversation *parse_conversation(struct arena *a, const char *dialect, struct weir_str text, const char **why)
 {
-    struct conversation *c = conversation_new(a, weir_cstr(dialect), WEIR_OP_CHAT, WEIR_NONE);
+    struct conversation *c = conversation_new(a, weir_cstr(dialect), lab_operation_now(), WEIR_NONE);
     struct weir_json *r = json_open(a, text);
     struct weir_str key;
     for (json_read_object(r); json_read_member(r, &key);) {

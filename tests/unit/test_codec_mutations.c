@@ -8,6 +8,7 @@
 enum { ROUNDS = 60 };
 
 static uint64_t seed;
+static uint32_t operation; /* of the file that is being spoilt */
 
 static uint32_t chance(uint32_t below)
 {
@@ -47,6 +48,7 @@ static void try_request(const struct weir_plugin *plugin, struct weir_str bytes)
 {
     struct lab *l = lab_begin(plugin, 'i', NULL);
     struct scratch s = scratch_enter();
+    l->view.operation = operation;
     if (lab_decode_request(l, bytes) == 0) {
         struct lab *up = lab_begin(plugin, 'e', l->conversation);
         int rc = plugin->codec->encode_request(up->self, &up->call, up->state, &l->conversation->view, &up->told);
@@ -62,10 +64,21 @@ static void try_request(const struct weir_plugin *plugin, struct weir_str bytes)
 static void try_answer(const struct weir_plugin *plugin, enum weir_framing framing, struct weir_str bytes)
 {
     struct lab *client = lab_begin(plugin, 'i', NULL);
-    client->conversation = conversation_new(client->arena, weir_cstr(plugin->name), WEIR_OP_CHAT, WEIR_LIT("{}"));
+    client->conversation = conversation_new(client->arena, weir_cstr(plugin->name), operation, WEIR_LIT("{}"));
     struct lab *l = lab_begin(plugin, 'e', client->conversation);
-    l->encoder = client;
+    l->encoder = operation == WEIR_OP_CHAT ? client : NULL; /* the others come whole */
     lab_decode_answer(l, framing, bytes, 0, true);
+    if (l->has_ended && !l->has_error) {
+        struct weir_out out = { 0 };
+        struct scratch s = scratch_enter();
+        int rc = plugin->codec->encode_answer(client->self, &client->call, client->state,
+                                              collector_answer(l->collector), &out);
+        scratch_leave(s);
+        if (rc == 0 && !out_complete(&out))
+            printf("  %.*s\n  became %.*s\n", (int)bytes.n, bytes.p, (int)out.n, out.p);
+        CHECK(rc < 0 || (out_complete(&out) && json_valid(l->arena, out_bytes(&out), WEIR_JSON_ERROR)));
+        out_free(&out);
+    }
     if (l->grammar_error)
         printf("  %s: %.*s\n", l->grammar_error, (int)bytes.n, bytes.p);
     CHECK(!l->grammar_error);
@@ -87,6 +100,7 @@ static void spoil_file(const struct weir_plugin *plugin, const char *folder, con
     static char original[65536], spoilt[65536];
     char path[512];
     snprintf(path, sizeof(path), "%s/%s", folder, name);
+    operation = strstr(name, ".embed.") ? WEIR_OP_EMBED : strstr(name, ".rerank.") ? WEIR_OP_RERANK : WEIR_OP_CHAT;
     FILE *f = fopen(path, "rb");
     size_t n = f ? fread(original, 1, sizeof(original) / 2, f) : 0;
     if (f)
