@@ -1,5 +1,5 @@
 /* The bedrock codec on small pieces of wire: what recordings don't show. */
-#include "../../core/aws_frame.h"
+#include "aws_wire.h"
 #include "codec_lab.h"
 #include "test.h"
 
@@ -501,33 +501,6 @@ TEST(usage_includes_the_cache)
     lab_end(l);
 }
 
-/* A message of a stream, by the rules and not by the codec's own writer. */
-static void put_message(struct weir_out *o, const char *type, const char *name, const char *payload)
-{
-    unsigned char head[300];
-    size_t n = 12, k = strlen(type), v = strlen(name), p = strlen(payload);
-    head[n++] = (unsigned char)k;
-    memcpy(head + n, type, k);
-    n += k;
-    head[n++] = 7;
-    head[n++] = 0;
-    head[n++] = (unsigned char)v;
-    memcpy(head + n, name, v);
-    n += v;
-    const uint32_t numbers[] = { (uint32_t)(n + p + 4), (uint32_t)(n - 12) };
-    for (int i = 0; i < 8; i++)
-        head[i] = (unsigned char)(numbers[i / 4] >> (24 - 8 * (i % 4)));
-    uint32_t crc = aws_crc32((const char *)head, 8);
-    for (int i = 0; i < 4; i++)
-        head[8 + i] = (unsigned char)(crc >> (24 - 8 * i));
-    size_t from = o->n;
-    out_write(o, (struct weir_str){ (const char *)head, n });
-    out_write(o, (struct weir_str){ payload, p });
-    crc = aws_crc32(o->p + from, o->n - from);
-    char end[4] = { (char)(crc >> 24), (char)(crc >> 16), (char)(crc >> 8), (char)crc };
-    out_write(o, (struct weir_str){ end, 4 });
-}
-
 struct wire {
     const char *name, *payload;
 };
@@ -538,7 +511,7 @@ static struct lab *streamed(const struct wire *w, int n, bool clean, int want)
     struct weir_out o = { 0 };
     l->conversation = conversation_new(l->arena, WEIR_LIT("bedrock"), WEIR_OP_CHAT, WEIR_LIT("{}"));
     for (int i = 0; i < n; i++)
-        put_message(&o, strstr(w[i].name, "Exception") ? ":exception-type" : ":event-type", w[i].name, w[i].payload);
+        aws_put_message(&o, str(w[i].name), str(w[i].payload));
     CHECK_INT(lab_decode_answer(l, WEIR_FRAMING_AWS, out_bytes(&o), 0, clean), want);
     out_free(&o);
     return l;
