@@ -79,14 +79,17 @@ static void print_stage(const struct weir_stage_ops *s)
         printf("identity      it says who the caller is: routes behind it are protected\n");
 }
 
-static void print_codec(const struct weir_codec *c)
+static void print_codec(const struct plugin *p)
 {
+    const struct weir_codec *c = &p->codec;
     static const char *const can[] = { "tools", "parallel tools", "image URLs", "inline images", "audio in", "inline files",
                                        "file URLs", "JSON objects", "JSON schema", "thinking", "several choices", "logprobs",
                                        "streams", "audio out", "file ids", "opaque blocks" };
     for (const struct weir_claim *claim = c->claims; claim && claim->method; claim++)
-        printf("front door    %s %s%s%s\n", claim->method, claim->path, claim->header ? " with the header " : "",
-               claim->header ? claim->header : "");
+        printf("front door    %s %s%s%s%s\n", claim->method, claim->path, claim->header ? " with the header " : "",
+               claim->header ? claim->header : "", claim->reserved & WEIR_CLAIM_PREFIXED ? " (behind the prefix only)" : "");
+    if (c->claims && c->claims->method)
+        printf("prefix        %s%s: the same behind it\n", c->prefix ? "" : "/", c->prefix ? c->prefix : p->desc.name);
     if (c->speaks)
         printf("speaks        %s\n", c->speaks);
     if (!c->operations)
@@ -113,7 +116,7 @@ static int run_explain(const struct cmd_line *line)
     if (is_stage)
         print_stage(&p->stage);
     else if (is_codec)
-        print_codec(&p->codec);
+        print_codec(p);
     print_options(p->desc.options);
     return CMD_OK;
 }

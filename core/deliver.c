@@ -429,6 +429,24 @@ static struct weir_model *visible_models(struct request *r, uint32_t *n)
     return to;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+}
+
+/* A piece of a path, without its %XX: names of models have slashes. */
+static struct weir_str unescaped(struct arena *a, struct weir_str s)
+{
+    char *to = arena_alloc(a, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; to && i < s.n; i++) {
+        bool is_escape = s.p[i] == '%' && i + 2 < s.n && hex_digit(s.p[i + 1]) >= 0 && hex_digit(s.p[i + 2]) >= 0;
+        to[n++] = is_escape ? (char)(hex_digit(s.p[i + 1]) * 16 + hex_digit(s.p[i + 2])) : s.p[i];
+        i += is_escape ? 2 : 0;
+    }
+    return (struct weir_str){ to, to ? n : 0 };
+}
+
 static const struct weir_model *find_model(struct request *r, const struct weir_model *list, uint32_t n,
                                            struct weir_str id)
 {
@@ -449,7 +467,7 @@ void deliver_models(struct request *r)
     struct weir_model_list list = { .single = r->view.operation == WEIR_OP_MODEL };
     list.models = visible_models(r, &list.n);
     if (list.single) {
-        list.models = find_model(r, list.models, list.n, r->view.star);
+        list.models = find_model(r, list.models, list.n, unescaped(r->arena, r->view.star));
         list.n = 1;
         if (!list.models)
             return;

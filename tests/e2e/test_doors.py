@@ -35,6 +35,7 @@ def test_the_longest_claim_wins():
     with Upstream(openai_answer("hello")) as up, Weir(with_tiny(up)) as weir:
         assert weir.get("/gen").text.split() == ["m", "other:run"]
         assert weir.get("/gen/m").text.split() == ["m"]
+        assert weir.get("/gen/%6d").text.split() == ["m"]
         assert weir.get("/gen/other:run").text.split() == ["other:run"]
         assert weir.post("/gen/other:run:run", {"in": "hi"}).json["out"] == "hello"
         assert up.requests[-1].json["model"] == "o"

@@ -125,6 +125,26 @@ def test_an_upload_is_streamed():
             assert ("chunked" in got[0].lower()) == is_chunked, got[0]
 
 
+def test_an_upload_that_asks_first():
+    with Upstream(once("{}")) as up, Weir(relaying(up)) as weir:
+        with weir.client() as c:
+            c.send("POST /v1/files HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+            assert c.reader.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert c.send("abc").response().status == 200 and up.requests[0].text == "abc"
+            assert c.request("GET", "/v1/files").response().status == 200  # the connection goes on
+
+
+def test_an_upload_that_is_malformed_or_too_slow():
+    with Upstream(once("{}")) as up, Weir(relaying(up, limits={"body_idle": "200ms"})) as weir:
+        with weir.client() as c:
+            c.send("POST /v1/files HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcXX")
+            assert c.response().status == 400
+        with weir.client() as c:
+            c.send("POST /v1/files HTTP/1.1\r\nhost: x\r\ncontent-length: 30\r\n\r\nabc")
+            assert c.response().status == 408
+        assert not up.requests
+
+
 def test_a_download_is_streamed():
     total, sent, may_end = 24 * MIB, [0], threading.Event()
 
