@@ -33,6 +33,12 @@ MANTLE = "https://bedrock-mantle.eu-west-1.api.aws/v1"
 # name: (the whole URL of a chat call, the header of the key; None: none is sent)
 EXPECTED = {
     "openai": ("https://api.openai.com/v1" + CHAT, BEARER),
+    "openai-responses": ("https://api.openai.com/v1/responses", BEARER),
+    "azure-responses": ("https://my-company.openai.azure.com/openai/v1/responses", API_KEY),
+    "xai-responses": ("https://api.x.ai/v1/responses", BEARER),
+    "cohere": ("https://api.cohere.com/v2/chat", BEARER),
+    "voyage": ("https://api.voyageai.com/v1/embeddings", BEARER),
+    "jina": ("https://api.jina.ai/v1/embeddings", BEARER),
     "anthropic": ("https://api.anthropic.com" + MESSAGES, X_API_KEY),
     "gemini": ("https://generativelanguage.googleapis.com" + GEMINI_PATH, GOOG),
     "gemini-openai": ("https://generativelanguage.googleapis.com/v1beta/openai" + CHAT, BEARER),
@@ -114,7 +120,8 @@ EXPECTED = {
 # Whose recordings stand for an entry, where the name is another: (provider, a part of the recorded path)
 RECORDED = {"gemini-openai": ("gemini", "/openai/"), "azure-deployments": ("azure", "/deployments/"), "azure-models": ("azure", "/models/"),
             "ollama-cloud": ("ollama", "/v1/chat"), "ollama": ("ollama", "/v1/chat"), "vertex": ("vertex", "/locations/"), "vertex-region": ("vertex", "/locations/"),
-            "ollama-native": ("ollama", "/api/chat"), "xai": ("xai", CHAT)}
+            "ollama-native": ("ollama", "/api/chat"), "openai-responses": ("openai", "/responses"),
+            "azure-responses": ("azure", "/responses"), "xai-responses": ("xai", "/responses"), "xai": ("xai", CHAT)}
 
 # What a client says at most; all but the model and the messages may be refused by some provider.
 ASKED = {"max_completion_tokens": 50, "seed": 7, "user": "u-1", "logit_bias": {"50": 1}, "logprobs": True, "top_logprobs": 2,
@@ -149,6 +156,14 @@ def plain_answer(dialect):
     if dialect == "bedrock":
         return {"output": {"message": {"role": "assistant", "content": [{"text": "documented"}]}}, "stopReason": "end_turn",
                 "usage": {"inputTokens": 3, "outputTokens": 2, "totalTokens": 5}, "metrics": {"latencyMs": 1}}
+    if dialect == "cohere":
+        return {"id": "c1", "finish_reason": "COMPLETE", "message": {"role": "assistant", "content": [{"type": "text", "text": "documented"}]},
+                "usage": {"tokens": {"input_tokens": 3, "output_tokens": 2}}}
+    if dialect == "responses":
+        return {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "a-model", "output": [
+            {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+             "content": [{"type": "output_text", "text": "documented", "annotations": []}]}],
+            "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}}
     if dialect == "ollama":
         return {"model": "a-model", "created_at": "2026-01-01T00:00:00Z", "done": True, "done_reason": "stop",
                 "message": {"role": "assistant", "content": "documented"}, "prompt_eval_count": 3, "eval_count": 2}
@@ -163,7 +178,7 @@ def plain_answer(dialect):
 def plain_error(dialect):
     if dialect == "anthropic":
         return {"type": "error", "error": {"type": "rate_limit_error", "message": "Too many requests"}}
-    if dialect == "bedrock":
+    if dialect in ("bedrock", "cohere"):
         return {"message": "Too many requests, please wait before trying again."}
     if dialect == "ollama":
         return {"error": "Too many requests"}
@@ -177,7 +192,7 @@ def recorded_answers(name, entry):
     provider, part = RECORDED.get(name, (name, ""))
     index = os.path.join(SHARED, "recordings", "index.jsonl")
     endpoints = {"openai": "chat", "anthropic": "messages", "gemini": "generateContent", "bedrock": "converse",
-                 "ollama": "ollama-chat"}
+                 "ollama": "ollama-chat", "cohere": "cohere-chat", "responses": "responses"}
     found = []
     if not os.path.exists(index):
         return found
@@ -202,6 +217,12 @@ def answer_text(body):
         if "choices" in whole:
             content = whole["choices"][0]["message"].get("content")
             return content if isinstance(content, str) and len(whole["choices"]) == 1 else None
+        if whole.get("object") == "response":
+            texts = [c["text"] for o in whole["output"] if o["type"] == "message" for c in o["content"] if c["type"] == "output_text"]
+            return texts[0] if len(texts) == 1 else None
+        if "finish_reason" in whole:
+            parts = whole["message"]["content"]
+            return parts[0]["text"] if len(parts) == 1 and set(parts[0]) == {"type", "text"} else None
         if "output" in whole:
             parts = whole["output"]["message"]["content"]
             return parts[0]["text"] if len(parts) == 1 and set(parts[0]) == {"text"} else None
@@ -268,6 +289,9 @@ def check_losses(name, entry, asked, answer):
 def test_entry(name, entry, w, up, provider):
     url, key = EXPECTED[name]
     path = "/" + name + url[len(urlsplit(url).scheme) + 3 + len(urlsplit(url).netloc):]
+    if url.endswith("/embeddings"):
+        test_embedding_entry(name, w, up, provider, path, key)
+        return
     answers = recorded_answers(name, entry)
     if entry["verified"].startswith("recording") and os.path.isdir(os.path.join(SHARED, "recordings")):
         assert answers, f"{name} is said to be verified by recordings, and there are none of whole answers"
@@ -290,6 +314,22 @@ def test_entry(name, entry, w, up, provider):
     provider.answers[name] = [(429, json.dumps(plain_error(entry["dialect"])))] * 3
     answer = w.post("/v1/chat/completions", {"model": name + "/a-model", **asked})
     assert answer.status == 429 and "Too many requests" in answer.json["error"]["message"], f"{name}: {answer}"
+
+
+def test_embedding_entry(name, w, up, provider, path, key):
+    """Those that only make vectors."""
+    vector = {"object": "list", "model": "a-model", "data": [{"object": "embedding", "index": 0, "embedding": [0.25, 0.5]}],
+              "usage": {"prompt_tokens": 3, "total_tokens": 3}}
+    provider.answers[name] = [(200, json.dumps(vector)), (429, json.dumps(plain_error("openai")))]
+    before = len(up.requests)
+    asked = {"model": name + "/a-model", "input": "hi", "user": "u-1", **({"dimensions": 2} if name == "voyage" else {})}
+    answer = w.post("/v1/embeddings", asked)
+    assert answer.status == 200 and answer.json["data"][0]["embedding"] == [0.25, 0.5], answer
+    request = up.requests[before]
+    assert request.path == path and request.headers[key[0]] == key[1] and "user" not in request.json, request
+    assert name != "voyage" or request.json["output_dimension"] == 2
+    assert "user=dropped" in answer.headers.get("x-weir-loss", ""), answer
+    assert w.post("/v1/embeddings", {"model": name + "/a-model", "input": "hi"}).status == 429
 
 
 def check_address(name, entry):
