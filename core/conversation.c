@@ -156,9 +156,13 @@ void conversation_close(struct conversation *c)
     uint32_t needs = field_needs(&c->view);
     for (const struct weir_tool *t = c->view.tools; t; t = t->next)
         needs |= t->raw.n ? WEIR_CAN_OPAQUE : WEIR_CAN_TOOLS;
-    for (const struct weir_message *m = c->view.messages; m; m = m->next)
+    c->view.n_messages = 0; /* a codec may have joined messages */
+    for (struct weir_message *m = c->view.messages; m; m = m->next) {
+        c->view.n_messages++;
+        c->last_message = m;
         for (const struct weir_part *p = m->parts; p; p = p->next)
             needs |= part_needs(p);
+    }
     c->view.needs = needs;
     c->content = features_of_content(&c->view);
 }

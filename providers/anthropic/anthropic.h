@@ -82,6 +82,9 @@ struct weir_str anthropic_marked_id(struct anthropic *o, struct weir_str id, str
                                     struct weir_str dialect);
 bool anthropic_unmark_id(struct anthropic *o, struct weir_str *id, struct weir_text *signature, struct weir_str *dialect);
 
+/* Calls of this turn stand there without the thoughts that they came from. */
+bool anthropic_is_in_foreign_loop(const struct weir_conversation *c);
+
 int anthropic_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
 int anthropic_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);
 int anthropic_encode_event(void *self, struct weir_call *call, void *state, const struct weir_event *event,

@@ -442,7 +442,7 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     put_tool_choice(&x);
     anthropic_put_thinking(&x, &thinking);
     put_output_config(&x, &thinking);
-    if (!x.o.is_own)
+    if (!x.o.is_own || thinking.how == UNSAID)
         anthropic_lose_thinking(&x, &thinking);
     put_sampling(&x, &thinking);
     put_stop(&x);

@@ -126,6 +126,14 @@ static int prepend_system(struct anthropic *o, struct anthropic_client *s, struc
     }
 }
 
+/* Also calls of a provider that does not think, or told no thoughts: with a budget to think they are refused. */
+static bool has_foreign(const struct anthropic_client *s, const struct weir_conversation *c)
+{
+    struct weir_str budget = weir_field(c, WEIR_FIELD_REASONING_BUDGET);
+    bool has_budget = budget.n && budget.p[0] != '-' && !weir_is(budget, "0");
+    return s->has_foreign || (has_budget && anthropic_is_in_foreign_loop(c));
+}
+
 int anthropic_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit)
 {
     struct anthropic o = anthropic_begin(self, call);
@@ -138,7 +146,7 @@ int anthropic_splice(void *self, struct weir_call *call, void *state, const stru
     case WEIR_EDIT_ASK_USAGE:
         return 0; /* always told */
     case WEIR_EDIT_ANEW:
-        return ((struct anthropic_client *)state)->has_foreign ? 0 : -1;
+        return has_foreign(state, c) ? 0 : -1;
     case WEIR_EDIT_FIELD:
         return splice_field(&o, state, c->body, edit);
     default:

@@ -81,7 +81,7 @@ static bool has_call(const struct weir_message *m)
 }
 
 /* Calls of this turn that another model made, or whose thoughts did not come back: with a budget to think they are refused. */
-static bool is_in_foreign_loop(const struct weir_conversation *c)
+bool anthropic_is_in_foreign_loop(const struct weir_conversation *c)
 {
     bool is = false;
     for (const struct weir_message *m = c->messages; m; m = m->next) {
@@ -97,6 +97,8 @@ static bool is_in_foreign_loop(const struct weir_conversation *c)
 void anthropic_fit_budget(const struct encoding *x, struct thinking *t)
 {
     struct weir_str limit = weir_field(x->c, WEIR_FIELD_MAX_TOKENS);
+    if (t->how == BUDGET && anthropic_is_in_foreign_loop(x->c))
+        t->how = UNSAID;
     if (t->how != BUDGET || x->o.is_own)
         return;
     if (limit.n && t->budget >= anthropic_number_of(limit))
@@ -105,7 +107,7 @@ void anthropic_fit_budget(const struct encoding *x, struct thinking *t)
         t->how = UNSAID;
     else if (t->budget < BUDGET_MIN)
         t->budget = BUDGET_MIN;
-    if (anthropic_is_forced(weir_field(x->c, WEIR_FIELD_TOOL_CHOICE)) || is_in_foreign_loop(x->c))
+    if (anthropic_is_forced(weir_field(x->c, WEIR_FIELD_TOOL_CHOICE)))
         t->how = UNSAID;
 }
 

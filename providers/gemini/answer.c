@@ -242,7 +242,6 @@ static int tell_block_start(struct telling *t, const struct weir_event *e)
 {
     const struct weir_host *h = t->g.host;
     bool is_own = weir_eq(e->dialect, GEMINI_DIALECT);
-    t->client->choices[e->choice].has_calls |= e->block_kind == WEIR_BLOCK_TOOL_CALL;
     if (e->block_kind == WEIR_BLOCK_OPAQUE && is_own && !t->is_silent)
         tell_opaque(t, e);
     else if (e->block_kind == WEIR_BLOCK_OPAQUE && !is_own && !t->is_silent)
@@ -343,7 +342,8 @@ static void tell_block_stop(struct telling *t, const struct weir_event *e)
     if (!b)
         return;
     forget(t->client, b);
-    bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
+    bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL, is_first = !t->client->choices[e->choice].has_call;
+    t->client->choices[e->choice].has_call |= is_call;
     if (t->is_silent || (!is_call && !b->signature.n))
         return;
     part_begin(t);
@@ -357,7 +357,10 @@ static void tell_block_stop(struct telling *t, const struct weir_event *e)
         j->key(t->out, "thought");
         j->put_bool(t->out, true);
     }
-    gemini_put_signature(&t->g, t->out, b->signature, b->signer);
+    if (is_call)
+        gemini_put_call_signature(&t->g, t->out, b->signature, b->signer, is_first);
+    else
+        gemini_put_signature(&t->g, t->out, b->signature, b->signer);
     part_end(t, e->choice);
 }
 

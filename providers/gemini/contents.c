@@ -167,11 +167,12 @@ static void put_signature(struct writing *w, const struct weir_part *p)
     const struct weir_json_api *j = w->x->g.json;
     struct gemini *g = &w->x->g;
     bool is_first = !w->has_call, is_foreign = p->signature.n && !is_own_signature(p);
+    bool is_made_elsewhere = !w->x->is_own || (p->dialect.n && !weir_eq(p->dialect, GEMINI_DIALECT));
     w->has_call = true;
     if (is_own_signature(p)) {
         j->key(w->x->out, "thoughtSignature");
         j->put_text(w->x->out, &p->signature);
-    } else if (is_first && !w->x->is_own && g->attempt->model.family == GEMINI_LEVEL) {
+    } else if (is_first && is_made_elsewhere && g->attempt->model.family == GEMINI_LEVEL) {
         j->key(w->x->out, "thoughtSignature");
         j->put_str(w->x->out, WEIR_LIT("skip_thought_signature_validator"));
         gemini_lose(g, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_EMULATED, "the stand-in for calls that Gemini did not sign");

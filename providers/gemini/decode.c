@@ -394,6 +394,7 @@ int gemini_decode_request(void *self, struct weir_call *call, void *state, struc
         return -1;
     if (!j->close(x.r))
         return x.g.host->fail_json(call, x.r);
+    gemini_settle_turns(&x);
     settle(&x);
     return x.g.failed ? -1 : 0;
 }

@@ -32,6 +32,7 @@ void gemini_read_contents(struct reading *x);
 void gemini_read_content(struct reading *x, enum weir_role role);
 void gemini_read_system(struct reading *x);
 void gemini_forget_calls(struct reading *x);
+void gemini_settle_turns(struct reading *x);
 void gemini_read_tools(struct reading *x);
 void gemini_read_tool_config(struct reading *x);
 /* An OpenAPI schema as JSON Schema. */

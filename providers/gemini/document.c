@@ -19,7 +19,7 @@ static void put_words(struct telling *t, const struct weir_answer_block *b)
     }
 }
 
-static void put_block(struct telling *t, const struct weir_answer_block *b)
+static void put_block(struct telling *t, const struct weir_answer_block *b, bool is_first_call)
 {
     const struct weir_json_api *j = t->g.json;
     if (b->kind == WEIR_BLOCK_OPAQUE && weir_eq(b->dialect, GEMINI_DIALECT)) {
@@ -36,7 +36,11 @@ static void put_block(struct telling *t, const struct weir_answer_block *b)
         gemini_put_call(&t->g, t->out, b->id, b->name, b->text);
     else
         put_words(t, b);
-    gemini_put_signature(&t->g, t->out, t->g.host->text(t->g.call, &b->signature), b->dialect);
+    struct weir_str signature = t->g.host->text(t->g.call, &b->signature);
+    if (is_call)
+        gemini_put_call_signature(&t->g, t->out, signature, b->dialect, is_first_call);
+    else
+        gemini_put_signature(&t->g, t->out, signature, b->dialect);
     j->object_end(t->out);
 }
 
@@ -78,9 +82,13 @@ static void put_candidate(struct telling *t, const struct weir_answer *a, uint32
     j->object_begin(t->out);
     j->key(t->out, "parts");
     j->array_begin(t->out);
-    for (const struct weir_answer_block *b = a->blocks; b; b = b->next)
-        if (b->choice == choice)
-            put_block(t, b);
+    bool has_call = false;
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next) {
+        if (b->choice != choice)
+            continue;
+        put_block(t, b, !has_call);
+        has_call |= b->kind == WEIR_BLOCK_TOOL_CALL;
+    }
     j->array_end(t->out);
     j->key(t->out, "role");
     j->put_str(t->out, WEIR_LIT("model"));

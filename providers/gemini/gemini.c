@@ -73,7 +73,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_SIGNATURE, WEIR_SAYS_PARTLY, "its own; else the documented stand-in where one is demanded" },
     { WEIR_FEATURE_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
-    { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS_PARTLY, "another dialect's in thoughtSignature, marked; it comes back" },
+    { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS, "another dialect's is marked; it comes back" },
     { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
     { WEIR_FEATURE_ANSWER_OPAQUE, WEIR_SAYS_PARTLY, "its own" },
     { WEIR_FEATURE_ANSWER_CITATIONS, WEIR_SAYS_PARTLY, "its own" },

@@ -83,7 +83,7 @@ struct gemini_told {
 
 struct gemini_told_choice {
     bool is_seen, is_silent; /* its finish went out as the provider's bytes */
-    bool has_finish, has_calls;
+    bool has_finish, has_call; /* a call was told */
     uint16_t finish;
     struct weir_str native;
     struct weir_str cited; /* {"citationMetadata":…} and the like, without braces */
@@ -160,6 +160,8 @@ void gemini_put_usage(struct gemini *g, struct weir_out *out, const struct weir_
 void gemini_put_call(struct gemini *g, struct weir_out *out, struct weir_str id, struct weir_str name,
                      struct weir_text arguments);
 void gemini_put_signature(struct gemini *g, struct weir_out *out, struct weir_str signature, struct weir_str dialect);
+void gemini_put_call_signature(struct gemini *g, struct weir_out *out, struct weir_str signature, struct weir_str dialect,
+                               bool is_first);
 /* `"groundingMetadata":{…}` of a citation {"groundingMetadata":{…}}; "" if it is another dialect's. */
 struct weir_str gemini_inside(struct weir_str object);
 

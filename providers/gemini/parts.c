@@ -4,6 +4,7 @@
 struct part {
     struct weir_text text, signature;
     struct weir_str call, opaque; /* raw JSON */
+    struct weir_str signer; /* this dialect, or who another weir on the way says it was */
     struct weir_str opaque_name;
     bool is_thought, has_text;
 };
@@ -41,8 +42,17 @@ static void emit_delta(struct gemini *g, const struct gemini_choice *c, uint32_t
     struct weir_event e = gemini_event(WEIR_EVENT_DELTA, choice, c->open_block);
     e.delta_kind = (uint16_t)kind;
     e.text = text;
-    if (kind == WEIR_DELTA_SIGNATURE || kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS)
+    if (kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS)
         e.dialect = GEMINI_DIALECT;
+    gemini_emit(g, &e);
+}
+
+static void emit_signature(struct gemini *g, const struct gemini_choice *c, uint32_t choice, const struct part *p)
+{
+    struct weir_event e = gemini_event(WEIR_EVENT_DELTA, choice, c->open_block);
+    e.delta_kind = WEIR_DELTA_SIGNATURE;
+    e.text = p->signature;
+    e.dialect = p->signer;
     gemini_emit(g, &e);
 }
 
@@ -75,7 +85,7 @@ static void emit_call(struct gemini *g, struct gemini_choice *c, uint32_t choice
     e.name = gemini_own_name(g, name);
     gemini_emit(g, &e);
     if (p->signature.n) /* first: there are dialects where it has to stand in the call's head */
-        emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
+        emit_signature(g, c, choice, p);
     emit_delta(g, c, choice, WEIR_DELTA_ARGUMENTS, raw_text(arguments));
     gemini_close_block(g, c, choice);
 }
@@ -110,7 +120,7 @@ static void emit_text(struct gemini *g, struct gemini_choice *c, uint32_t choice
     if (!p->signature.n || (c->open_kind != kind && !p->is_thought))
         return;
     open_block(g, c, choice, kind);
-    emit_delta(g, c, choice, WEIR_DELTA_SIGNATURE, p->signature);
+    emit_signature(g, c, choice, p);
     gemini_close_block(g, c, choice);
 }
 
@@ -128,6 +138,13 @@ static bool is_known_beside(struct weir_str key)
     return weir_is(key, "videoMetadata") || weir_is(key, "mediaResolution") || weir_is(key, "partMetadata");
 }
 
+static void read_signature(struct gemini *g, struct weir_json *r, struct part *p)
+{
+    p->signer = GEMINI_DIALECT;
+    if (g->json->text(r, &p->signature))
+        gemini_unwrap_signature(g, &p->signature, &p->signer);
+}
+
 static void read_member(struct gemini *g, struct weir_json *r, struct weir_str key, struct part *p)
 {
     const struct weir_json_api *j = g->json;
@@ -136,7 +153,7 @@ static void read_member(struct gemini *g, struct weir_json *r, struct weir_str k
     else if (weir_is(key, "thought") && j->peek(r) == WEIR_JSON_BOOL)
         j->boolean(r, &p->is_thought);
     else if (weir_is(key, "thoughtSignature") && j->peek(r) == WEIR_JSON_STRING)
-        j->text(r, &p->signature);
+        read_signature(g, r, p);
     else if (weir_is(key, "functionCall") && j->peek(r) == WEIR_JSON_OBJECT)
         j->raw(r, &p->call);
     else if (is_known_beside(key))

@@ -18,7 +18,6 @@ struct filling {
     struct weir_message *message; /* NULL: none yet */
     enum weir_role role;
     bool has_call;
-    struct weir_part *unsigned_thought; /* the first of a run of them */
 };
 
 struct weir_message *gemini_add_message(struct reading *x, enum weir_role role)
@@ -253,30 +252,6 @@ static void take_opaque(struct reading *x, struct weir_part *p, const struct par
     p->dialect = GEMINI_DIALECT;
 }
 
-/* A stream told the thought piece by piece and its signature behind it: they are one thought of the dialect that signed it. */
-static void join_thoughts(struct reading *x, struct weir_part *first, struct weir_part *last)
-{
-    size_t n = 0;
-    uint32_t form = WEIR_TEXT_BOTH;
-    for (struct weir_part *p = first; p; p = p == last ? NULL : p->next)
-        n += p->text.n;
-    char *to = x->g.host->alloc(x->g.call, WEIR_FOR_REQUEST, n + 1);
-    if (!to) {
-        x->g.failed = true;
-        return;
-    }
-    n = 0;
-    for (struct weir_part *p = first; p; p = p == last ? NULL : p->next) {
-        if (p->text.n)
-            memcpy(to + n, p->text.p, p->text.n);
-        n += p->text.n;
-        form = p->text.n && p->text.form == WEIR_TEXT_ESCAPED ? WEIR_TEXT_ESCAPED : form;
-        if (p != last)
-            p->text = (struct weir_text){ NULL, 0, WEIR_TEXT_BOTH }; /* a thought that says nothing: nobody writes it */
-    }
-    last->text = (struct weir_text){ to, (uint32_t)n, form };
-}
-
 static void take_thought(struct reading *x, struct filling *f, const struct part *from)
 {
     struct weir_part *p = add_part(x, f, WEIR_PART_THINKING);
@@ -285,15 +260,7 @@ static void take_thought(struct reading *x, struct filling *f, const struct part
     p->text = from->text;
     p->signature = from->signature;
     p->dialect = GEMINI_DIALECT;
-    if (!p->signature.n) {
-        f->unsigned_thought = f->unsigned_thought ? f->unsigned_thought : p;
-        return;
-    }
-    if (gemini_unwrap_signature(&x->g, &p->signature, &p->dialect)) {
-        x->client->has_foreign = true;
-        join_thoughts(x, f->unsigned_thought ? f->unsigned_thought : p, p);
-    }
-    f->unsigned_thought = NULL;
+    x->client->has_foreign |= gemini_unwrap_signature(&x->g, &p->signature, &p->dialect);
 }
 
 static void take_signature(struct reading *x, struct weir_part *p, const struct part *from)
@@ -312,7 +279,6 @@ static void take_part(struct reading *x, struct filling *f, const struct part *f
         take_thought(x, f, from);
         return;
     }
-    f->unsigned_thought = NULL;
     if (from->result.n) {
         p = add_part(x, f, WEIR_PART_TOOL_RESULT);
         if (p)
@@ -434,6 +400,65 @@ void gemini_read_contents(struct reading *x)
     }
     for (j->array(x->r); !x->g.failed && j->element(x->r); x->n_contents++)
         gemini_read_content(x, WEIR_ROLE_USER);
+}
+
+/* ---- turns ---- */
+
+/* A stream told the thought piece by piece and its signature behind it: they are one thought of the dialect that signed it. What is
+ * left of the pieces says nothing, and nobody writes it. */
+static void join_thoughts(struct reading *x, struct weir_part *first, struct weir_part *last)
+{
+    size_t n = 0;
+    uint32_t form = WEIR_TEXT_BOTH;
+    for (struct weir_part *p = first; p != last->next; p = p->next)
+        n += p->text.n;
+    char *to = x->g.host->alloc(x->g.call, WEIR_FOR_REQUEST, n + 1);
+    if (!to) {
+        x->g.failed = true;
+        return;
+    }
+    n = 0;
+    for (struct weir_part *p = first; p != last->next; p = p->next) {
+        if (p->text.n)
+            memcpy(to + n, p->text.p, p->text.n);
+        n += p->text.n;
+        form = p->text.n && p->text.form == WEIR_TEXT_ESCAPED ? WEIR_TEXT_ESCAPED : form;
+        p->text = (struct weir_text){ NULL, 0, WEIR_TEXT_BOTH };
+    }
+    last->text = (struct weir_text){ to, (uint32_t)n, form };
+}
+
+static void settle_thoughts(struct reading *x, struct weir_message *m)
+{
+    struct weir_part *first = NULL;
+    for (struct weir_part *p = m->parts; p && !x->g.failed; p = p->next) {
+        bool is_own = weir_eq(p->dialect, GEMINI_DIALECT);
+        if (p->kind != WEIR_PART_THINKING || (p->signature.n && is_own)) {
+            first = NULL;
+        } else if (p->signature.n) {
+            join_thoughts(x, first ? first : p, p);
+            first = NULL;
+        } else if (!first) {
+            first = p;
+        }
+    }
+}
+
+/* Clients keep each event of a stream as a content of its own: neighbours of the model are one turn. */
+void gemini_settle_turns(struct reading *x)
+{
+    for (struct weir_message *m = x->first; m && !x->g.failed; m = m->next) {
+        if (m->role != WEIR_ROLE_ASSISTANT)
+            continue;
+        struct weir_part **end = &m->parts;
+        while (m->next && m->next->role == WEIR_ROLE_ASSISTANT) {
+            while (*end)
+                end = &(*end)->next;
+            *end = m->next->parts;
+            m->next = m->next->next;
+        }
+        settle_thoughts(x, m);
+    }
 }
 
 /* ---- the system prompt ---- */

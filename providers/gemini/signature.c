@@ -1,5 +1,6 @@
 /* What another dialect's provider signed, on its way through a client of this one: `thoughtSignature` is base64 to everybody, so it
- * becomes the base64 of "weir1:DIALECT:SIGNATURE", and is taken apart when it comes back. Clients may write it in either alphabet. */
+ * becomes the base64 of "weir1:DIALECT:SIGNATURE", and is taken apart when it comes back. Clients may write it in either alphabet.
+ * The first call of a step that nobody signed is marked as such, because Gemini itself would refuse it bare. */
 #include "gemini.h"
 
 static const char mark[] = "weir1:";
@@ -8,7 +9,7 @@ static const char mark_base64[] = "d2VpcjE6"; /* the same: six bytes make eight 
 struct weir_str gemini_wrapped_signature(struct gemini *g, struct weir_str signature, struct weir_str dialect)
 {
     struct weir_str all = g->host->format(g->call, "%s%.*s:%.*s", mark, (int)dialect.n, dialect.p, (int)signature.n,
-                                          signature.p);
+                                          signature.n ? signature.p : "");
     return g->host->base64(g->call, all, false);
 }
 
@@ -43,10 +44,19 @@ void gemini_put_signature(struct gemini *g, struct weir_out *out, struct weir_st
 {
     if (!signature.n)
         return;
-    if (!weir_eq(dialect, GEMINI_DIALECT)) {
+    if (!weir_eq(dialect, GEMINI_DIALECT))
         signature = gemini_wrapped_signature(g, signature, dialect);
-        gemini_lose(g, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_EMULATED, "marked; it comes back to who made it");
-    }
     g->json->key(out, "thoughtSignature");
     g->json->put_str(out, signature);
+}
+
+void gemini_put_call_signature(struct gemini *g, struct weir_out *out, struct weir_str signature, struct weir_str dialect,
+                               bool is_first)
+{
+    if (signature.n || !is_first) {
+        gemini_put_signature(g, out, signature, dialect);
+        return;
+    }
+    g->json->key(out, "thoughtSignature");
+    g->json->put_str(out, gemini_wrapped_signature(g, WEIR_NONE, WEIR_LIT("nobody")));
 }

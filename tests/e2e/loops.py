@@ -1,0 +1,421 @@
+"""The two sides of an agent loop, dialect by dialect, for test_loops.py.
+
+A client keeps its history the way the common SDKs do: what it got goes back as it was. A provider is scripted: in its first turns
+it thinks, signs, and calls two tools at once; in the last it answers. It refuses what the real one refuses, in its own words:
+a signature that got lost, that stands elsewhere, or that it never made. A dialect joins by an entry in CLIENTS or PROVIDERS.
+"""
+import base64
+import copy
+import itertools
+import json
+import re
+import threading
+
+TURNS = 4
+CITIES = ("Aix", "Bern")
+
+
+class Refused(Exception):
+    pass
+
+
+def demand(condition, why):
+    if not condition:
+        raise Refused(why)
+
+
+def thought(turn):
+    return f"Thinking about turn {turn}: \"hm\"."
+
+
+def arguments(turn, city):
+    return {"city": city, "turn": turn}
+
+
+def opaque(*what):
+    """A signature as providers make them: base64, with every letter of that alphabet."""
+    return base64.b64encode(("\x00\xfb\xef\xbe?>" + "/".join(map(str, what)) + "?>~~").encode("latin-1")).decode()
+
+
+# ---- providers ----------------------------------------------------------------------------------------------------
+
+class Provider:
+    """One scripted provider. `signed`: what it signed, by the call that stands with it."""
+    model = "m"
+
+    def __init__(self):
+        self.lock, self.made, self.serial, self.refusals = threading.Lock(), {}, itertools.count(1), []
+
+    def answer(self, body):
+        turn = 1 + self.check(body)
+        return self.say(turn, next(self.serial))
+
+    def __call__(self, conn):
+        while True:
+            request = conn.read_request()
+            if request is None:
+                return
+            try:
+                with self.lock:
+                    answer = self.answer(request.json)
+            except Refused as why:
+                self.refusals.append(f"{why}: {json.dumps(request.json)[:3000]}")
+                conn.respond(400, self.error(str(why)))
+                continue
+            if self.wants_stream(request):
+                conn.start_sse()
+                for event in self.events(answer):
+                    conn.event(event, event.get("type") if isinstance(event, dict) else None)
+                conn.end()
+            else:
+                conn.respond(200, answer)
+
+    def wants_stream(self, request):
+        return bool(request.json.get("stream"))
+
+
+class OpenAIProvider(Provider):
+    """Signs nothing, and knows no members but its own."""
+    dialect, model = "openai", "gpt-4.1"
+
+    def entry(self, url):
+        return {"dialect": "openai", "base_url": url + "/v1", "key": "k"}
+
+    def check(self, body):
+        turns, waiting = 0, set()
+        for m in body["messages"]:
+            if m["role"] == "tool":
+                demand(m["tool_call_id"] in waiting, "messages with role 'tool' must be a response to a preceding message with 'tool_calls'")
+                waiting.discard(m["tool_call_id"])
+                continue
+            demand(not waiting, "An assistant message with 'tool_calls' must be followed by tool messages")
+            if m["role"] == "assistant":
+                unknown = set(m) - {"role", "content", "tool_calls", "name", "refusal", "reasoning_content", "annotations"}
+                demand(not unknown, f"Unknown parameter: {unknown}")
+                for call in m.get("tool_calls") or []:
+                    demand(not set(call) - {"id", "type", "function"}, f"Unknown parameter in tool_calls: {set(call)}")
+                    demand(len(call["id"]) <= 64, "tool_calls.id: string too long")
+                    json.loads(call["function"]["arguments"])
+                    waiting.add(call["id"])
+                turns += bool(m.get("tool_calls"))
+        demand(not waiting, "An assistant message with 'tool_calls' must be followed by tool messages")
+        return turns
+
+    def say(self, turn, n):
+        message = {"role": "assistant", "content": "Done." if turn == TURNS else None, "reasoning_content": thought(turn)}
+        if turn < TURNS:
+            message["tool_calls"] = [{"id": f"call_{n}_{c}", "type": "function",
+                                      "function": {"name": "look_up", "arguments": json.dumps(arguments(turn, c))}} for c in CITIES]
+        return {"id": f"chatcmpl-{n}", "object": "chat.completion", "created": 1, "model": self.model,
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop" if turn == TURNS else "tool_calls"}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+
+    def events(self, answer):
+        head = {k: answer[k] for k in ("id", "created", "model")}
+        choice = answer["choices"][0]
+        message = choice["message"]
+
+        def chunk(delta, finish=None):
+            return {**head, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+        yield chunk({"role": "assistant", "content": ""})
+        for piece in re.findall(".{1,9}", message["reasoning_content"]):
+            yield chunk({"reasoning_content": piece})
+        if message["content"]:
+            yield chunk({"content": message["content"]})
+        for i, call in enumerate(message.get("tool_calls") or []):
+            yield chunk({"tool_calls": [{"index": i, **call, "function": {"name": "look_up", "arguments": ""}}]})
+            for piece in re.findall(".{1,9}", call["function"]["arguments"]):
+                yield chunk({"tool_calls": [{"index": i, "function": {"arguments": piece}}]})
+        yield chunk({}, choice["finish_reason"])
+        yield {**head, "object": "chat.completion.chunk", "choices": [], "usage": answer["usage"]}
+        yield "[DONE]"
+
+    def error(self, why):
+        return {"error": {"message": why, "type": "invalid_request_error", "param": None, "code": None}}
+
+
+class AnthropicProvider(Provider):
+    """Signs thoughts; in an open loop they must come back, first in their message, to the letter."""
+    dialect, model = "anthropic", "claude-sonnet-4-5"
+
+    def entry(self, url):
+        return {"dialect": "anthropic", "base_url": url, "key": "k"}
+
+    def check_assistant(self, at, content, thinks):
+        blocks = content if isinstance(content, list) else []
+        uses = [b for b in blocks if b["type"] == "tool_use"]
+        thoughts = [b for b in blocks if b["type"] == "thinking"]
+        for b in thoughts:
+            demand(b in self.made.values(), f"messages.{at}: Invalid `signature` in `thinking` block")
+        for b in uses:
+            demand(re.fullmatch("[a-zA-Z0-9_-]+", b["id"]), f"messages.{at}: tool_use.id: String should match pattern")
+        own = [self.made[b["id"]] for b in uses if b["id"] in self.made]
+        if own or (uses and thinks):
+            demand(blocks[0]["type"] == "thinking", f"messages.{at}.content.0.type: Expected `thinking`, but found `{blocks[0]['type']}`")
+        demand(not own or own[0] == blocks[0], f"messages.{at}: thinking blocks cannot be modified")
+        return [b["id"] for b in uses]
+
+    def check(self, body):
+        turns, waiting = 0, []
+        thinks = (body.get("thinking") or {}).get("type") == "enabled"
+        for at, m in enumerate(body["messages"]):
+            blocks = m["content"] if isinstance(m["content"], list) else []
+            results = [b["tool_use_id"] for b in blocks if b["type"] == "tool_result"]
+            demand(sorted(results) == sorted(waiting), f"messages.{at}: tool_use ids without tool_result blocks immediately after")
+            demand(m["role"] != (body["messages"][at - 1]["role"] if at else "assistant"), f"messages.{at}: roles must alternate")
+            waiting = self.check_assistant(at, m["content"], thinks) if m["role"] == "assistant" else []
+            turns += bool(waiting)
+        demand(not waiting, "tool_use without tool_result")
+        return turns
+
+    def say(self, turn, n):
+        block = {"type": "thinking", "thinking": thought(turn), "signature": opaque("anthropic", n)}
+        content = [block]
+        if turn == TURNS:
+            content.append({"type": "text", "text": "Done."})
+        for c in CITIES if turn < TURNS else ():
+            content.append({"type": "tool_use", "id": f"toolu_{n}_{c}", "name": "look_up", "input": arguments(turn, c)})
+            self.made[f"toolu_{n}_{c}"] = block
+        return {"id": f"msg_{n}", "type": "message", "role": "assistant", "model": self.model, "content": content,
+                "stop_reason": "end_turn" if turn == TURNS else "tool_use", "stop_sequence": None,
+                "usage": {"input_tokens": 1, "output_tokens": 1}}
+
+    def events(self, answer):
+        yield {"type": "message_start", "message": {**answer, "content": [], "stop_reason": None}}
+        for i, block in enumerate(answer["content"]):
+            kind = block["type"]
+            empty = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}, "tool_use": {"input": {}}}[kind]
+            yield {"type": "content_block_start", "index": i, "content_block": {**block, **empty}}
+            whole = json.dumps(block["input"]) if kind == "tool_use" else block[kind]
+            name, member = {"thinking": ("thinking_delta", "thinking"), "text": ("text_delta", "text"),
+                            "tool_use": ("input_json_delta", "partial_json")}[kind]
+            for piece in re.findall(".{1,9}", whole):
+                yield {"type": "content_block_delta", "index": i, "delta": {"type": name, member: piece}}
+            if kind == "thinking":
+                yield {"type": "content_block_delta", "index": i, "delta": {"type": "signature_delta", "signature": block["signature"]}}
+            yield {"type": "content_block_stop", "index": i}
+        yield {"type": "message_delta", "delta": {"stop_reason": answer["stop_reason"], "stop_sequence": None}, "usage": {"output_tokens": 1}}
+        yield {"type": "message_stop"}
+
+    def error(self, why):
+        return {"type": "error", "error": {"type": "invalid_request_error", "message": why}}
+
+
+class GeminiProvider(Provider):
+    """Signs the first call of each step, and wants the signature there; a stand-in only with calls that it did not make."""
+    dialect, model = "gemini", "gemini-3-pro-preview"
+    DUMMY = "skip_thought_signature_validator"
+
+    def entry(self, url):
+        return {"dialect": "gemini", "base_url": url + "/v1beta", "key": "k"}
+
+    def wants_stream(self, request):
+        return ":streamGenerateContent" in request.path
+
+    def check_model(self, at, parts):
+        calls = [p for p in parts if "functionCall" in p]
+        for i, p in enumerate(calls):
+            signature, want = p.get("thoughtSignature"), self.made.get(p["functionCall"].get("id"), "unknown")
+            where = f"contents[{at}]: Function call `{p['functionCall']['name']}`"
+            if i == 0:
+                demand(signature, f"{where} is missing a thought_signature in functionCall parts")
+            if want == "unknown":
+                demand(signature == (self.DUMMY if i == 0 else None), f"{where}: Corrupted thought signature")
+            else:
+                demand(signature == want, f"{where}: Corrupted thought signature")
+        for p in parts:
+            if "functionCall" not in p:
+                demand("thoughtSignature" not in p, f"contents[{at}]: a signature has moved")
+        return [p["functionCall"]["name"] for p in calls]
+
+    def check(self, body):
+        turns, waiting, contents = 0, [], []
+        for c in body["contents"]:  # neighbours of one role are one turn
+            if contents and contents[-1]["role"] == c["role"]:
+                contents[-1]["parts"] += c["parts"]
+            else:
+                contents.append({"role": c["role"], "parts": list(c["parts"])})
+        for at, c in enumerate(contents):
+            names = [p["functionResponse"]["name"] for p in c["parts"] if "functionResponse" in p]
+            demand(len(names) == len(waiting), f"contents[{at}]: number of function response parts is equal to the number of function call parts")
+            demand(at or c["role"] == "user", "contents[0]: must be the user's")
+            waiting = self.check_model(at, c["parts"]) if c["role"] == "model" else []
+            turns += bool(waiting)
+        demand(not waiting, "calls without responses")
+        return turns
+
+    def say(self, turn, n):
+        parts = [{"text": thought(turn), "thought": True}]
+        if turn == TURNS:
+            parts.append({"text": "Done."})
+        for i, c in enumerate(CITIES if turn < TURNS else ()):
+            part = {"functionCall": {"id": f"fc{n}{c}", "name": "look_up", "args": arguments(turn, c)}}
+            if i == 0:
+                part["thoughtSignature"] = opaque("gemini", n)
+            self.made[f"fc{n}{c}"] = part.get("thoughtSignature")
+            parts.append(part)
+        return {"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}],
+                "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2},
+                "modelVersion": self.model, "responseId": f"r{n}"}
+
+    def events(self, answer):
+        candidate = answer["candidates"][0]
+        for part in candidate["content"]["parts"]:
+            yield {**answer, "candidates": [{"content": {"role": "model", "parts": [part]}, "index": 0}]}
+        yield {**answer, "candidates": [{"finishReason": "STOP", "index": 0}]}
+
+    def error(self, why):
+        return {"error": {"code": 400, "message": why, "status": "INVALID_ARGUMENT"}}
+
+
+PROVIDERS = {p.dialect: p for p in (OpenAIProvider, AnthropicProvider, GeminiProvider)}
+
+
+# ---- clients ------------------------------------------------------------------------------------------------------
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "turn": {"type": "integer"}}, "required": ["city"]}
+
+
+def accumulate(into, delta):
+    """As the SDKs of the openai dialect join the deltas of a stream, members that they don't know too."""
+    for key, value in delta.items():
+        if key not in into or into[key] is None:
+            into[key] = [] if isinstance(value, list) else copy.deepcopy(value)
+            if not isinstance(value, list):
+                continue
+        if key in ("index", "type", "role"):
+            into[key] = value
+        elif isinstance(value, str):
+            into[key] += value
+        elif isinstance(value, dict):
+            accumulate(into[key], value)
+        elif isinstance(value, list):
+            for each in value:
+                found = next((x for x in into[key] if x.get("index") == each.get("index")), None)
+                if found is None:
+                    into[key].append(copy.deepcopy(each))
+                else:
+                    accumulate(found, each)
+
+
+class Client:
+    """One conversation. turn() asks, keeps the answer, and gives the calls that came: [(id, name, arguments)]."""
+    def __init__(self, streams):
+        self.streams, self.history, self.losses = streams, [], []
+
+    def turn(self, weir, model):
+        answer = weir.post(self.path(model), self.body(model), {"anthropic-version": "2023-06-01"})
+        self.losses.append(answer.headers.get("x-weir-loss", ""))
+        assert answer.status == 200, answer.body.decode()[:3000]
+        return self.take(self.join(answer.events) if self.streams else answer.json)
+
+
+class OpenAIClient(Client):
+    dialect = "openai"
+
+    def path(self, _model):
+        return "/openai/v1/chat/completions"
+
+    def body(self, model):
+        tool = {"type": "function", "function": {"name": "look_up", "description": "Looks it up", "parameters": SCHEMA}}
+        return {"model": model, "messages": self.history, "tools": [tool], "reasoning_effort": "medium", "max_completion_tokens": 20000,
+                "stream": self.streams}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "content": text})
+
+    def join(self, events):
+        message = {}
+        for event in events:
+            if event != "[DONE]":
+                for choice in json.loads(event)["choices"]:
+                    accumulate(message, choice["delta"])
+        for call in message.get("tool_calls") or []:
+            call.pop("index")
+        return {"choices": [{"message": message}]}
+
+    def take(self, answer):
+        message = answer["choices"][0]["message"]
+        self.history.append(message)
+        return [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in message.get("tool_calls") or []]
+
+    def give(self, results):
+        self.history += [{"role": "tool", "tool_call_id": id, "content": text} for id, _name, text in results]
+
+
+class AnthropicClient(Client):
+    dialect = "anthropic"
+
+    def path(self, _model):
+        return "/anthropic/v1/messages"
+
+    def body(self, model):
+        return {"model": model, "max_tokens": 20000, "messages": self.history, "thinking": {"type": "enabled", "budget_tokens": 2000},
+                "tools": [{"name": "look_up", "description": "Looks it up", "input_schema": SCHEMA}], "stream": self.streams}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "content": text})
+
+    def join(self, events):
+        blocks, pieces = [], {}
+        for event in map(json.loads, events):
+            if event["type"] == "content_block_start":
+                blocks.append(copy.deepcopy(event["content_block"]))
+            elif event["type"] == "content_block_delta":
+                delta, block = event["delta"], blocks[event["index"]]
+                if delta["type"] == "input_json_delta":
+                    pieces[event["index"]] = pieces.get(event["index"], "") + delta["partial_json"]
+                else:
+                    member = delta["type"].removesuffix("_delta")
+                    block[member] = block.get(member, "") + delta[member]
+        for i, text in pieces.items():
+            blocks[i]["input"] = json.loads(text or "{}")
+        return {"content": blocks}
+
+    def take(self, answer):
+        self.history.append({"role": "assistant", "content": answer["content"]})
+        return [(b["id"], b["name"], b["input"]) for b in answer["content"] if b["type"] == "tool_use"]
+
+    def give(self, results):
+        self.history.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": text} for id, _n, text in results]})
+
+
+class GeminiClient(Client):
+    dialect = "gemini"
+
+    def path(self, model):
+        return f"/gemini/v1beta/models/{model}:" + ("streamGenerateContent?alt=sse" if self.streams else "generateContent")
+
+    def body(self, _model):
+        declaration = {"name": "look_up", "description": "Looks it up", "parametersJsonSchema": SCHEMA}
+        return {"contents": self.history, "tools": [{"functionDeclarations": [declaration]}],
+                "generationConfig": {"thinkingConfig": {"includeThoughts": True, "thinkingLevel": "MEDIUM"}, "maxOutputTokens": 20000}}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "parts": [{"text": text}]})
+
+    def join(self, events):
+        contents = [c["content"] for e in events for c in json.loads(e)["candidates"] if c.get("content")]
+        return {"contents": contents}
+
+    def take(self, answer):
+        contents = answer["contents"] if self.streams else [answer["candidates"][0]["content"]]
+        self.history += [self.resent(c) for c in contents]
+        return [(p["functionCall"].get("id"), p["functionCall"]["name"], p["functionCall"]["args"])
+                for c in contents for p in c["parts"] if "functionCall" in p]
+
+    @staticmethod
+    def resent(content):
+        """Python's SDK reads bytes and writes them in the other alphabet of base64."""
+        content = copy.deepcopy(content)
+        for part in content["parts"]:
+            if part.get("thoughtSignature", "").startswith("d2VpcjE6"):
+                part["thoughtSignature"] = part["thoughtSignature"].replace("+", "-").replace("/", "_")
+        return content
+
+    def give(self, results):
+        parts = [{"functionResponse": {**({"id": id} if id else {}), "name": name, "response": {"result": text}}} for id, name, text in results]
+        self.history.append({"role": "user", "parts": parts})
+
+
+CLIENTS = {c.dialect: c for c in (OpenAIClient, AnthropicClient, GeminiClient)}
