@@ -198,6 +198,8 @@ static const struct field default_timeout_fields[] = {
 
 #define STRING_OR_LIST "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"type\":\"string\"}}]}"
 #define MAP_OF(name) "{\"type\":\"object\",\"additionalProperties\":{\"$ref\":\"#/$defs/" name "\"}}"
+#define MAP_OF_OR_NULL(name)                                                                                           \
+    "{\"type\":\"object\",\"additionalProperties\":{\"anyOf\":[{\"$ref\":\"#/$defs/" name "\"},{\"type\":\"null\"}]}}"
 #define LIST_OF(name) "{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/" name "\"}}"
 #define AT(member) .offset = offsetof(struct config, member)
 const struct field config_fields[] = {
@@ -207,7 +209,7 @@ const struct field config_fields[] = {
       .fallback = "127.0.0.1:8080",
       .schema = STRING_OR_LIST,
       .help = "Addresses: 127.0.0.1:8080, [::1]:8080, unix:/path." },
-    { .name = "providers", .type = FIELD_ELSEWHERE, .schema = MAP_OF("provider"), .help = "Who computes the answers." },
+    { .name = "providers", .type = FIELD_ELSEWHERE, .schema = MAP_OF_OR_NULL("provider"), .help = "Who computes the answers." },
     { .name = "models",
       .type = FIELD_ELSEWHERE,
       .schema = MAP_OF("model"),

@@ -257,6 +257,8 @@ static void put_dialects(struct weir_out *w)
         json_object_begin(w);
         json_key(w, "if");
         json_object_begin(w);
+        json_key(w, "required");
+        json_put_raw(w, WEIR_LIT("[\"dialect\"]"));
         json_key(w, "properties");
         json_object_begin(w);
         json_key(w, "dialect");
@@ -303,8 +305,8 @@ static void put_document(struct weir_out *w)
     json_key(w, "$defs");
     json_object_begin(w);
     put_pipeline(w);
-    put_definition(w, "provider", config_provider_fields, "[\"dialect\"]");
-    put_definition(w, "model", config_model_fields, "[\"targets\"]");
+    put_definition(w, "provider", config_provider_fields, NULL);
+    put_definition(w, "model", config_model_fields, NULL);
     put_definition(w, "key", config_key_fields, "[\"name\",\"hash\"]");
     put_definition(w, "route", config_route_fields, NULL);
     json_object_end(w);
