@@ -306,5 +306,6 @@ static void meter(struct attempt *a)
 void raw_end(struct attempt *a)
 {
     meter(a);
+    a->grammar.has_ended = true; /* HTTP says that it is whole */
     deliver_end(a->call.request);
 }
