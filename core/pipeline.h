@@ -165,6 +165,7 @@ void outcome_settle(struct attempt *a);
 void outcome_refused(struct attempt *a); /* the provider answered with an error, which is whole now */
 struct weir_str keys_choose(struct attempt *a);
 void keys_settle(const struct attempt *a);
+bool keys_has_fresh(const struct attempt *a); /* one that this request has not used */
 bool keys_has_another(const struct attempt *a); /* it failed for its key, and another may do */
 /* All of them sit on the bench, the first for wait_ms more. */
 bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms);

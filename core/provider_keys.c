@@ -46,19 +46,48 @@ bool keys_are_benched(struct arena *arena, const struct config_provider *p, stru
     return nearest > 0;
 }
 
+/* By an attempt of this request before. */
+static bool was_used(const struct attempt *a, struct weir_str key)
+{
+    for (const struct attempt *x = a->call.request->attempts; x; x = x->next)
+        if (x != a && x->provider == a->provider && weir_eq(x->key, key))
+            return true;
+    return false;
+}
+
+static bool is_on_bench(const struct attempt *a, struct weir_str key)
+{
+    return bench_is_any() && left_ms(a->provider, key, a->target->view.model);
+}
+
+/* The next in turn that is not on the bench, one that this request has not used before the others. */
 struct weir_str keys_choose(struct attempt *a)
 {
     static uint32_t turn;
     const struct config_provider *p = a->provider;
-    struct weir_str key = WEIR_NONE;
+    struct weir_str second = WEIR_NONE;
     if (p->credentials)
         return a->token;
     for (uint32_t i = 0; i < p->n_keys; i++) {
-        key = value_of(a->arena, &p->keys[turn++ % p->n_keys]);
-        if (!bench_is_any() || !left_ms(p, key, a->target->view.model))
-            break;
+        struct weir_str key = value_of(a->arena, &p->keys[turn++ % p->n_keys]);
+        bool is_free = !is_on_bench(a, key);
+        if (is_free && !was_used(a, key))
+            return key;
+        if (is_free || !second.p)
+            second = key;
     }
-    return key;
+    return second;
+}
+
+bool keys_has_fresh(const struct attempt *a)
+{
+    const struct config_provider *p = a->provider;
+    for (uint32_t i = 0; i < p->n_keys && p->n_keys > 1; i++) {
+        struct weir_str key = value_of(a->arena, &p->keys[i]);
+        if (!weir_eq(key, a->key) && !was_used(a, key) && !is_on_bench(a, key))
+            return true;
+    }
+    return false;
 }
 
 static bool is_refused_key(const struct weir_error *e)

@@ -62,7 +62,8 @@ static uint32_t tries_of(const struct request *r, const struct candidate *c)
 /* What the provider asked for and a little more, so that not all come back at once; else full jitter. */
 static uint32_t delay_ms(struct request *r, const struct attempt *a)
 {
-    uint32_t tries = tries_of(r, a->target), asked = a->error.retry_after_ms;
+    bool is_keys = a->error.error_class == WEIR_ERROR_RATE_LIMITED && keys_has_fresh(a); /* another was told nothing */
+    uint32_t tries = tries_of(r, a->target), asked = is_keys ? 0 : a->error.retry_after_ms;
     uint32_t most = BACKOFF_MS << (tries < 6 ? tries - 1 : 5);
     if (asked)
         return asked + (uint32_t)(request_random(r) % (asked / 10 + 1));

@@ -1,5 +1,8 @@
 """Breakers, keys on the bench, caps and queues: what one request's failure means for the others."""
+import os
+import signal
 import threading
+import time
 
 from harness import Upstream, Weir, wait_until
 from scripted import Script, ask, coded, error, held, ok, records, settings
@@ -59,6 +62,37 @@ def test_a_target_that_is_down_is_left_alone_and_comes_back():
             assert ask(weir, "openai", False).text == "from a"
 
 
+def test_a_worker_that_dies_with_the_probe_gives_it_back():
+    is_down, gate = [True], threading.Event()
+
+    def doctor(conn, request, script):
+        if is_down[0]:
+            return error(503)(conn, request, script)
+        gate.wait(10)
+        return ok("from a")(conn, request, script)
+    with Upstream(Script(doctor)) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b], providers=QUICK, workers=2, watchdog="0s")) as weir:
+            for _ in range(3):
+                ask(weir, "openai", False)
+            is_down[0] = False
+            clients = []
+
+            def is_probing():
+                clients.append(weir.client().chat())
+                return breaker(weir) == "probing"
+            wait_until(is_probing, "the probe")
+            a.wait_requests(4)
+            holder = [w["pid"] for w in weir.status()["workers"]
+                      if w["detail"] and any(c.get("target") == "a/m" for c in w["detail"]["calls"])]
+            assert len(holder) == 1 and len(a.requests) == 4, holder
+            os.kill(holder[0], signal.SIGKILL)
+            wait_until(lambda: clients.append(weir.client().chat()) or len(a.requests) == 5, "another probe")
+            gate.set()
+            wait_until(lambda: breaker(weir) == "closed", "the breaker to close")
+            for c in clients:
+                c.close()
+
+
 def test_all_breakers_open_is_one_clear_error():
     with Upstream(Script(error(503))) as a:
         with Weir(settings([a], providers={"a": {"breaker": {"failures": 2, "open_for": "30s"}}})) as weir:
@@ -81,8 +115,6 @@ def test_what_a_request_brought_on_itself_moves_no_breaker():
 
 
 def test_the_breaker_outlives_workers_and_reloads():
-    import os
-    import signal
     with Upstream(Script(error(503))) as a, Upstream(Script(ok("from b"))) as b:
         with Weir(settings([a, b], providers={"a": {"breaker": {"failures": 2, "open_for": "60s"}}})) as weir:
             for _ in range(3):
@@ -134,6 +166,20 @@ def test_with_every_key_refused_it_is_not_asked():
             first, second = ask(weir, "openai", False), ask(weir, "openai", False)
             assert first.status == 502 and records(weir, 2)[0]["error"]["code"] == "upstream_auth", first
             assert second.status == 503 and "every key" in second.error and "retry-after" in second.headers, second
+
+
+def test_a_limited_key_sends_the_retry_to_another():
+    def act(conn, request, script):
+        key = request.headers["authorization"].split(" ")[1]
+        script.__dict__.setdefault("keys", []).append(key)
+        return (ok(key) if key == "k2" else error(429, retry_after="20"))(conn, request, script)
+    script = Script(act)
+    with Upstream(script) as a:
+        with Weir(settings([a], retries=1, providers={"a": {"key": None, "keys": ["k1", "k2"]}})) as weir:
+            before = time.monotonic()
+            for _ in range(4):
+                assert ask(weir, "openai", True).text == "k2"
+            assert time.monotonic() - before < 5 and script.keys.count("k1") >= 1, script.keys
 
 
 # ---- caps and queues ------------------------------------------------------------------------------------------------
