@@ -184,3 +184,31 @@ def test_ranks():
         assert up.requests[1].path == "/v1/rerank" and up.requests[1].json["return_documents"] is True
     with Upstream(answering(cohere)) as up, weir_to(up, "cohere", {"rerank": "jina"}) as weir:
         assert weir.post("/v2/rerank", ask).json == cohere and up.requests[0].path == "/v1/rerank", up.requests
+
+
+def test_voyage():
+    ranks = {"object": "list", "data": [{"relevance_score": 0.75, "index": 1}, {"relevance_score": 0.001, "index": 0}], "model": "big",
+             "usage": {"total_tokens": 26}}
+    ask = {"model": "m", "query": "q", "documents": ["a", "b"], "top_n": 2, "return_documents": True}
+    with Upstream(answering(ranks)) as up, weir_to(up, "voyage") as weir:
+        answer = weir.post("/v2/rerank", ask)
+        assert answer.json["results"] == [{"index": 1, "relevance_score": 0.75, "document": {"text": "b"}},
+                                          {"index": 0, "relevance_score": 0.001, "document": {"text": "a"}}], answer
+        assert up.requests[0].path == "/v1/rerank" and up.requests[0].json == {
+            "model": "big", "query": "q", "documents": ["a", "b"], "top_k": 2}, up.requests[0]
+        assert weir.post("/voyage/v1/rerank", {"model": "m", "query": "q", "documents": ["a", "b"], "top_k": 2}).json == ranks
+    vectors = {"object": "list", "data": [{"object": "embedding", "embedding": v, "index": i} for i, v in enumerate(VECTORS)], "model": "big",
+               "usage": {"total_tokens": 4}}
+    with Upstream(answering(vectors)) as up, weir_to(up, "voyage") as weir:
+        answer = weir.post("/v2/embed", {"model": "m", "texts": ["a", "b"], "input_type": "clustering", "embedding_types": ["float"]})
+        assert answer.json["embeddings"] == {"float": VECTORS} and "input_type=dropped" in answer.headers["x-weir-loss"], answer
+        answer = weir.post("/v1/embeddings", {"model": "m", "input": ["a", "b"], "dimensions": 2, "encoding_format": "float"})
+        assert [d["embedding"] for d in answer.json["data"]] == VECTORS and answer.json["usage"]["prompt_tokens"] == 4, answer
+        assert up.requests[1].json["output_dimension"] == 2, up.requests[1]
+    with Upstream(answering({"detail": "no such model"}, 404)) as up, weir_to(up, "voyage") as weir:
+        answer = weir.post("/voyage/v1/embeddings", {"model": "m", "input": "a"})
+        assert answer.status == 404 and answer.json["detail"], answer
+    with Upstream(answering({"id": "e", "embeddings": {"float": VECTORS}})) as up, weir_to(up, "cohere") as weir:
+        answer = weir.post("/voyage/v1/embeddings", {"model": "m", "input": ["a", "b"], "input_type": "query", "encoding_format": "base64"})
+        assert up.requests[0].json["input_type"] == "search_query" and up.requests[0].json["embedding_types"] == ["base64"], up.requests[0]
+        assert [d["embedding"] for d in answer.json["data"]] == ["AAAAPwAAoL8=", "UkmdOQAAAEA="], answer

@@ -94,6 +94,7 @@ static const struct recorded_dialect {
     { "responses", "", "responses", "" },
     { "cohere", "cohere", "cohere-chat", "/v2/chat" },
     { "cohere embed", "cohere", "embeddings", "/v2/embed" },
+    { "voyage", "voyage", "embeddings", "/v1/embeddings" },
     { "cohere rerank", "cohere", "rerank", "/v2/rerank" },
     { "bedrock", "bedrock", "converse", "" },
 };

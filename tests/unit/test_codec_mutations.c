@@ -196,3 +196,8 @@ TEST(mutations_bedrock)
 {
     run("bedrock");
 }
+
+TEST(mutations_voyage)
+{
+    run("voyage");
+}

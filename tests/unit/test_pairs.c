@@ -66,7 +66,7 @@ static void open_codecs(void)
         void *so = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
         const struct weir_plugin *p = so ? dlsym(so, "weir_plugin") : NULL;
         const struct weir_codec *c = p && p->head.kind == WEIR_KIND_CODEC ? p->codec : NULL;
-        if (!c || !c->says || !c->decode_request || !c->encode_request || !c->decode_frame || !c->encode_answer)
+        if (!c || !(c->operations & WEIR_OP_BIT(WEIR_OP_CHAT)) || !c->says || !c->decode_request || !c->encode_request || !c->decode_frame || !c->encode_answer)
             continue;
         says_read(&codecs[n_codecs].says, c->says);
         codecs[n_codecs++].plugin = p;
