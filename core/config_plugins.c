@@ -174,7 +174,11 @@ static void offer_folder(struct reader *r, struct suggestion *near, uint32_t kin
     const struct dirent *entry;
     while (dir && (entry = readdir(dir))) {
         size_t n = strlen(entry->d_name);
-        if (n > 3 && strcmp(entry->d_name + n - 3, ".so") == 0)
+        struct weir_head head;
+        char why[512];
+        const char *file = arena_printf(r->a, "%s/%s", path, entry->d_name).p;
+        bool is_plugin = n > 3 && strcmp(entry->d_name + n - 3, ".so") == 0;
+        if (is_plugin && file && plugin_peek(file, &head, why, sizeof why) == 0 && head.kind == kind)
             suggestion_offer(near, arena_copy(r->a, (struct weir_str){ entry->d_name, n - 3 }).p);
     }
     if (dir)

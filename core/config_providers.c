@@ -90,13 +90,13 @@ static const struct field auth_fields[] = {
 static void read_auth_plugin(struct reader *r, struct config_provider *p, const struct tree_member *m)
 {
     struct weir_out text = { 0 };
+    p->auth = CONFIG_AUTH_TOKEN;
     p->credentials = plugins_find(r, m->key, m->key->text.p, WEIR_KIND_CREDENTIALS);
     if (!p->credentials)
         return;
     r->is_live = true; /* what is secret there is read where it stands, and goes into no copy */
     p->credentials_config = options_read(r, p->credentials, tree_is_null(m->value) ? NULL : m->value, NULL, m->key);
     r->is_live = false;
-    p->auth = CONFIG_AUTH_TOKEN;
     json_put_str(&text, weir_cstr(p->name));
     tree_put_json(m->value, &text, NULL);
     static const uint64_t key[2] = { 1, 2 }; /* the same in every process: nothing depends on who could guess it */

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import urllib.parse
 
-from harness import Upstream, Weir, openai_answer, wait_until
+from harness import Upstream, Weir, compile_plugin, openai_answer, wait_until
 
 SECRET = "s3cr3t/+& planted"
 
@@ -163,3 +163,105 @@ def test_a_key_that_cannot_sign():
             answer = weir.chat()
             assert answer.status == 502 and "no service account's" in answer.text, answer
         assert not server.forms
+
+
+# ---- plugins of others ----
+
+PLUGIN = """
+#include <weir/credentials.h>
+#include <stdlib.h>
+
+struct own { const struct weir_host *host; struct weir_call *call; struct weir_instance *inst; };
+static int create(const struct weir_host *host, struct weir_instance *inst, const void *config, void **self)
+{
+    static struct own own;
+    (void)config;
+    own = (struct own){ host, NULL, inst };
+    *self = &own;
+    return 0;
+}
+@OBTAIN@
+static const struct weir_credentials ops = { .size = sizeof ops, .create = create, @OPS@ };
+WEIR_PLUGIN = { WEIR_HEAD(WEIR_KIND_CREDENTIALS), .name = "@NAME@", .version = "1", .summary = "A test.", .credentials = &ops };
+WEIR_NOTE(WEIR_KIND_CREDENTIALS);
+"""
+OBTAIN = "static int obtain(void *self, struct weir_call *call)\n{\n    struct own *o = self;\n    %s\n}\n"
+
+
+def plugin(name, body, ops=".obtain = obtain"):
+    source = PLUGIN.replace("@NAME@", name).replace("@OBTAIN@", OBTAIN % body if body else "").replace("@OPS@", ops)
+    return compile_plugin(name, source)
+
+
+def with_plugin(up, name, body, **more):
+    return {**configuration(up, up, {name: None}, **more), "plugins": [plugin(name, body)]}
+
+
+AT_ONCE = """struct weir_token t = { .size = sizeof t, .value = WEIR_LIT("fixed"), .expires_s = 60 };
+    o->host->token(call, &t);
+    return 0;"""
+BROKEN_LINE = AT_ONCE.replace('"fixed"', '"two\\nlines"')
+LATER = """(void)o; (void)call;
+    return 0;"""
+REFUSES = """(void)o; (void)call;
+    return -1;"""
+CRASHES = """(void)call;
+    return *(volatile int *)(o->host ? (void *)8 : self);"""
+
+
+def test_a_plugin_of_somebody_else():
+    with Upstream(openai_answer("hi")) as up:
+        with Weir(with_plugin(up, "fixed", AT_ONCE), workers=1) as weir:
+            assert weir.chat().status == 200 and up.requests[0].headers["authorization"] == "Bearer fixed"
+            assert any(p["name"] == "fixed" and p["kind"] == "credentials" for p in weir.details()[0]["plugins"])
+        for name, body, word in (("lines", BROKEN_LINE, "no token that a header could carry"), ("refuses", REFUSES, "could not be asked for")):
+            with Weir(with_plugin(up, name, body), workers=1) as weir:
+                answer = weir.chat()
+                assert answer.status == 502 and word in answer.text, answer
+        assert len(up.requests) == 1
+
+
+def test_a_client_that_leaves_while_the_token_is_awaited():
+    with Upstream(openai_answer("hi")) as up:
+        with Weir(with_plugin(up, "later", LATER), workers=1, clean=False) as weir:
+            with weir.client() as c:
+                c.request("POST", "/v1/chat/completions", body={"model": "m", "messages": [{"role": "user", "content": "hi"}]})
+                wait_until(lambda: weir.details()[0]["calls"], "the request to wait")
+            weir.assert_clean(arenas=2)  # the plugin may still answer
+        assert not up.requests
+
+
+def test_a_plugin_that_crashes_is_named():
+    with Upstream(openai_answer("hi")) as up:
+        c = with_plugin(up, "crashes", CRASHES)
+        c["providers"]["other"] = {"dialect": "openai", "base_url": up.url + "/v1", "key": "k"}
+        with Weir(c, workers=1, clean=False) as weir:
+            try:
+                weir.chat()
+            except (EOFError, OSError):
+                pass
+            line = weir.wait_log("event=worker.crash")
+            assert "plugin=crashes" in line and "hook=obtain" in line, line
+            wait_until(lambda: weir.worker_pids(), "a new worker")
+            assert weir.chat(model="other/m").status == 200
+
+
+def test_a_plugin_without_its_ops_is_refused():
+    path = plugin("lacks", None, ".destroy = free")
+    with Upstream(openai_answer("hi")) as up:
+        weir = Weir({**configuration(up, up, {"lacks": {}}), "plugins": [path]}, workers=1)
+        try:
+            assert weir.start(wants_exit=True) != 0
+            assert "lacks the op 'obtain'" in weir.log(), weir.log()
+        finally:
+            weir.kill()
+
+
+def test_a_name_that_is_no_plugin():
+    with Upstream(openai_answer("hi")) as up:
+        weir = Weir(configuration(up, up, {"oauth": {"token_url": "x"}}), workers=1)
+        try:
+            assert weir.start(wants_exit=True) != 0
+            assert 'no way to authenticate called "oauth"; did you mean "oauth2"?' in weir.log(), weir.log()
+        finally:
+            weir.kill()
