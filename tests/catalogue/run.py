@@ -187,21 +187,23 @@ def plain_error(dialect):
     return {"error": {"message": "Too many requests", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}}
 
 
+def recorded_rows(provider, endpoint):
+    index = os.path.join(SHARED, "recordings", "index.jsonl")
+    if not os.path.exists(index):
+        return []
+    with open(index, encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [r for r in rows if r["provider"] == provider and r["endpoint"] == endpoint and r["status"] == 200 and r["encoding"] == "utf-8"]
+
+
 def recorded_answers(name, entry):
     """Whole chat answers of this provider, at most three, and their texts."""
     provider, part = RECORDED.get(name, (name, ""))
-    index = os.path.join(SHARED, "recordings", "index.jsonl")
     endpoints = {"openai": "chat", "anthropic": "messages", "gemini": "generateContent", "bedrock": "converse",
                  "ollama": "ollama-chat", "cohere": "cohere-chat", "responses": "responses"}
     found = []
-    if not os.path.exists(index):
-        return found
-    with open(index, encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    for row in rows:
-        if row["provider"] != provider or row["endpoint"] != endpoints.get(entry["dialect"]) or row["status"] != 200:
-            continue
-        if "json" not in (row.get("content_type") or "") or row["encoding"] != "utf-8" or len(found) == 3:
+    for row in recorded_rows(provider, endpoints.get(entry["dialect"])):
+        if "json" not in (row.get("content_type") or "") or len(found) == 3:
             continue
         with open(os.path.join(SHARED, "recordings", row["file"]), encoding="utf-8") as file:
             record = json.load(file)
@@ -237,6 +239,44 @@ def answer_text(body):
         return None
 
 
+def streamed_text(body):
+    """The text of a recorded stream of OpenAI's dialect; None: it has more than text."""
+    text = ""
+    for line in re.split(r"\r\n|\n|\r", body):
+        if not line.startswith("data:") or line[5:].strip() in ("", "[DONE]"):
+            continue
+        try:
+            chunk = json.loads(line[5:])
+            choices = chunk.get("choices") or []
+        except ValueError:
+            return None
+        if "error" in chunk or len(choices) > 1 or any((c.get("delta") or {}).get("tool_calls") for c in choices):
+            return None
+        for c in choices:
+            content = (c.get("delta") or {}).get("content") or ""
+            if not isinstance(content, str):
+                return None
+            text += content
+    return text or None
+
+
+def recorded_stream(name, entry):
+    """One streamed answer of this provider, and its text."""
+    provider, part = RECORDED.get(name, (name, ""))
+    for row in recorded_rows(provider, "chat") if entry["dialect"] == "openai" else []:
+        if "event-stream" not in (row.get("content_type") or ""):
+            continue
+        with open(os.path.join(SHARED, "recordings", row["file"]), encoding="utf-8") as file:
+            record = json.load(file)
+        text = streamed_text(record["response_body"]) if part in record["url_path"] else None
+        if text:
+            return record["response_body"], text
+    return None
+
+
+STREAMED = []  # entries with a recorded stream
+
+
 class Provider:
     """Answers in turn; the first path segment says whose turn."""
 
@@ -250,7 +290,8 @@ class Provider:
                 conn.respond(200, {"access_token": "token-1", "expires_in": 3600})
                 continue
             status, body = self.answers[name].pop(0)
-            conn.respond(status, body.encode(), {"content-type": "application/json"})
+            is_stream = status == 200 and not body.lstrip().startswith("{")
+            conn.respond(status, body.encode(), {"content-type": "text/event-stream" if is_stream else "application/json"})
 
 
 # ---- the tests ----------------------------------------------------------------------------------------------------------
@@ -311,6 +352,13 @@ def test_entry(name, entry, w, up, provider):
         assert sent == ([key] if key else []), f"{name}: {sent}"
         check_body(name, entry, asked, request.json)
         check_losses(name, entry, asked, answer)
+    stream = recorded_stream(name, entry)
+    if stream:
+        STREAMED.append(name)
+        provider.answers[name] = [(200, stream[0])]
+        answer = w.post("/v1/chat/completions", {"model": name + "/a-model", "stream": True, **asked})
+        assert answer.status == 200 and streamed_text(answer.text) == stream[1], f"{name}: {answer}"
+        assert ("[DONE]" in answer.text) == ("[DONE]" in stream[0]), f"{name}: {answer}"
     provider.answers[name] = [(429, json.dumps(plain_error(entry["dialect"])))] * 3
     answer = w.post("/v1/chat/completions", {"model": name + "/a-model", **asked})
     assert answer.status == 429 and "Too many requests" in answer.json["error"]["message"], f"{name}: {answer}"
@@ -451,6 +499,7 @@ def main(wanted):
                                               test_vertex_streams_to_clients_of_anthropic)
                 if not wanted or any(w in f.__name__ for w in wanted)]
     outcomes += run_entries(wanted)
+    print(f"recorded streams replayed for {len(STREAMED)} entries: {' '.join(STREAMED)}")
     print(f"{outcomes.count('passed')} passed, {outcomes.count('failed')} failed, {outcomes.count('skipped')} skipped")
     return 1 if "failed" in outcomes else 0
 
