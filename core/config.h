@@ -166,6 +166,7 @@ struct config {
     struct config_model **models;
     uint32_t n_models;
     struct weir_key *keys;
+    struct weir_str *key_secrets; /* of those that sign; beside keys */
     uint32_t n_keys;
     struct config_stage **entry;
     uint32_t n_entry;

@@ -9,6 +9,7 @@ struct key_entry {
     struct weir_key key;
     const char *name, *team;
     bool may_set_timeout;
+    struct weir_str secret; /* of requests that are signed */
     const struct tree_node *models; /* to check them once all models are known */
 };
 
@@ -52,6 +53,44 @@ static void read_hash(struct reader *r, const struct tree_node *node, void *base
         mistake(r, node,
                 "hash must be \"sha256:\" and 64 hexadecimal digits, as `weir key new` prints it; a key itself never "
                 "stands here");
+}
+
+static void read_aws_id(struct reader *r, const struct tree_node *node, void *base)
+{
+    struct key_entry *k = base;
+    if (value_text(r, "id", node, &k->key.aws_id) == VALUE_OK &&
+        (k->key.aws_id.n < 4 || k->key.aws_id.n > 128 || memchr(k->key.aws_id.p, '/', k->key.aws_id.n)))
+        mistake(r, node, "an access key's id has 4 to 128 letters and digits");
+}
+
+static void read_aws_secret(struct reader *r, const struct tree_node *node, void *base)
+{
+    struct key_entry *k = base;
+    if (value_text(r, "secret", node, &k->secret) == VALUE_OK && k->secret.n < 16)
+        mistake(r, node, "secret must be at least 16 characters long");
+}
+
+static const struct field aws_fields[] = {
+    { .name = "id",
+      .type = FIELD_OWN,
+      .read = read_aws_id,
+      .schema = "{\"type\":\"string\"}",
+      .help = "The access key's id: what the SDK calls aws_access_key_id." },
+    { .name = "secret",
+      .type = FIELD_OWN,
+      .read = read_aws_secret,
+      .schema = "{\"type\":\"string\"}",
+      .help = "Its secret, best as env:NAME or file:PATH: signatures can't be checked by a hash." },
+    { .name = NULL },
+};
+
+static void read_aws(struct reader *r, const struct tree_node *node, void *base)
+{
+    if (!node_is(r, "aws", node, TREE_MAP))
+        return;
+    table_read(r, aws_fields, NULL, node, base);
+    if (!tree_get(node, "id") || !tree_get(node, "secret"))
+        mistake(r, node, "aws needs an id and a secret");
 }
 
 static bool put_tag(struct reader *r, struct weir_str *to, struct weir_str name, struct weir_str value,
@@ -116,6 +155,12 @@ const struct field config_key_fields[] = {
       .read = read_hash,
       .schema = "{\"type\":\"string\",\"pattern\":\"^sha256:[0-9a-fA-F]{64}$\"}",
       .help = "SHA-256 of the key; `weir key new` prints it." },
+    { .name = "aws",
+      .type = FIELD_OWN,
+      .read = read_aws,
+      .schema = "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"secret\":{\"type\":\"string\"}},"
+                "\"required\":[\"id\",\"secret\"],\"additionalProperties\":false}",
+      .help = "In place of a hash: who calls signs each request (AWS Signature Version 4)." },
     { .name = "models",
       .type = FIELD_OWN,
       .read = read_key_models,
@@ -163,12 +208,14 @@ static void check_unique(struct reader *r, const struct tree_node *list, uint32_
         const struct weir_key *other = &r->c->keys[i];
         if (weir_eq(other->name, k->name))
             mistake(r, list->items[index], "two keys have the name \"%s\"", k->name.p);
-        else if (memcmp(other->hash, k->hash, sizeof k->hash) == 0)
+        else if (k->aws_id.n && weir_eq(other->aws_id, k->aws_id))
+            mistake(r, list->items[index], "the keys \"%s\" and \"%s\" have the same aws id", other->name.p, k->name.p);
+        else if (!k->aws_id.n && memcmp(other->hash, k->hash, sizeof k->hash) == 0)
             mistake(r, list->items[index], "the keys \"%s\" and \"%s\" have the same hash", other->name.p, k->name.p);
     }
 }
 
-static bool read_key(struct reader *r, const struct tree_node *node, struct weir_key *to)
+static bool read_key(struct reader *r, const struct tree_node *node, struct weir_key *to, struct weir_str *secret)
 {
     struct key_entry k = { .key = { .size = sizeof k.key } };
     r->where = "a key";
@@ -180,13 +227,17 @@ static bool read_key(struct reader *r, const struct tree_node *node, struct weir
     table_read(r, config_key_fields, NULL, node, &k);
     if (!name)
         mistake(r, node, "a key needs a name");
-    if (!tree_get(node, "hash"))
+    bool has_hash = tree_get(node, "hash") != NULL, has_aws = tree_get(node, "aws") != NULL;
+    if (!has_hash && !has_aws)
         mistake(r, node, "%s needs a hash: `weir key new` prints one", r->where);
+    else if (has_hash && has_aws)
+        mistake(r, node, "%s has a hash and aws; make two keys of it", r->where);
     check_models(r, &k);
     k.key.name = weir_cstr(k.name ? k.name : "");
     k.key.team = weir_cstr(k.team ? k.team : "");
     k.key.flags = k.may_set_timeout ? WEIR_PRINCIPAL_MAY_SET_TIMEOUT : 0;
     *to = k.key;
+    *secret = k.secret;
     return k.name != NULL;
 }
 
@@ -196,9 +247,10 @@ void keys_read(struct reader *r, const struct tree_node *list)
     if (!list || !node_is(r, "keys", list, TREE_LIST))
         return;
     c->keys = arena_zalloc(r->a, (list->n + 1) * sizeof *c->keys);
-    for (uint32_t i = 0; c->keys && i < list->n; i++) {
+    c->key_secrets = arena_zalloc(r->a, (list->n + 1) * sizeof *c->key_secrets);
+    for (uint32_t i = 0; c->keys && c->key_secrets && i < list->n; i++) {
         struct weir_key k;
-        if (!read_key(r, list->items[i], &k))
+        if (!read_key(r, list->items[i], &k, &c->key_secrets[c->n_keys]))
             continue;
         check_unique(r, list, i, &k);
         c->keys[c->n_keys++] = k;

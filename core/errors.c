@@ -12,6 +12,8 @@ const struct error_entry error_table[] = {
     { "missing_key", 401, "The request carries no key, and this weir has keys configured.",
       "Send the key where the SDK puts it: Authorization: Bearer, x-api-key, x-goog-api-key." },
     { "invalid_key", 401, "No configured key has this value.", "Check the key; `weir key new` makes one." },
+    { "invalid_signature", 403, "A signed request's signature or its time does not fit.",
+      "Check the secret and the clock of the caller; nothing between caller and weir may change what is signed." },
     { "conflicting_keys", 401, "Two credentials that differ were sent.", "Send one." },
     { "not_local", 401, "No keys are configured and the caller is not on this machine.",
       "Configure `keys:` (`weir key new`)." },

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "bytes.h"
 #include "json.h"
 #include "log.h"
 #include "text.h"
@@ -264,6 +265,25 @@ const struct weir_key *host_keys(struct weir_instance *inst, uint32_t *n)
     return worker->config->keys;
 }
 
+int host_hmac_caller(struct weir_instance *inst, const struct weir_key *key, const char *prefix, struct weir_str bytes,
+                     uint8_t out[32])
+{
+    const struct config *c = worker->config;
+    (void)inst;
+    if (key < c->keys || key >= c->keys + c->n_keys || !c->key_secrets[key - c->keys].n)
+        return -1;
+    struct scratch s = scratch_enter();
+    struct weir_out *whole = scratch_out();
+    if (whole) {
+        out_write(whole, weir_cstr(prefix));
+        out_write(whole, c->key_secrets[key - c->keys]);
+        bytes_hmac_sha256(out_bytes(whole), bytes, out);
+        memset(whole->p, 0, whole->n); /* scratch memory lives on */
+    }
+    scratch_leave(s);
+    return whole ? 0 : -1;
+}
+
 /* ---- the table ---- */
 
 const struct weir_host host_table = {
@@ -362,6 +382,7 @@ const struct weir_host host_table = {
     .key_id = host_key_id,
     .id_out = host_id_out,
     .id_in = host_id_in,
+    .hmac_caller = host_hmac_caller,
     .token = host_token,
     .rsa_sha256 = host_rsa_sha256,
 };

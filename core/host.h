@@ -80,6 +80,8 @@ int host_hmac_key(struct weir_call *c, uint32_t part, const char *prefix, struct
 struct weir_str host_key_id(struct weir_call *c, uint32_t part);
 struct weir_str host_id_out(struct weir_call *c, struct weir_str id);
 struct weir_str host_id_in(struct weir_call *c, struct weir_str id);
+int host_hmac_caller(struct weir_instance *inst, const struct weir_key *key, const char *prefix, struct weir_str bytes,
+                     uint8_t out[32]);
 struct weir_str host_response_header(struct weir_call *c, struct weir_str name);
 struct weir_out *host_out(struct weir_call *c);
 uint64_t host_random(struct weir_call *c);

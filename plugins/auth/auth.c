@@ -6,7 +6,7 @@
  *
  * Owner: `struct auth` lives as long as the worker, `struct seen` as long as the request.
  */
-#include <weir/plugin.h>
+#include "aws.h"
 
 #include <stdlib.h>
 
@@ -19,6 +19,7 @@ struct auth {
 
 struct seen {
     bool is_model_allowed; /* the asked name: it covers its own targets */
+    struct aws_signature aws; /* to be checked when the body is there; key NULL: none */
 };
 
 /* ---- refusing ---- */
@@ -172,6 +173,33 @@ static enum weir_verdict admit_key(const struct auth *a, struct weir_call *call,
     return set_principal(a, call, &p);
 }
 
+/* ---- signed requests ---- */
+
+static enum weir_verdict refuse_signature(const struct auth *a, struct weir_call *call, const char *message)
+{
+    struct weir_error e = { .size = sizeof e, .error_class = WEIR_ERROR_AUTHENTICATION, .status = 403,
+                            .code = WEIR_LIT("invalid_signature"), .message = weir_cstr(message) };
+    return a->host->fail(call, &e);
+}
+
+/* Who says to call is known now; whether it is so, when the body is there. */
+static enum weir_verdict admit_signature(const struct auth *a, struct weir_call *call, const struct weir_key *keys, uint32_t n,
+                                         struct weir_str credential)
+{
+    struct seen *seen = a->host->request_block(call);
+    const char *why = aws_read(a->host, call, credential, &seen->aws);
+    if (why)
+        return refuse_signature(a, call, why);
+    for (const struct weir_key *k = keys; n > 0; n--, k = next_key(k))
+        if (k->aws_id.n && weir_eq(k->aws_id, seen->aws.id))
+            seen->aws.key = k;
+    if (seen->aws.key)
+        return admit_key(a, call, seen->aws.key);
+    struct weir_error e = { .size = sizeof e, .error_class = WEIR_ERROR_AUTHENTICATION, .status = 403, .code = WEIR_LIT("invalid_key"),
+                            .message = WEIR_LIT("The access key's id is not known to this gateway. Check it, or ask its operator for one.") };
+    return a->host->fail(call, &e);
+}
+
 static enum weir_verdict on_open(void *self, struct weir_call *call)
 {
     const struct auth *a = self;
@@ -188,6 +216,8 @@ static enum weir_verdict on_open(void *self, struct weir_call *call)
         return refuse_caller(a, call, "missing_key",
                              "The request carries no key. Send it where your SDK puts it: Authorization: Bearer, x-api-key or "
                              "x-goog-api-key.");
+    if (aws_is_signature(credential))
+        return admit_signature(a, call, keys, n, credential);
     const struct weir_key *key = find_key(a, keys, n, credential);
     if (!key)
         return refuse_caller(a, call, "invalid_key", "The key is not known to this gateway. Check it, or ask its operator for one.");
@@ -232,6 +262,9 @@ static enum weir_verdict on_request(void *self, struct weir_call *call)
     const struct auth *a = self;
     const struct weir_principal *p = a->host->principal(call);
     struct seen *seen = a->host->request_block(call);
+    if (seen->aws.key && !aws_fits(a->host, a->inst, call, &seen->aws))
+        return refuse_signature(a, call, "The signature does not fit the request: the secret is another one, or the request was changed on "
+                                         "its way.");
     uint32_t operation = a->host->request(call)->operation;
     if (operation == WEIR_OP_MODELS || operation == WEIR_OP_MODEL)
         return hide_models(a, call, p);

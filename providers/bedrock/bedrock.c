@@ -17,6 +17,7 @@ static const struct weir_claim claims[] = {
 
 static const struct weir_credential_place credentials[] = {
     { "authorization", NULL, "Bearer " },
+    { "authorization", NULL, "AWS4-HMAC-SHA256 " }, /* the signature: who checks keys knows what it is */
     { NULL, NULL, NULL },
 };
 

@@ -204,7 +204,7 @@ static const char *type_of(const struct weir_error *error)
     case WEIR_ERROR_UNSUPPORTED:
         return "ValidationException";
     case WEIR_ERROR_AUTHENTICATION:
-        return "UnrecognizedClientException";
+        return weir_is(error->code, "invalid_signature") ? "InvalidSignatureException" : "UnrecognizedClientException";
     case WEIR_ERROR_PERMISSION:
         return "AccessDeniedException";
     case WEIR_ERROR_NOT_FOUND:

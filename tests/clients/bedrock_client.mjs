@@ -93,4 +93,14 @@ test("weir's own errors have their class", [null], async () => {
   await raises("AccessDeniedException", () => ask("simulator/demo", {}, narrow));
 });
 
+test("signatures are checked", [null], async () => {
+  const signing = (accessKeyId, secretAccessKey) => new aws.BedrockRuntimeClient({
+    region: "eu-west-1", endpoint: URL_OF_WEIR + "/bedrock", maxAttempts: 1, credentials: { accessKeyId, secretAccessKey },
+    requestHandler: new NodeHttpHandler({ requestTimeout: 20000 }),
+  });
+  const answer = await ask("simulator/demo", {}, signing("AKIDSIGNER", "the-secret-of-the-signer"));
+  check(answer.stopReason === "end_turn", answer);
+  await raises("InvalidSignatureException", () => ask("demo", {}, signing("AKIDSIGNER", "another-secret-of-somebody")));
+});
+
 await main();

@@ -218,6 +218,23 @@ def keys_are_checked():
     raises("AccessDeniedException", 403, lambda: ask("simulator/demo", of=narrow))
 
 
+def signing(key_id="AKIDSIGNER", secret="the-secret-of-the-signer", **more):
+    """A client as it comes: it signs what it sends."""
+    return boto3.client("bedrock-runtime", endpoint_url=URL + "/bedrock", region_name="eu-west-1", config=ONE_TRY,
+                        aws_access_key_id=key_id, aws_secret_access_key=secret, **more)
+
+
+@test()
+def signatures_are_checked():
+    for more in ({}, {"aws_session_token": "a/session+token=="}):
+        client = signing(**more)
+        for model in ("demo", "simulator/demo", "signed/anthropic.claude-haiku-4-5-20251001-v1:0"):
+            assert content(ask(model, of=client, system=[{"text": "Über"}])), model
+        assert final("demo", of=client)[1] == "end_turn"
+    raises("InvalidSignatureException", 403, lambda: ask("demo", of=signing(secret="another-secret-of-somebody")))
+    raises("UnrecognizedClientException", 403, lambda: ask("demo", of=signing(key_id="AKIDNOBODY")))
+
+
 # ---- the provider, signed for ----
 
 @test("signed", "temporary", "bearer")

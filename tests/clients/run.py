@@ -119,7 +119,8 @@ def configuration(simulator_port, upstream_port, replay_url, key, narrow):
         },
         "models": {"demo": {"targets": ["simulator/demo"]}},
         "keys": [{"name": "all", "team": "tests", "hash": hash_of(key), "models": ["*"]},
-                 {"name": "narrow", "team": "tests", "hash": hash_of(narrow), "models": ["demo"]}],
+                 {"name": "narrow", "team": "tests", "hash": hash_of(narrow), "models": ["demo"]},
+                 {"name": "signer", "team": "tests", "aws": {"id": "AKIDSIGNER", "secret": "the-secret-of-the-signer"}}],
         "entry": ["auth"],
         "routes": [{"match": {"path": "/*"}, "pipeline": []}],
     }

@@ -110,6 +110,13 @@ TEST(mistakes_in_models_and_keys)
         load("providers: { demo: { dialect: simulator } }\nmodels: { 'a*b': { targets: [demo/a] } }\nroutes: [{}]\n"),
         "a star may only stand at the end"));
     EXPECT("keys: [{ name: a }]\n", "key \"a\" needs a hash");
+    EXPECT("keys: [{ name: a, aws: { id: AKIDX } }]\n", "aws needs an id and a secret");
+    EXPECT("keys: [{ name: a, aws: { id: AKIDX, secret: short } }]\n", "at least 16 characters");
+    CHECK(!strstr(load_with("keys: [{ name: a, aws: { id: AKIDX, secret: sshhh } }]\n"), "sshhh"));
+    EXPECT("keys: [{ name: a, aws: { id: A/B/C, secret: a-long-enough-secret } }]\n", "letters and digits");
+    EXPECT("keys: [{ name: a, aws: { id: AKIDX, secret: a-long-enough-secret } }, "
+           "{ name: b, aws: { id: AKIDX, secret: a-long-enough-secret } }]\n",
+           "have the same aws id");
     EXPECT("keys: [{ name: a, hash: sk-plain }]\n", "hash must be \"sha256:\"");
     CHECK(!strstr(load_with("keys: [{ name: a, hash: sk-plain }]\n"), "sk-plain"));
     EXPECT("keys: [{ hash: 'sha256:0000000000000000000000000000000000000000000000000000000000000000' }]\n",

@@ -84,6 +84,9 @@ struct weir_key {
     uint32_t n_models;
     uint32_t n_tags;
     const struct weir_str *tags;
+#if WEIR_ABI_MINOR >= 1
+    struct weir_str aws_id; /* who calls with it signs each request as AWS wants it, by this access key id; "": no such key */
+#endif
 };
 
 /* A model that callers may ask for. Lifetime: request. */
@@ -362,6 +365,10 @@ struct weir_host {
      * name stay as they are. Both take and give plain text. */
     struct weir_str (*id_out)(struct weir_call *call, struct weir_str id);
     struct weir_str (*id_in)(struct weir_call *call, struct weir_str id);
+    /* HMAC-SHA256 with the secret of a virtual key (one of keys()) whose requests are signed; prefix goes before it. -1: it has
+     * none. */
+    int (*hmac_caller)(struct weir_instance *inst, const struct weir_key *key, const char *prefix, struct weir_str bytes,
+                       uint8_t out[32]);
 #endif
 };
 
