@@ -26,21 +26,32 @@ struct queue {
     uint64_t round; /* being served */
 };
 
+struct numbers {
+    int id; /* in shared memory */
+    int retries, shed; /* counters */
+};
+
 static struct queue *queues; /* by provider.index */
-static int *ids; /* in shared memory, by provider.index */
+static struct numbers *numbers; /* the same */
 static uint32_t n_queues, n_places;
 static struct event *look;
 
 /* ---- counting ---- */
 
-static int id_of(const struct candidate *c)
-{
-    return ids ? ids[c->provider->index] : -1;
-}
-
 int admission_provider(const struct config_provider *p)
 {
-    return ids ? ids[p->index] : -1;
+    return numbers ? numbers[p->index].id : -1;
+}
+
+static int id_of(const struct candidate *c)
+{
+    return admission_provider(c->provider);
+}
+
+void admission_count_retry(const struct config_provider *p)
+{
+    if (numbers)
+        metric_add(numbers[p->index].retries, 1);
 }
 
 static bool count(struct candidate *c)
@@ -155,6 +166,7 @@ static void waited(struct weir_call *call, enum weir_verdict v)
     struct request *r = call->request;
     struct candidate *c = r->admitted;
     if (v == WEIR_SKIP) {
+        metric_add(numbers[r->place->candidate->provider->index].shed, 1);
         take_out(r->place);
         r->was_shed = true;
     }
@@ -182,8 +194,10 @@ bool admission_wait(struct request *r)
     const struct config_provider *p = c->provider;
     struct place *place = arena_zalloc(r->arena, sizeof(*place));
     r->was_shed = true;
-    if (!place || !p->queue_ms || provider_waiting(id_of(c)) >= p->queue_length)
+    if (!place || !p->queue_ms || provider_waiting(id_of(c)) >= p->queue_length) {
+        metric_add(numbers[p->index].shed, 1);
         return false;
+    }
     int64_t until_us = earlier(monotonic_us() + (int64_t)p->queue_ms * 1000, request_deadline_us(r));
     place->request = r;
     place->candidate = c;
@@ -223,16 +237,25 @@ void admission_leave(struct request *r)
 
 /* ---- the worker ---- */
 
+static void declare(struct numbers *n, const char *provider)
+{
+    char labels[160] = "";
+    n->id = provider_declare(provider);
+    metric_label(labels, sizeof(labels), "provider", provider);
+    n->retries = metric_declare("retries_total", labels, "Calls that were made again", METRIC_COUNTER);
+    n->shed = metric_declare("shed_total", labels, "Requests that found no place, nor one in the queue", METRIC_COUNTER);
+}
+
 int admission_start(struct worker *w)
 {
     n_queues = w->config->n_providers;
     queues = calloc(n_queues + 1, sizeof(*queues));
-    ids = calloc(n_queues + 1, sizeof(*ids));
+    numbers = calloc(n_queues + 1, sizeof(*numbers));
     look = event_new(w->base, -1, EV_PERSIST, on_look, NULL);
-    if (!queues || !ids || !look)
+    if (!queues || !numbers || !look)
         return -1;
     for (uint32_t i = 0; i < n_queues; i++)
-        ids[i] = provider_declare(w->config->providers[i]->name);
+        declare(&numbers[i], w->config->providers[i]->name);
     return 0;
 }
 
@@ -241,8 +264,8 @@ void admission_stop(void)
     if (look)
         event_free(look);
     free(queues);
-    free(ids);
+    free(numbers);
     look = NULL;
     queues = NULL;
-    ids = NULL;
+    numbers = NULL;
 }

@@ -152,6 +152,7 @@ void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 enum admission { ADMISSION_GIVEN, ADMISSION_FULL, ADMISSION_REFUSED }; /* REFUSED: by its breaker */
 int admission_start(struct worker *w);
 void admission_stop(void);
+void admission_count_retry(const struct config_provider *p);
 int admission_provider(const struct config_provider *p); /* its number in shared memory; -1: none */
 enum admission admission_ask(struct request *r, struct candidate *c); /* GIVEN: counted, until … */
 void admission_end(const struct candidate *c); /* … its attempt is settled, or … */

@@ -39,6 +39,31 @@ static uint32_t remedies_of(const struct attempt *a)
     return a->was_silent ? found & ~(uint32_t)AGAIN : found;
 }
 
+/* Did the provider perhaps work on it? Not if the request never reached it, or was refused at the door. */
+static bool may_have_begun(const struct attempt *a)
+{
+    bool is_sent = a->was_sent && (a->result == EGRESS_OK || a->result > EGRESS_CONNECT_TIMEOUT);
+    switch (a->error.error_class) {
+    case WEIR_ERROR_CONNECT:
+    case WEIR_ERROR_TIMEOUT:
+    case WEIR_ERROR_SERVER:
+    case WEIR_ERROR_BROKEN:
+        return is_sent;
+    default:
+        return false;
+    }
+}
+
+/* A tool that runs at the provider may have had its effect: only a rule may have it run twice. */
+static bool may_have_run_tool(const struct attempt *a)
+{
+    const struct conversation *c = a->call.request->conversation;
+    for (const struct weir_tool *t = c ? c->view.tools : NULL; t; t = t->next)
+        if (t->raw.n)
+            return may_have_begun(a);
+    return false;
+}
+
 /* ---- the same target again ---- */
 
 static uint32_t retries_of(const struct request *r, const struct candidate *c)
@@ -90,6 +115,7 @@ static void waited(struct weir_call *c, enum weir_verdict v)
 /* The first of the candidates is the target that failed: it is asked again after the wait. */
 static void wait_and_go_on(struct request *r, const struct attempt *a, uint32_t ms)
 {
+    admission_count_retry(a->provider);
     r->next_reason =
         arena_printf(r->arena, "again after %s, %u ms later", error_class_name(a->error.error_class), ms);
     if (!ms || !wait_core(&r->call, "the next try", monotonic_us() + (int64_t)ms * 1000, waited, NULL, NULL))
@@ -199,6 +225,9 @@ void recovery_after(struct attempt *a)
     uint32_t remedies = remedies_of(a);
     if (r->were_candidates_set) {
         obey(a);
+    } else if (may_have_run_tool(a)) {
+        note_add(r, "core", "no_retry", WEIR_LIT("a tool of the provider may have run: only a rule may have it run twice"));
+        request_fail(r, &a->error);
     } else if ((remedies & AGAIN) && try_again(a)) {
         return;
     } else if (try_another_key(a)) {

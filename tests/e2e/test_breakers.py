@@ -215,7 +215,7 @@ def test_max_inflight_queues_and_principals_take_turns():
             send("bob", "b3")  # the queue is full
             refused = clients[-1].response()
             assert refused.status == 503 and refused.headers["retry-after"] == "1", refused
-            assert refused.headers["x-weir-error"] == "overloaded"
+            assert refused.headers["x-weir-error"] == "overloaded" and weir.metric("weir_shed_total") == 1
             clients[2].close()  # who leaves gives up his place, and his turn
             wait_until(lambda: waiting() == 4, "the place to be free")
             gate.set()
@@ -289,7 +289,7 @@ def test_retries_are_no_storm():
             n = len(a.requests)
             assert 50 <= n <= 40 + 10 + 8 + 12, n  # ten, a fifth, and one every two seconds
             told = [x for r in records(weir, 40) for x in r.get("decisions", []) if "budget" in x.get("no_retry", "")]
-            assert told
+            assert told and weir.metric("weir_retries_total") == n - 40
 
 
 def test_figures_reach_status_and_rules():

@@ -148,6 +148,23 @@ def test_one_failure_of_one_target_is_told_as_it_was():
     play([[error(500)]], wants)
 
 
+def test_a_hosted_tool_is_not_run_twice():
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"type": "web_search_20250305", "name": "web_search"}]}
+    for first, asked in ((error(500), 0), (reset, 0), (error(429), 1), (error(529), 1), (None, 1)):
+        ups = [Upstream(Script(first)) if first else None, Upstream(Script(error(503)))]
+        try:
+            anthropic = {n: {"dialect": "anthropic"} for n in "ab"}
+            with Weir(settings(ups, providers=anthropic)) as weir:
+                answer = weir.post("/v1/messages", body, {"anthropic-version": "2023-06-01"})
+                assert answer.status >= 500 or answer.status == 429, answer
+                assert len(ups[1].requests) == asked, (answer, records(weir, 1))
+        finally:
+            for u in ups:
+                if u:
+                    u.close()
+
+
 RULE = "return { on_failure = function(req, a) note('class', a.class) %s end }"
 
 

@@ -166,6 +166,23 @@ TEST(a_shipped_file_is_found_by_its_short_name)
     CHECK_STR(((const struct settings *)config->entry[0]->config)->file, in_folder("lib/policies/shipped.lua"));
 }
 
+TEST(what_to_do_with_failures_is_read)
+{
+    FINE("providers:\n  p: { dialect: openai, base_url: 'http://h', auth: none, retries: 3, retry_budget: 0.5,\n"
+         "       breaker: { failures: 2, window: 5s, open_for: 100ms }, queue: { wait: off, length: 7 } }\n"
+         "  q: { dialect: openai, base_url: 'http://h', auth: none, breaker: { failures: 0 } }\n"
+         "models:\n  m: { targets: [p/x], retries: 0, max_inflight: 9 }\n  n: { targets: [q/x] }\n"
+         "routes: [{ retries: 1, match: { path: /a } }, {}]\n");
+    const struct config_provider *p = config->providers[0], *q = config->providers[1];
+    CHECK(p->breaker.failures == 2 && p->breaker.window_ms == 5000 && p->breaker.open_ms == 100);
+    CHECK(p->queue_ms == 0 && p->queue_length == 7 && p->retries == 3 && p->retry_budget.share == 0.5);
+    CHECK(q->breaker.failures == 0 && q->breaker.open_ms == 10000 && q->queue_ms == 1000 && q->queue_length == 100);
+    CHECK(q->retries == CONFIG_UNSET && q->retry_budget.share == 0.2);
+    CHECK(config->models[0]->retries == 0 && config->models[0]->max_inflight == 9);
+    CHECK(config->models[1]->retries == CONFIG_UNSET && config->models[1]->max_inflight == 0);
+    CHECK(config->routes[0]->retries == 1 && config->routes[1]->retries == CONFIG_UNSET);
+}
+
 TEST(routes_are_read)
 {
     FINE("entry: [gate: { door: front }]\n"
