@@ -538,6 +538,8 @@ int anthropic_encode_answer(void *self, struct weir_call *call, void *state, con
 {
     struct telling t = { anthropic_begin(self, call), state, out, false };
     const struct weir_json_api *j = t.o.json;
+    if (anthropic_counts(&t.o))
+        return anthropic_encode_count(&t.o, out, answer);
     j->object_begin(out);
     j->key(out, "id");
     j->put_str(out, answer->id.n ? answer->id : t.o.host->new_id(call, "msg_"));

@@ -28,12 +28,14 @@ int anthropic_request_head(void *self, struct weir_call *call, void *state, cons
         return anthropic_vertex_head(&o);
     if (put_version(&o, c && weir_eq(c->dialect, ANTHROPIC_DIALECT)) < 0)
         return -1;
-    return o.host->http_request(call, "POST", WEIR_LIT("/v1/messages"));
+    return o.host->http_request(call, "POST",
+                                anthropic_counts(&o) ? WEIR_LIT("/v1/messages/count_tokens") : WEIR_LIT("/v1/messages"));
 }
 
 /* Both dialects list models at the same path; the header tells whose client asks. */
 static const struct weir_claim claims[] = {
     { "POST", "/v1/messages", NULL, WEIR_OP_CHAT, 0 },
+    { "POST", "/v1/messages/count_tokens", NULL, WEIR_OP_COUNT, 0 },
     { "GET", "/v1/models", "anthropic-version", WEIR_OP_MODELS, 0 },
     { "GET", "/v1/models/*", "anthropic-version", WEIR_OP_MODEL, 0 },
     { NULL, NULL, NULL, 0, 0 },
@@ -102,7 +104,7 @@ static const struct weir_says says[] = {
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE |
                     WEIR_CAN_FILE_INLINE | WEIR_CAN_FILE_URL | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA |
                     WEIR_CAN_THINKING | WEIR_CAN_STREAM,

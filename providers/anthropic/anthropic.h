@@ -59,6 +59,13 @@ struct anthropic_piece {
     struct weir_text text;
 };
 
+/* Are only tokens to be counted? */
+static inline bool anthropic_counts(const struct anthropic *o)
+{
+    const struct weir_conversation *c = o->host->conversation(o->call);
+    return c && c->operation == WEIR_OP_COUNT;
+}
+
 /* Ingress state; lifetime: request. */
 struct anthropic_client {
     /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
@@ -84,6 +91,10 @@ bool anthropic_unmark_id(struct anthropic *o, struct weir_str *id, struct weir_t
 
 /* Calls of this turn stand there without the thoughts that they came from. */
 bool anthropic_is_in_foreign_loop(const struct weir_conversation *c);
+
+/* Counting (count.c): what an answer says, both ways. */
+int anthropic_decode_count(struct anthropic *o, struct weir_str document);
+int anthropic_encode_count(struct anthropic *o, struct weir_out *out, const struct weir_answer *answer);
 
 int anthropic_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body);
 int anthropic_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit);

@@ -421,6 +421,16 @@ static void look_ahead(struct encoding *x)
         x->call = anthropic_sent_name(x, chosen_name(x, choice));
 }
 
+/* What only an answer heeds: who counts refuses it. */
+static void put_answer_settings(struct encoding *x, const struct thinking *thinking)
+{
+    put_sampling(x, thinking);
+    put_stop(x);
+    put_user(x);
+    put_service_tier(x);
+    put_raw(x, "stream", weir_field(x->c, WEIR_FIELD_STREAM));
+}
+
 int anthropic_encode_request(void *self, struct weir_call *call, void *state,
                              const struct weir_conversation *conversation, struct weir_out *out)
 {
@@ -433,9 +443,11 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     x.o.json->object_begin(out);
     if (x.attempt->is_vertex)
         anthropic_put_vertex_version(&x.o, out);
-    else
+    if (!x.attempt->is_vertex || anthropic_counts(&x.o))
         put_raw(&x, "model", weir_field(conversation, WEIR_FIELD_MODEL));
-    put_limit(&x, &thinking);
+    bool counts = conversation->operation == WEIR_OP_COUNT;
+    if (!counts)
+        put_limit(&x, &thinking);
     anthropic_put_system(&x);
     anthropic_put_messages(&x);
     put_tools(&x);
@@ -444,11 +456,8 @@ int anthropic_encode_request(void *self, struct weir_call *call, void *state,
     put_output_config(&x, &thinking);
     if (!x.o.is_own || thinking.how == UNSAID)
         anthropic_lose_thinking(&x, &thinking);
-    put_sampling(&x, &thinking);
-    put_stop(&x);
-    put_user(&x);
-    put_service_tier(&x);
-    put_raw(&x, "stream", weir_field(conversation, WEIR_FIELD_STREAM));
+    if (!counts)
+        put_answer_settings(&x, &thinking);
     put_ext(&x);
     x.o.json->object_end(out);
     return x.o.failed ? -1 : 0;

@@ -427,7 +427,7 @@ int anthropic_decode_request(void *self, struct weir_call *call, void *state, st
         anthropic_fail_at(&x, WEIR_LIT("model"), "is missing; name a model, GET /v1/models lists them");
     else if (!x.n_wire)
         anthropic_fail_at(&x, WEIR_LIT("messages"), "is missing or empty; send at least one message");
-    else if (!x.has_limit)
+    else if (!x.has_limit && !anthropic_counts(&x.o))
         anthropic_fail_at(&x, WEIR_LIT("max_tokens"), "is missing; say how many tokens the answer may have");
     return x.o.failed ? -1 : 0;
 }

@@ -577,7 +577,7 @@ int anthropic_decode_frame(void *self, struct weir_call *call, void *state, stru
     if (!a->usage.size)
         a->usage = WEIR_USAGE_UNKNOWN;
     if (frame->framing == WEIR_FRAMING_JSON)
-        return decode_document(&d);
+        return anthropic_counts(&d.o) ? anthropic_decode_count(&d.o, frame->data) : decode_document(&d);
     if (frame->data.n)
         return decode_event(&d);
     if (is_comment(frame->bytes))

@@ -21,7 +21,7 @@ int anthropic_vertex_head(struct anthropic *o)
 {
     const struct weir_conversation *c = o->host->conversation(o->call);
     bool is_stream = c && weir_field_true(c, WEIR_FIELD_STREAM);
-    struct weir_str name = c ? safe_name(o, c) : WEIR_NONE;
+    struct weir_str name = anthropic_counts(o) ? WEIR_LIT("count-tokens") : c ? safe_name(o, c) : WEIR_NONE;
     int rc = o->host->http_request(o->call, "POST",
                                    o->host->format(o->call, "/%.*s:%s", (int)name.n, name.n ? name.p : "",
                                                    is_stream ? "streamRawPredict" : "rawPredict"));

@@ -125,3 +125,21 @@ def test_the_record_names_the_operation():
         weir.client().close()
         line = [json.loads(x) for x in weir.stdout().splitlines() if x.startswith("{")][-1]
         assert line["operation"] == "embed" and line["tokens"] == {"input": 9}, line
+
+
+def test_tokens_are_counted_where_a_provider_can():
+    body = {"model": "m", "system": "s", "messages": [{"role": "user", "content": "hi"}], "tools": [{"name": "t", "input_schema": {"type": "object"}}]}
+    with Upstream(answers('{ "input_tokens": 42 }')) as up, Weir(with_dialect(up, "anthropic")) as weir:
+        answer = weir.post("/v1/messages/count_tokens", body, {"anthropic-version": "2023-06-01"})
+        assert answer.text == '{ "input_tokens": 42 }' and "x-weir-loss" not in answer.headers, answer
+        assert up.requests[0].path == "/v1/messages/count_tokens" and up.requests[0].json == {**body, "model": "e-large"}
+        answer = weir.post("/gen/m:count", {"in": "hi"})
+        assert answer.json == {"count": 42}, answer
+        assert up.requests[1].json == {"model": "e-large", "messages": [{"role": "user", "content": "hi"}]}, up.requests[1]
+        assert weir.post("/v1/messages/count_tokens", {"model": "m"}).json["error"]["type"] == "invalid_request_error"
+    with Upstream(answers("{}")) as up, Weir(with_dialect(up)) as weir:
+        answer = weir.post("/v1/messages/count_tokens", body)
+        assert 5 < answer.json["input_tokens"] < 100 and answer.headers["x-weir-loss"] == "answer.usage=emulated", answer
+        assert not up.requests
+    with Upstream(answers('{"input_tokens":"x"}')) as up, Weir(with_dialect(up, "anthropic")) as weir:
+        assert weir.post("/gen/m:count", {"in": "hi"}).status == 502
