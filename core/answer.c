@@ -402,7 +402,7 @@ static bool add_finish(struct collector *c, const struct weir_event *e)
     struct weir_answer_choice *choice = &c->choices[e->choice];
     choice->finish = e->finish;
     choice->native = arena_copy(c->arena, e->name);
-    choice->stop_sequence = weir_plain(text_decode(c->arena, &e->text));
+    choice->stop_sequence = weir_plain(arena_copy(c->arena, text_decode(c->arena, &e->text)));
     return true;
 }
 

@@ -159,3 +159,22 @@ TEST(the_collector_joins_what_belongs_together)
     collector_free(c);
     arena_free(arena);
 }
+
+/* What an event points to lives until the emitter goes on. */
+TEST(the_collector_keeps_nothing_of_an_event)
+{
+    char sequence[] = "END", word[] = "stop";
+    arena = arena_new();
+    struct collector *c = collector_new(arena);
+    struct weir_event e = finish(WEIR_FINISH_STOP_SEQUENCE);
+    e.text = (struct weir_text){ sequence, 3, WEIR_TEXT_BOTH };
+    e.name = (struct weir_str){ word, 4 };
+    CHECK(collector_add(c, &e));
+    memset(sequence, 'x', 3);
+    memset(word, 'x', 4);
+    const struct weir_answer_choice *choice = collector_answer(c)->choices;
+    CHECK(choice->stop_sequence.n == 3 && memcmp(choice->stop_sequence.p, "END", 3) == 0);
+    CHECK(choice->native.n == 4 && memcmp(choice->native.p, "stop", 4) == 0);
+    collector_free(c);
+    arena_free(arena);
+}
