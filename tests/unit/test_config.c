@@ -168,11 +168,12 @@ TEST(a_shipped_file_is_found_by_its_short_name)
 
 TEST(what_to_do_with_failures_is_read)
 {
-    FINE("providers:\n  p: { dialect: openai, base_url: 'http://h', auth: none, retries: 3, retry_budget: 0.5,\n"
+    load("providers:\n  p: { dialect: openai, base_url: 'http://h', auth: none, retries: 3, retry_budget: 0.5,\n"
          "       breaker: { failures: 2, window: 5s, open_for: 100ms }, queue: { wait: off, length: 7 } }\n"
          "  q: { dialect: openai, base_url: 'http://h', auth: none, breaker: { failures: 0 } }\n"
          "models:\n  m: { targets: [p/x], retries: 0, max_inflight: 9 }\n  n: { targets: [q/x] }\n"
          "routes: [{ retries: 1, match: { path: /a } }, {}]\n");
+    CHECK(config != NULL);
     const struct config_provider *p = config->providers[0], *q = config->providers[1];
     CHECK(p->breaker.failures == 2 && p->breaker.window_ms == 5000 && p->breaker.open_ms == 100);
     CHECK(p->queue_ms == 0 && p->queue_length == 7 && p->retries == 3 && p->retry_budget.share == 0.5);
