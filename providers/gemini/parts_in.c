@@ -156,10 +156,27 @@ static bool is_files_uri(struct weir_str uri)
            gemini_starts_with(uri, "files/");
 }
 
-static void take_media(struct weir_part *p, const struct part *from)
+/* Google takes base64 in the alphabet for URLs too; others don't. */
+static struct weir_text standard_base64(struct reading *x, struct weir_text data)
+{
+    if (!data.n || (!memchr(data.p, '-', data.n) && !memchr(data.p, '_', data.n)))
+        return data;
+    size_t pad = data.form == WEIR_TEXT_ESCAPED ? 0 : (4 - data.n % 4) % 4;
+    char *to = x->g.host->alloc(x->g.call, WEIR_FOR_REQUEST, data.n + pad + 1);
+    if (!to) {
+        x->g.failed = true;
+        return data;
+    }
+    for (size_t i = 0; i < data.n; i++)
+        to[i] = data.p[i] == '-' ? '+' : data.p[i] == '_' ? '/' : data.p[i];
+    memset(to + data.n, '=', pad);
+    return (struct weir_text){ to, (uint32_t)(data.n + pad), data.form };
+}
+
+static void take_media(struct reading *x, struct weir_part *p, const struct part *from)
 {
     p->media_type = from->media_type;
-    p->data = from->data;
+    p->data = standard_base64(x, from->data);
     p->name = from->name;
     if (is_files_uri(from->uri)) {
         p->file_id = from->uri;
@@ -183,7 +200,7 @@ static void read_result_parts(struct reading *x, struct weir_part *result, struc
                                   ? x->g.host->part_add_to(x->g.call, result, kind_of_media(media.media_type))
                                   : NULL;
         if (p)
-            take_media(p, &media);
+            take_media(x, p, &media);
     }
 }
 
@@ -295,7 +312,7 @@ static void take_part(struct reading *x, struct filling *f, const struct part *f
     } else if (from->has_data || from->uri.n) {
         p = add_part(x, f, kind_of_media(from->media_type));
         if (p)
-            take_media(p, from);
+            take_media(x, p, from);
     } else if (from->has_text || !from->own.n) {
         p = add_part(x, f, WEIR_PART_TEXT);
         if (p)

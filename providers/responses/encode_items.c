@@ -129,9 +129,9 @@ static void put_image(struct encoding *x, const struct weir_part *p)
         j->key(x->out, "file_id");
         j->put_str(x->out, p->file_id);
     }
-    if (p->detail.n) {
+    if (p->detail.n || !x->o.is_own) { /* the specification wants it said */
         j->key(x->out, "detail");
-        j->put_str(x->out, p->detail);
+        j->put_str(x->out, p->detail.n ? p->detail : WEIR_LIT("auto"));
     }
     j->object_end(x->out);
 }
@@ -291,7 +291,14 @@ static void message_begin(struct encoding *x, const char *role)
 static const struct weir_part *put_said(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
+    bool is_plain = p->kind == WEIR_PART_TEXT && !p->id.n && !x->o.is_own && !(p->flags & WEIR_PART_CACHE_MARK);
     message_begin(x, "assistant");
+    if (is_plain) { /* parts of an answer have an id and a status; what another dialect kept of it has none */
+        j->key(x->out, "content");
+        j->put_text(x->out, &p->text);
+        j->object_end(x->out);
+        return p->next;
+    }
     if (p->id.n) {
         j->key(x->out, "id");
         j->put_str(x->out, p->id);
