@@ -45,7 +45,7 @@ static const char *const request_names[] = {
     "system_later", "message_name", "prefill",      "part_order",   "image_url", "image_data",
     "image_detail", "audio",        "file_data",    "file_url",     "file_id",   "tools",
     "tool_strict",  "tool_opaque",  "result_error", "result_media", "thinking",  "signature",
-    "redacted",     "refusal",      "opaque",       "cache_mark",   "ext",
+    "redacted",     "refusal",      "opaque",       "cache_mark",   "ext",       "turns",
 };
 
 static const char *const answer_names[] = {
@@ -235,6 +235,8 @@ static void add_messages(struct features *f, const struct weir_conversation *c)
     for (const struct weir_message *m = c->messages; m; last = m, m = m->next) {
         if (m->role == WEIR_ROLE_SYSTEM && has_begun)
             features_add(f, WEIR_FEATURE_SYSTEM_LATER);
+        if (!has_begun && (m->role == WEIR_ROLE_ASSISTANT || m->role == WEIR_ROLE_TOOL))
+            features_add(f, WEIR_FEATURE_TURNS);
         has_begun |= m->role != WEIR_ROLE_SYSTEM;
         if (m->name.n)
             features_add(f, WEIR_FEATURE_MESSAGE_NAME);
@@ -245,6 +247,8 @@ static void add_messages(struct features *f, const struct weir_conversation *c)
     }
     if (last && last->role == WEIR_ROLE_ASSISTANT)
         features_add(f, WEIR_FEATURE_PREFILL);
+    if (last && !has_begun)
+        features_add(f, WEIR_FEATURE_TURNS);
 }
 
 struct features features_of_content(const struct weir_conversation *c)

@@ -99,6 +99,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_ANSWER_CACHED_WRITE, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_REASONING, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_USAGE, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_TURNS, WEIR_SAYS_EMULATED, "a word of the user is put first" },
     WEIR_SAYS_END,
 };
 

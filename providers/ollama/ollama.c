@@ -73,6 +73,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_ANSWER_ORDER, WEIR_SAYS_PARTLY, "in streams; a document has thoughts, words, calls" },
     { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY, "stop and length" },
     { WEIR_FEATURE_ANSWER_USAGE, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_TURNS, WEIR_SAYS, NULL },
     WEIR_SAYS_END,
 };
 

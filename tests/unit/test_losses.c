@@ -155,6 +155,7 @@ static const struct sample samples[] = {
     { WEIR_FEATURE_OPAQUE, NULL, NULL, WEIR_OP_CHAT },
     { WEIR_FEATURE_CACHE_MARK, NULL, NULL, WEIR_OP_CHAT },
     { WEIR_FEATURE_EXT, NULL, NULL, WEIR_OP_CHAT },
+    { WEIR_FEATURE_TURNS, NULL, NULL, WEIR_OP_CHAT },
 };
 
 static struct weir_part *add(struct conversation *c, struct weir_message *m, enum weir_part_kind kind, const char *text)
@@ -330,6 +331,9 @@ static void use_content(struct conversation *c, struct weir_message *first, uint
         struct weir_part *p = add(c, first, WEIR_PART_OPAQUE, "");
         p->raw = WEIR_LIT("{\"type\":\"zq\"}");
         p->dialect = TEST_DIALECT;
+    } else if (feature == WEIR_FEATURE_TURNS) {
+        first->role = WEIR_ROLE_ASSISTANT;
+        say(c, WEIR_ROLE_USER, "Go on.");
     } else if (feature == WEIR_FEATURE_EXT) {
         conversation_ext(c, WEIR_LIT("zq_ext"), WEIR_LIT("1"), WEIR_NONE);
     } else {

@@ -330,7 +330,8 @@ static bool same_json(struct weir_str a, struct weir_str b)
 static bool asks_for_nothing(uint32_t f, struct weir_str sent, struct weir_str back)
 {
     return !back.n && ((f == WEIR_FIELD_REASONING_EFFORT && weir_is(sent, "\"none\"")) ||
-                       (f == WEIR_FIELD_REASONING_BUDGET && weir_is(sent, "-1")));
+                       (f == WEIR_FIELD_REASONING_BUDGET && weir_is(sent, "-1")) ||
+                       (f == WEIR_FIELD_REASONING_VISIBLE && weir_is(sent, "false")));
 }
 
 static bool same_fields(struct pair *x, const char *path, struct lab *client, struct lab *again, const struct features *used)
@@ -381,7 +382,7 @@ static void compare_requests(struct pair *x, const char *path, struct lab *clien
     const char *want = words_of(client, &client->conversation->view), *got = words_of(again, &again->conversation->view);
     static const uint32_t mergers[] = { WEIR_FEATURE_OPAQUE, WEIR_FEATURE_SYSTEM_LATER, WEIR_FEATURE_RESULT_MEDIA, WEIR_FEATURE_FILE_DATA,
                                         WEIR_FEATURE_RESULT_ERROR, WEIR_FEATURE_MESSAGE_NAME, WEIR_FEATURE_REFUSAL,
-                                        WEIR_FIELD_RESPONSE_FORMAT, WEIR_FEATURE_PREFILL, WEIR_FIELD_TOOL_CHOICE, WEIR_FEATURE_THINKING,
+                                        WEIR_FIELD_RESPONSE_FORMAT, WEIR_FEATURE_PREFILL, WEIR_FEATURE_TURNS, WEIR_FIELD_TOOL_CHOICE, WEIR_FEATURE_THINKING,
                                         WEIR_FEATURE_TOOLS };
     /* a dialect that wants earlier turns' tools declared gets them */
     bool has_tools_added = !client->conversation->view.tools && strncmp(got, want, strlen(want)) == 0;

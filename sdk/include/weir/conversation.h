@@ -188,6 +188,7 @@ enum weir_feature {
     WEIR_FEATURE_OPAQUE,             /* opaque: a block that only one dialect knows */
     WEIR_FEATURE_CACHE_MARK,         /* cache_mark */
     WEIR_FEATURE_EXT,                /* ext: a field that only the client's dialect knows */
+    WEIR_FEATURE_TURNS,              /* turns: the first turn is not the user's, or there is none */
     /* ---- of an answer ---- */
     WEIR_FEATURE_ANSWER_THINKING = 96,   /* answer.thinking */
     WEIR_FEATURE_ANSWER_SIGNATURE,       /* answer.signature */
