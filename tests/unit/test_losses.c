@@ -850,6 +850,8 @@ static void try_answer(const struct weir_plugin *p, const struct codec_says *say
 
 static void try_answers(const struct weir_plugin *p, const struct codec_says *says)
 {
+    if (!(p->codec->operations & WEIR_OP_BIT(WEIR_OP_CHAT)))
+        return; /* vectors and ranks say nothing of this */
     for (size_t i = 0; p->codec->encode_event && i < sizeof(answer_samples) / sizeof(*answer_samples); i++) {
         try_answer(p, says, &answer_samples[i], true);
         try_answer(p, says, &answer_samples[i], false);
