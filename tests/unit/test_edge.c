@@ -120,7 +120,7 @@ static size_t on_refuse(void *arg, const struct http_head *head, int status, con
     return (size_t)snprintf(out, n, "%d %s", status, why);
 }
 
-static const struct edge_handler handler = { on_head, on_body, on_drain, on_gone, on_refuse, NULL };
+static const struct edge_handler handler = { on_head, on_body, on_drain, on_gone, on_refuse, NULL, NULL };
 
 /* ---- the stage ---- */
 
