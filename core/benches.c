@@ -25,7 +25,12 @@ uint64_t bench_key(const char *provider, struct weir_str secret, uint32_t genera
     return h ? h : 1;
 }
 
-bool bench_is_any(void)
+bool bench_is_any(int64_t now_ms)
+{
+    return now_ms < atomic_load_explicit(&shm_area->benched_until_ms, memory_order_relaxed);
+}
+
+bool bench_was_any(void)
 {
     return atomic_load_explicit(&shm_area->n_benches, memory_order_relaxed) != 0;
 }
@@ -74,10 +79,18 @@ static struct shm_bench *find_or_make(uint64_t key, int64_t now_ms)
 
 uint32_t bench_left_ms(uint64_t key, int64_t now_ms)
 {
-    struct shm_bench *b = bench_is_any() ? find(key) : NULL;
+    struct shm_bench *b = bench_is_any(now_ms) ? find(key) : NULL;
     uint64_t word = b ? atomic_load_explicit(&b->word, memory_order_relaxed) : 0;
     int64_t left = level_of(word) ? until_of(word) - now_ms : 0;
     return left > 0 ? (uint32_t)left : 0;
+}
+
+/* Before the word says it, so that nobody sits unseen. */
+static void raise_until(int64_t until_ms)
+{
+    int64_t known = atomic_load(&shm_area->benched_until_ms);
+    while (known < until_ms && !atomic_compare_exchange_weak(&shm_area->benched_until_ms, &known, until_ms))
+        ;
 }
 
 /* Those that failed while it sat already say nothing new. */
@@ -87,8 +100,9 @@ static uint64_t benched(uint64_t word, int64_t now_ms)
     if (level && until_of(word) > now_ms)
         return word;
     level = level < 7 ? level + 1 : 7;
-    int64_t ms = (int64_t)FIRST_MS << (level - 1);
-    return word_of(now_ms + (ms < LONGEST_MS ? ms : LONGEST_MS), level, 0);
+    int64_t ms = (int64_t)FIRST_MS << (level - 1), until_ms = now_ms + (ms < LONGEST_MS ? ms : LONGEST_MS);
+    raise_until(until_ms);
+    return word_of(until_ms, level, 0);
 }
 
 void bench_sit(uint64_t key, int64_t now_ms)
@@ -112,7 +126,7 @@ void bench_suspect(uint64_t key, const char *principal, int64_t now_ms)
 
 void bench_forgive(uint64_t key)
 {
-    struct shm_bench *b = bench_is_any() ? find(key) : NULL;
+    struct shm_bench *b = bench_was_any() ? find(key) : NULL;
     if (b && atomic_load_explicit(&b->word, memory_order_relaxed))
         atomic_store(&b->word, 0);
 }

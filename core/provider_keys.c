@@ -36,7 +36,7 @@ static uint32_t left_ms(const struct config_provider *p, struct weir_str key, st
 bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms)
 {
     uint32_t nearest = UINT32_MAX;
-    if (!p->n_keys || !bench_is_any())
+    if (!p->n_keys || !bench_is_any(unix_ms()))
         return false;
     for (uint32_t i = 0; i < p->n_keys; i++) {
         uint32_t ms = left_ms(p, value_of(arena, &p->keys[i]), model);
@@ -57,7 +57,7 @@ static bool was_used(const struct attempt *a, struct weir_str key)
 
 static bool is_on_bench(const struct attempt *a, struct weir_str key)
 {
-    return bench_is_any() && left_ms(a->provider, key, a->target->view.model);
+    return bench_is_any(unix_ms()) && left_ms(a->provider, key, a->target->view.model);
 }
 
 /* The next in turn that is not on the bench, one that this request has not used before the others. */
@@ -100,15 +100,17 @@ void keys_settle(const struct attempt *a)
     const struct weir_error *e = &a->error;
     if (!a->key.n || !a->provider->n_keys)
         return;
-    bool is_refusal = e->flags & WEIR_ERROR_FROM_UPSTREAM;
+    bool is_refusal = e->flags & WEIR_ERROR_FROM_UPSTREAM, is_well = e->error_class == WEIR_ERROR_NONE;
+    if (is_well ? !bench_was_any() : !is_refusal)
+        return;
     uint64_t whole = bench_key(a->provider->name, a->key, worker->generation, WEIR_NONE);
     uint64_t pair = bench_key(a->provider->name, a->key, worker->generation, a->target->view.model);
-    if (e->error_class == WEIR_ERROR_NONE) {
+    if (is_well) {
         bench_forgive(whole);
         bench_forgive(pair);
-    } else if (is_refusal && is_refused_key(e)) {
+    } else if (is_refused_key(e)) {
         bench_sit(whole, unix_ms());
-    } else if (is_refusal && e->error_class == WEIR_ERROR_PERMISSION) {
+    } else if (e->error_class == WEIR_ERROR_PERMISSION) {
         bench_suspect(pair, a->call.request->principal_name, unix_ms());
     }
 }

@@ -132,10 +132,11 @@ bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_m
 /* ---- keys that providers refuse (benches.c) ---- */
 /* Names a key of a provider entry, or with a model that key and model; of one generation, so that a reload forgives. */
 uint64_t bench_key(const char *provider, struct weir_str secret, uint32_t generation, struct weir_str model);
-bool bench_is_any(void); /* cheap: false if no key was ever benched */
+bool bench_is_any(int64_t now_ms); /* cheap: may one be sitting now? */
 uint32_t bench_left_ms(uint64_t key, int64_t now_ms); /* 0: it may be used */
 void bench_sit(uint64_t key, int64_t now_ms); /* refused: for a minute; twice as long each time after, up to an hour */
 void bench_suspect(uint64_t key, const char *principal, int64_t now_ms); /* the same, once two principals were refused */
+bool bench_was_any(void); /* cheap: was one ever? */
 void bench_forgive(uint64_t key); /* it was accepted */
 
 /* ---- faults: plugins and principals that crash workers (contracts, section 8) ---- */

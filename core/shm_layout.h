@@ -183,6 +183,7 @@ struct shm {
     struct shm_breaker breakers[TARGETS_MAX];
     struct shm_budget budgets[PROVIDERS_MAX];
     _Atomic uint32_t n_benches; /* ever made; 0: no key ever failed */
+    _Atomic int64_t benched_until_ms; /* unix: no key sits longer than that */
     struct shm_bench benches[BENCHES_MAX];
     struct fault_plugin fault_plugins[FAULT_PLUGINS];
     struct fault_pair fault_pairs[FAULT_PAIRS];
