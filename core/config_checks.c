@@ -107,7 +107,8 @@ static void check_reachable(struct reader *r, uint32_t index)
     const struct config_route *route = r->c->routes[index];
     for (uint32_t i = 0; i < index; i++) {
         const struct config_route *before = r->c->routes[i];
-        if (!route_covers(&before->match, &route->match))
+        bool leaves_unclaimed = route->n_raw && !before->n_raw; /* to the raw one: what no dialect claims */
+        if (leaves_unclaimed || !route_covers(&before->match, &route->match))
             continue;
         mistake_at(r, route->place, false,
                    "the route \"%s\" can never match: all of its requests match the route at %s:%u first; put it "

@@ -266,11 +266,13 @@ static bool matches_head(struct request *r, const struct config_match *m)
            matches_or_unset(m->key, r->principal.name) && matches_or_unset(m->team, r->principal.team);
 }
 
-const struct config_provider *door_raw(const struct http_head *head)
+const struct config_provider *door_raw(const struct http_head *head, bool is_claimed)
 {
     for (uint32_t i = 0; i < worker->config->n_routes; i++) {
         const struct config_route *route = worker->config->routes[i];
         const struct config_match *m = &route->match;
+        if (!route->n_raw && !is_claimed)
+            continue; /* it only takes what a dialect claims */
         if (matches_or_unset(m->path, head->path) && (!m->method || weir_is(head->method, m->method)) &&
             (!m->header || http_find(head->headers, head->n_headers, m->header).p))
             return route->n_raw ? route->raw[0] : NULL;

@@ -98,7 +98,7 @@ struct door_found door_find(const struct http_head *head);
 void door_credential(struct request *r, const struct http_head *head, const struct plugin *p);
 bool door_probe(struct exchange *x, const struct http_head *head); /* /healthz, /readyz: answered */
 /* The provider that a head would be relayed to as it is, as far as a head alone tells; NULL: none. */
-const struct config_provider *door_raw(const struct http_head *head);
+const struct config_provider *door_raw(const struct http_head *head, bool is_claimed);
 void door_enter(struct request *r, struct plugin *codec, uint32_t operation);
 int door_route(struct request *r); /* 1: chosen; 0: the model decides and is not known yet; -1: none */
 

@@ -192,7 +192,7 @@ static void on_head(void *arg, struct exchange *x)
     name_request(r, head);
     describe(r, head);
     struct door_found door = door_find(head);
-    const struct config_provider *raw = door_raw(head);
+    const struct config_provider *raw = door_raw(head, door.claim != NULL);
     r->claim = door.claim;
     r->door = door.owner;
     r->view.star = door.star;

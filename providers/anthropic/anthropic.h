@@ -7,6 +7,7 @@
  *   signature.c  signatures of other dialects, through a client of this one       models.c  lists of models
  *   error.c    errors, both ways                                      usage.c  an answer's usage
  *   anthropic.c  the descriptor                                       vertex.c  egress: where Vertex differs
+ *   count.c    counting tokens, both ways
  */
 #ifndef ANTHROPIC_H
 #define ANTHROPIC_H

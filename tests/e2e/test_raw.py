@@ -56,6 +56,20 @@ def test_methods_and_prefixes():
         assert weir.post("/openai/v1/files", {}).headers["x-weir-error"] == "unknown_path"
 
 
+def test_what_nobody_claims_can_be_relayed():
+    """A raw route behind the others takes what no dialect claims; errors and keys are the provider's dialect's."""
+    c = config(None, plugins=[tiny()])
+    with Upstream(once('{"x":1}')) as up:
+        c["providers"]["up"]["base_url"] = up.url + "/v1"
+        c["providers"]["sig"] = {"dialect": "tiny", "base_url": up.url + "/base", "key": "id-7:the-secret"}
+        c["routes"] = [{"match": {"path": "/*"}, "open": True, "pipeline": []}, {"match": {"path": "/gen/*"}, "open": True, "raw": "sig", "pipeline": []}]
+        with Weir(c) as weir:
+            assert weir.post("/gen/m:other", "{}").text == '{"x":1}' and up.requests[0].path == "/base/gen/m:other"
+            assert "tiny_error" in weir.post("/gen/nobody:run", {"in": "x"}).json
+            assert weir.post("/v1/other", {}).headers["x-weir-error"] == "unknown_path"
+            assert len(up.requests) == 1
+
+
 def test_errors_are_the_providers():
     body = '{"error":{"message":"No such File","type":"invalid_request_error","param":"id","code":null}}'
     for status, told in ((404, 404), (429, 429), (500, 500), (401, 502), (302, 502)):
