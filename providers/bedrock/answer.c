@@ -74,10 +74,13 @@ static void put_delta(struct telling *t, const struct bedrock_told *b, uint16_t 
 }
 
 /* Only calls, and what nobody else knows, announce themselves; thoughts that only the provider can read begin with a piece. */
-static void put_block_start(struct telling *t, const struct bedrock_told *b)
+static void put_block_start(struct telling *t, struct bedrock_told *b)
 {
     static const char thoughts[] = "{\"reasoningContent\"";
     const struct weir_json_api *j = t->o.json;
+    if (b->has_begun)
+        return;
+    b->has_begun = true;
     t->client->n_told++;
     bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
     if (b->raw.n >= sizeof(thoughts) && memcmp(b->raw.p, thoughts, sizeof(thoughts) - 1) == 0) {
@@ -157,7 +160,7 @@ static int tell_block_start(struct telling *t, const struct weir_event *e)
     else
         s->open = b;
     s->last_open = b;
-    if (s->open == b)
+    if (s->open == b && b->kind != WEIR_BLOCK_TOOL_CALL) /* a call's id may still get a signature */
         put_block_start(t, b);
     return 0;
 }
@@ -178,13 +181,14 @@ static int keep_piece(struct telling *t, struct bedrock_told *b, const struct we
 static bool can_say(const struct bedrock_told *b, const struct weir_event *e)
 {
     bool is_own = weir_eq(e->dialect, BEDROCK_DIALECT);
+    bool is_signable = b->kind == WEIR_BLOCK_THINKING || b->kind == WEIR_BLOCK_TOOL_CALL;
     switch (e->delta_kind) {
     case WEIR_DELTA_TEXT:
         return b->kind != WEIR_BLOCK_TOOL_CALL && b->kind != WEIR_BLOCK_OPAQUE;
     case WEIR_DELTA_ARGUMENTS:
         return b->kind == WEIR_BLOCK_TOOL_CALL;
     case WEIR_DELTA_SIGNATURE:
-        return is_own && b->kind == WEIR_BLOCK_THINKING;
+        return is_signable;
     case WEIR_DELTA_CITATION:
         return is_own && b->kind == WEIR_BLOCK_TEXT;
     case WEIR_DELTA_EXT:
@@ -194,13 +198,25 @@ static bool can_say(const struct bedrock_told *b, const struct weir_event *e)
     }
 }
 
-/* Signatures and citations of others are the only pieces that get lost one by one. */
+/* Signatures of texts, and citations of others, are the only pieces that get lost one by one. */
 static void tell_lost(struct telling *t, const struct weir_event *e)
 {
     if (e->delta_kind == WEIR_DELTA_SIGNATURE)
-        bedrock_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of another provider");
+        bedrock_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED,
+                     "of a text: its block has no place for it");
     else if (e->delta_kind == WEIR_DELTA_CITATION)
         bedrock_lose(&t->o, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "of another provider");
+}
+
+static int mark_call(struct telling *t, struct bedrock_told *b, const struct weir_event *e)
+{
+    if (b->has_begun) {
+        bedrock_lose(&t->o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "it came behind its call's id");
+        return 0;
+    }
+    struct weir_str id = b->id.n ? b->id : t->o.host->new_id(t->o.call, "tooluse_");
+    b->id = bedrock_marked_id(&t->o, id, t->o.host->text(t->o.call, &e->text), e->dialect);
+    return b->id.p ? 0 : -1;
 }
 
 static int tell_delta(struct telling *t, const struct weir_event *e)
@@ -213,9 +229,16 @@ static int tell_delta(struct telling *t, const struct weir_event *e)
         tell_lost(t, e);
         return 0;
     }
+    struct weir_event own = *e;
+    if (e->delta_kind == WEIR_DELTA_SIGNATURE && !t->is_silent) {
+        if (b->kind == WEIR_BLOCK_TOOL_CALL)
+            return mark_call(t, b, e);
+        own.text = weir_plain(bedrock_carried(&t->o, t->o.host->text(t->o.call, &e->text), e->dialect));
+    }
     if (b != s->open)
-        return keep_piece(t, b, e);
-    put_delta(t, b, e->delta_kind, &e->text);
+        return keep_piece(t, b, &own);
+    put_block_start(t, b);
+    put_delta(t, b, own.delta_kind, &own.text);
     return 0;
 }
 
@@ -224,11 +247,13 @@ static void advance(struct telling *t)
 {
     struct bedrock_client *s = t->client;
     while (s->open && s->open->has_stopped) {
+        put_block_start(t, s->open);
         put_block_stop(t);
         s->open = s->open->next;
         if (!s->open)
             return;
-        put_block_start(t, s->open);
+        if (s->open->kind != WEIR_BLOCK_TOOL_CALL || s->open->pieces)
+            put_block_start(t, s->open);
         for (struct bedrock_piece *p = s->open->pieces; p; p = p->next)
             put_delta(t, s->open, p->delta_kind, &p->text);
         s->open->pieces = NULL;

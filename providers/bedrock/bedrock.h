@@ -7,6 +7,7 @@
  *   response.c egress: the provider's answer -> events                answer.c, whole.c  ingress: events -> the client's answer
  *   message.c  the binary messages of a stream                        usage.c   usage, and why an answer ended
  *   error.c    errors, both ways
+ *   signature.c  both: what others signed, on its way through
  *   sign.c     egress: the signature                                  path.c    model ids in paths
  *   bedrock.c  the descriptor
  */
@@ -44,7 +45,7 @@ struct bedrock_told {
     struct bedrock_told *next;
     uint32_t block;
     uint16_t kind; /* enum weir_block_kind */
-    bool has_stopped;
+    bool has_begun, has_stopped;
     struct weir_str id, name;
     struct weir_text raw; /* of an opaque block */
     struct bedrock_piece *pieces, *last_piece;
@@ -61,6 +62,7 @@ struct bedrock_client {
     /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
     struct bedrock_span system, inference;
     bool was_system_inserted, was_inference_inserted;
+    bool has_foreign, has_unsigned; /* brings back another provider's signature; a thought that nobody signed */
     /* The answer */
     struct bedrock_told *open, *last_open; /* in order; the first is the one that the client sees grow */
     uint32_t n_told; /* blocks begun at the client: the next one's index */
@@ -141,6 +143,18 @@ struct weir_str bedrock_percent(struct bedrock *o, struct weir_str s, bool keep_
 /* Writes one message: kind is "event" or "exception", name its type, payload its JSON. */
 void bedrock_put_message(struct bedrock *o, struct weir_out *out, const char *kind, const char *name,
                          struct weir_str payload);
+
+/* ---- signatures of others ---- */
+
+/* How a signature stands in an answer of this dialect; as it is if it is the dialect's own. */
+struct weir_str bedrock_carried(struct bedrock *o, struct weir_str signature, struct weir_str dialect);
+/* false: it is not one that bedrock_carried() wrote. */
+bool bedrock_uncarry(struct bedrock *o, struct weir_text *signature, struct weir_str *dialect);
+/* The same for a call, whose id carries it. */
+struct weir_str bedrock_marked_id(struct bedrock *o, struct weir_str id, struct weir_str signature, struct weir_str dialect);
+bool bedrock_unmark_id(struct bedrock *o, struct weir_str *id, struct weir_text *signature, struct weir_str *dialect);
+/* Are the calls that wait for the model's answer such that its own thoughts don't stand before them? */
+bool bedrock_is_in_foreign_loop(const struct weir_conversation *c);
 
 /* ---- shared ---- */
 

@@ -236,6 +236,8 @@ static void take_tool_use(struct reading *x, struct filling *f)
     }
     if (p && !j->failed(x->r) && (!p->id.n || !p->name.n))
         j->reject(x->r, "needs toolUseId, name and input");
+    if (p)
+        x->client->has_foreign |= bedrock_unmark_id(&x->o, &p->id, &p->signature, &p->dialect);
 }
 
 static void read_blocks(struct reading *x, struct filling *f);
@@ -254,8 +256,12 @@ static void take_tool_result(struct reading *x, struct filling *f)
         else if (weir_is(key, "status") && !took_null(x))
             j->string(x->r, &status);
     }
+    struct weir_text signature;
+    struct weir_str dialect;
     if (p && weir_is(status, "error"))
         p->flags |= WEIR_PART_IS_ERROR;
+    if (p)
+        x->client->has_foreign |= bedrock_unmark_id(&x->o, &p->id, &signature, &dialect);
     if (p && !j->failed(x->r) && !p->id.n)
         j->reject(x->r, "needs toolUseId");
 }
@@ -323,8 +329,11 @@ static void read_reasoning(struct reading *x, struct filling *f)
         else if (weir_is(key, "redactedContent") && j->text(x->r, &p->data))
             p->flags |= WEIR_PART_REDACTED;
     }
-    if (p)
-        p->dialect = BEDROCK_DIALECT;
+    if (!p)
+        return;
+    p->dialect = BEDROCK_DIALECT;
+    x->client->has_foreign |= bedrock_uncarry(&x->o, &p->signature, &p->dialect);
+    x->client->has_unsigned |= !p->signature.n && !(p->flags & WEIR_PART_REDACTED);
 }
 
 /* "Cache what stands before": a mark of the part before it. One that wants another lifetime than the usual keeps its words. */

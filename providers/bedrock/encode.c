@@ -17,7 +17,7 @@ void bedrock_lose_once(struct encoding *x, uint32_t feature, enum weir_loss what
 {
     static const uint32_t from = WEIR_FEATURE_SYSTEM_LATER;
     uint64_t bit = UINT64_C(1) << (feature < from ? feature : 63 - (feature - from));
-    if (x->o.is_own || (x->said & bit))
+    if (x->said & bit)
         return;
     x->said |= bit;
     bedrock_lose(&x->o, feature, what, why);

@@ -44,7 +44,7 @@ static inline void bedrock_put_raw(struct encoding *x, const char *key, struct w
     x->o.json->put_raw(x->out, value);
 }
 
-/* Tells a loss, once per feature. Nothing is lost towards a provider of the client's own dialect. */
+/* Tells a loss, once per feature. */
 void bedrock_lose_once(struct encoding *x, uint32_t feature, enum weir_loss what, const char *why);
 int64_t bedrock_number(struct weir_str s);
 /* The name that a tool has at the provider, the id that a call has. */

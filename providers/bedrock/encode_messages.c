@@ -112,7 +112,8 @@ static void put_text(struct encoding *x, const struct weir_part *p)
 static bool is_thinking_said(const struct encoding *x, const struct weir_part *p)
 {
     bool is_redacted = p->flags & WEIR_PART_REDACTED;
-    return weir_eq(p->dialect, BEDROCK_DIALECT) && (x->o.is_own || is_redacted || p->signature.n);
+    bool needs_signature = !x->o.is_own || x->model.family == BEDROCK_CLAUDE;
+    return weir_eq(p->dialect, BEDROCK_DIALECT) && (!needs_signature || is_redacted || p->signature.n);
 }
 
 static void put_thinking(struct encoding *x, const struct weir_part *p)

@@ -100,13 +100,28 @@ static void fit_budget(struct encoding *x, struct bedrock_thinking *t)
         bedrock_lose_once(x, feature, WEIR_LOSS_CHANGED, "fitted under the limit");
 }
 
+/* With a budget to think Claude refuses calls of this turn that none of its own thoughts stands before. */
+static void leave_foreign_loop(struct encoding *x, struct bedrock_thinking *t)
+{
+    bool has_budget = t->how == BEDROCK_BUDGET && x->model.family == BEDROCK_CLAUDE;
+    if (!has_budget || !bedrock_is_in_foreign_loop(x->c))
+        return;
+    t->how = BEDROCK_UNSAID;
+    bedrock_lose_once(
+        x, bedrock_field(x, WEIR_FIELD_REASONING_BUDGET).n ? WEIR_FIELD_REASONING_BUDGET : WEIR_FIELD_REASONING_EFFORT,
+        WEIR_LOSS_DROPPED, "the calls of this turn are another model's");
+}
+
 struct bedrock_thinking bedrock_wanted_thinking(struct encoding *x)
 {
     struct weir_str effort = bedrock_field(x, WEIR_FIELD_REASONING_EFFORT),
                     said = bedrock_field(x, WEIR_FIELD_REASONING_BUDGET);
     struct bedrock_thinking none = { BEDROCK_UNSAID, 0, WEIR_NONE }, t;
-    if (x->o.is_own)
-        return own_thinking(said, effort);
+    if (x->o.is_own) {
+        t = own_thinking(said, effort);
+        leave_foreign_loop(x, &t);
+        return t;
+    }
     if (!effort.n && !said.n)
         return none;
     bool is_off = weir_is(effort, "\"none\"") || (said.n && bedrock_number(said) == 0);
@@ -119,6 +134,7 @@ struct bedrock_thinking bedrock_wanted_thinking(struct encoding *x)
     }
     t = said.n ? by_budget(x, bedrock_number(said), effort) : by_effort(x, effort);
     fit_budget(x, &t);
+    leave_foreign_loop(x, &t);
     return t;
 }
 

@@ -81,6 +81,16 @@ static int prepend_system(struct bedrock *o, struct bedrock_client *s, struct we
     return is_second ? -1 : insert_first(o, body, h->format(o->call, "\"system\":[%.*s],", (int)block.n, block.p));
 }
 
+/* Of Claude's thoughts each is signed; those of other families never are. With a budget to think Claude also refuses calls that none
+ * of its own thoughts stands before. */
+static bool has_foreign(struct bedrock *o, const struct bedrock_client *s, const struct weir_conversation *c)
+{
+    struct weir_str budget = weir_field(c, WEIR_FIELD_REASONING_BUDGET);
+    bool is_claude = bedrock_model_of(bedrock_model_id(o, c)).family == BEDROCK_CLAUDE;
+    bool has_budget = budget.n && budget.p[0] != '-' && !weir_is(budget, "0");
+    return s->has_foreign || (is_claude && (s->has_unsigned || (has_budget && bedrock_is_in_foreign_loop(c))));
+}
+
 int bedrock_splice(void *self, struct weir_call *call, void *state, const struct weir_edit *edit)
 {
     struct bedrock o = bedrock_begin(self, call);
@@ -92,6 +102,8 @@ int bedrock_splice(void *self, struct weir_call *call, void *state, const struct
         return prepend_system(&o, state, c->body, edit->value);
     case WEIR_EDIT_ASK_USAGE:
         return 0; /* always told */
+    case WEIR_EDIT_ANEW:
+        return has_foreign(&o, state, c) ? 0 : -1;
     case WEIR_EDIT_FIELD:
         return splice_field(&o, state, c->body, edit);
     default:

@@ -91,10 +91,13 @@ static void put_input(struct bedrock *o, struct weir_out *out, const struct weir
 static void put_tool_use(struct bedrock *o, struct weir_out *out, const struct weir_answer_block *b)
 {
     const struct weir_json_api *j = o->json;
+    struct weir_str id = b->id.n ? b->id : o->host->new_id(o->call, "tooluse_");
+    if (b->signature.n)
+        id = bedrock_marked_id(o, id, o->host->text(o->call, &b->signature), b->dialect);
     j->key(out, "toolUse");
     j->object_begin(out);
     j->key(out, "toolUseId");
-    j->put_str(out, b->id.n ? b->id : o->host->new_id(o->call, "tooluse_"));
+    j->put_str(out, id);
     j->key(out, "name");
     j->put_str(out, b->name);
     put_input(o, out, b);
@@ -104,18 +107,15 @@ static void put_tool_use(struct bedrock *o, struct weir_out *out, const struct w
 static void put_thinking(struct bedrock *o, struct weir_out *out, const struct weir_answer_block *b)
 {
     const struct weir_json_api *j = o->json;
-    bool is_own = weir_eq(b->dialect, BEDROCK_DIALECT);
     j->key(out, "reasoningContent");
     j->object_begin(out);
     j->key(out, "reasoningText");
     j->object_begin(out);
     j->key(out, "text");
     j->put_text(out, &b->text);
-    if (b->signature.n && is_own) {
+    if (b->signature.n) {
         j->key(out, "signature");
-        j->put_text(out, &b->signature);
-    } else if (b->signature.n) {
-        bedrock_lose(o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of another provider");
+        j->put_str(out, bedrock_carried(o, o->host->text(o->call, &b->signature), b->dialect));
     }
     j->object_end(out);
     j->object_end(out);
@@ -125,6 +125,8 @@ static void put_text(struct bedrock *o, struct weir_out *out, const struct weir_
 {
     const struct weir_json_api *j = o->json;
     bool is_cited = b->citations.n && weir_eq(b->dialect, BEDROCK_DIALECT);
+    if (b->signature.n)
+        bedrock_lose(o, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text: its block has no place for it");
     if (b->citations.n && !is_cited)
         bedrock_lose(o, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "of another provider");
     if (!is_cited) {

@@ -9,7 +9,9 @@ import copy
 import itertools
 import json
 import re
+import struct
 import threading
+import zlib
 
 TURNS = 4
 CITIES = ("Aix", "Bern")
@@ -63,12 +65,15 @@ class Provider:
                 conn.respond(400, self.error(str(why)))
                 continue
             if self.wants_stream(request):
-                conn.start_sse()
-                for event in self.events(answer):
-                    conn.event(event, event.get("type") if isinstance(event, dict) else None)
-                conn.end()
+                self.tell_stream(conn, answer)
             else:
                 conn.respond(200, answer)
+
+    def tell_stream(self, conn, answer):
+        conn.start_sse()
+        for event in self.events(answer):
+            conn.event(event, event.get("type") if isinstance(event, dict) else None)
+        conn.end()
 
     def wants_stream(self, request):
         return bool(request.json.get("stream"))
@@ -268,7 +273,104 @@ class GeminiProvider(Provider):
         return {"error": {"code": 400, "message": why, "status": "INVALID_ARGUMENT"}}
 
 
-PROVIDERS = {p.dialect: p for p in (OpenAIProvider, AnthropicProvider, GeminiProvider)}
+def aws_message(name, payload):
+    headers = b""
+    for key, value in ((":event-type", name), (":content-type", "application/json"), (":message-type", "event")):
+        headers += bytes([len(key)]) + key.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+    data = json.dumps(payload).encode()
+    prelude = struct.pack(">II", 16 + len(headers) + len(data), len(headers))
+    message = prelude + struct.pack(">I", zlib.crc32(prelude)) + headers + data
+    return message + struct.pack(">I", zlib.crc32(message))
+
+
+def aws_messages(data):
+    """(name, payload) of each message of an AWS event stream."""
+    while data:
+        total, headers = struct.unpack(">II", data[:8])
+        assert zlib.crc32(data[:total - 4]) == struct.unpack(">I", data[total - 4:total])[0], "a message with a wrong sum"
+        at = 12 + 1 + data[12] + 1
+        name = data[at + 2:at + 2 + struct.unpack(">H", data[at:at + 2])[0]].decode()
+        yield name, json.loads(data[12 + headers:total - 4])
+        data = data[total:]
+
+
+class BedrockProvider(Provider):
+    """Claude as Bedrock has it: signs thoughts, which must come back first in their message, to the letter."""
+    dialect, model = "bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+    def entry(self, url):
+        return {"dialect": "bedrock", "base_url": url, "region": "eu-west-1", "key": "AKIDEXAMPLE:a-secret-of-the-test"}
+
+    def check_assistant(self, at, blocks, thinks):
+        uses = [b["toolUse"] for b in blocks if "toolUse" in b]
+        for b in blocks:
+            demand("reasoningContent" not in b or b in self.made.values(), f"messages.{at}: Invalid `signature` in `thinking` block")
+        for use in uses:
+            demand(re.fullmatch("[a-zA-Z0-9_.:-]{1,64}", use["toolUseId"]), f"messages.{at}: toolUseId failed to satisfy constraint")
+            demand(isinstance(use["input"], dict), "The format of the value at toolUse.input is invalid")
+        own = [self.made[use["toolUseId"]] for use in uses if use["toolUseId"] in self.made]
+        if own or (uses and thinks):
+            demand("reasoningContent" in blocks[0], f"messages.{at}.content.0.type: Expected `thinking`")
+        demand(not own or own[0] == blocks[0], f"messages.{at}: thinking blocks cannot be modified")
+        return [use["toolUseId"] for use in uses]
+
+    def check(self, body):
+        turns, waiting = 0, []
+        thinks = (body.get("additionalModelRequestFields", {}).get("thinking") or {}).get("type") == "enabled"
+        for at, m in enumerate(body["messages"]):
+            results = [b["toolResult"]["toolUseId"] for b in m["content"] if "toolResult" in b]
+            demand(sorted(results) == sorted(waiting), f"messages.{at}: Expected toolResult blocks for the following Ids: {waiting}")
+            demand(m["role"] != (body["messages"][at - 1]["role"] if at else "assistant"), f"messages.{at}: roles must alternate")
+            demand(m["content"] and all(b.get("text", "x").strip() for b in m["content"]), "The text field in the ContentBlock object is blank")
+            waiting = self.check_assistant(at, m["content"], thinks) if m["role"] == "assistant" else []
+            turns += bool(waiting)
+        demand(not waiting, "toolUse without toolResult")
+        return turns
+
+    def say(self, turn, n):
+        thinking = {"reasoningContent": {"reasoningText": {"text": thought(turn), "signature": opaque("bedrock", n)}}}
+        content = [thinking] + ([{"text": "Done."}] if turn == TURNS else [])
+        for c in CITIES if turn < TURNS else ():
+            content.append({"toolUse": {"toolUseId": f"tooluse_{n}_{c}", "name": "look_up", "input": arguments(turn, c)}})
+            self.made[f"tooluse_{n}_{c}"] = thinking
+        self.made[n] = thinking
+        return {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "end_turn" if turn == TURNS else "tool_use",
+                "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}, "metrics": {"latencyMs": 1}}
+
+    def wants_stream(self, request):
+        return request.path.endswith("/converse-stream")
+
+    def events(self, answer):
+        yield "messageStart", {"role": "assistant"}
+        for i, block in enumerate(answer["output"]["message"]["content"]):
+            deltas = []
+            if "toolUse" in block:
+                use = block["toolUse"]
+                yield "contentBlockStart", {"contentBlockIndex": i, "start": {"toolUse": {k: use[k] for k in ("toolUseId", "name")}}}
+                deltas = [{"toolUse": {"input": piece}} for piece in re.findall(".{1,9}", json.dumps(use["input"]))]
+            elif "text" in block:
+                deltas = [block]
+            else:
+                said = block["reasoningContent"]["reasoningText"]
+                deltas = [{"reasoningContent": {"text": piece}} for piece in re.findall(".{1,9}", said["text"])]
+                deltas.append({"reasoningContent": {"signature": said["signature"]}})
+            for delta in deltas:
+                yield "contentBlockDelta", {"contentBlockIndex": i, "delta": delta, "p": "abcdefgh"[:i]}
+            yield "contentBlockStop", {"contentBlockIndex": i}
+        yield "messageStop", {"stopReason": answer["stopReason"]}
+        yield "metadata", {"usage": answer["usage"], "metrics": answer["metrics"]}
+
+    def tell_stream(self, conn, answer):
+        conn.start_sse({"content-type": "application/vnd.amazon.eventstream"})
+        for name, payload in self.events(answer):
+            conn.chunk(aws_message(name, payload))
+        conn.end()
+
+    def error(self, why):
+        return {"message": why}
+
+
+PROVIDERS = {p.dialect: p for p in (OpenAIProvider, AnthropicProvider, GeminiProvider, BedrockProvider)}
 
 
 # ---- clients ------------------------------------------------------------------------------------------------------
@@ -307,7 +409,11 @@ class Client:
         answer = weir.post(self.path(model), self.body(model), {"anthropic-version": "2023-06-01"})
         self.losses.append(answer.headers.get("x-weir-loss", ""))
         assert answer.status == 200, answer.body.decode()[:3000]
-        return self.take(self.join(answer.events) if self.streams else answer.json)
+        return self.take(self.join(self.events_of(answer)) if self.streams else answer.json)
+
+    @staticmethod
+    def events_of(answer):
+        return answer.events
 
 
 class OpenAIClient(Client):
@@ -418,4 +524,50 @@ class GeminiClient(Client):
         self.history.append({"role": "user", "parts": parts})
 
 
-CLIENTS = {c.dialect: c for c in (OpenAIClient, AnthropicClient, GeminiClient)}
+class BedrockClient(Client):
+    dialect = "bedrock"
+
+    def path(self, model):
+        return f"/bedrock/model/{model}/converse" + ("-stream" if self.streams else "")
+
+    def body(self, _model):
+        spec = {"name": "look_up", "description": "Looks it up", "inputSchema": {"json": SCHEMA}}
+        return {"messages": self.history, "inferenceConfig": {"maxTokens": 20000}, "toolConfig": {"tools": [{"toolSpec": spec}]},
+                "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 2000}}}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "content": [{"text": text}]})
+
+    @staticmethod
+    def events_of(answer):
+        return aws_messages(answer.body)
+
+    def join(self, events):
+        """As programs do: what a delta brings is added to the block of its number."""
+        blocks = {}
+        for name, event in events:
+            at = event.get("contentBlockIndex")
+            if name == "contentBlockStart":
+                blocks[at] = {"toolUse": {**event["start"]["toolUse"], "input": ""}}
+            elif name == "contentBlockDelta" and "reasoningContent" in event["delta"]:
+                block = blocks.setdefault(at, {"reasoningContent": {"reasoningText": {}}})
+                accumulate(block["reasoningContent"]["reasoningText"], event["delta"]["reasoningContent"])
+            elif name == "contentBlockDelta":
+                accumulate(blocks.setdefault(at, {}), event["delta"])
+        for block in blocks.values():
+            if "toolUse" in block:
+                block["toolUse"]["input"] = json.loads(block["toolUse"]["input"] or "{}")
+        return {"output": {"message": {"role": "assistant", "content": [blocks[at] for at in sorted(blocks)]}}}
+
+    def take(self, answer):
+        message = answer["output"]["message"]
+        self.history.append(message)
+        uses = [b["toolUse"] for b in message["content"] if "toolUse" in b]
+        return [(use["toolUseId"], use["name"], use["input"]) for use in uses]
+
+    def give(self, results):
+        content = [{"toolResult": {"toolUseId": id, "content": [{"text": text}]}} for id, _name, text in results]
+        self.history.append({"role": "user", "content": content})
+
+
+CLIENTS = {c.dialect: c for c in (OpenAIClient, AnthropicClient, GeminiClient, BedrockClient)}

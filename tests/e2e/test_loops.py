@@ -93,6 +93,11 @@ def spoilt(dialect, text):
         body["messages"][1]["content"][0]["signature"] += "x"
         del without["messages"][1]["content"][0]
         return [json.dumps(body), json.dumps(without)]
+    if dialect == "bedrock":
+        body, without = json.loads(text), json.loads(text)
+        body["messages"][1]["content"][0]["reasoningContent"]["reasoningText"]["signature"] += "x"
+        del without["messages"][1]["content"][0]
+        return [json.dumps(body), json.dumps(without)]
     body, moved, dummy = json.loads(text), json.loads(text), json.loads(text)
     calls = moved["contents"][1]["parts"]
     calls[2]["thoughtSignature"] = calls[1].pop("thoughtSignature")
