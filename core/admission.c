@@ -75,8 +75,11 @@ static enum admission take(struct request *r, struct candidate *c)
     if (!count(c))
         return ADMISSION_FULL;
     c->ticket = (struct breaker_ticket){ 0, false, false };
-    if (c->figures < 0 || breaker_enter(target_breaker(c->figures), &c->provider->breaker, shm_slot(), probe_ms(r),
-                                        monotonic_us() / 1000, &c->ticket))
+    if (c->figures < 0)
+        return ADMISSION_GIVEN;
+    _Atomic uint64_t *word = target_breaker(c->figures);
+    uint32_t lease_ms = breaker_is_closed(word) ? 0 : probe_ms(r);
+    if (breaker_enter(word, &c->provider->breaker, shm_slot(), lease_ms, monotonic_us() / 1000, &c->ticket))
         return ADMISSION_GIVEN;
     target_release(c->figures);
     provider_end(id_of(c));

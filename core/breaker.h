@@ -39,6 +39,12 @@ bool breaker_enter(_Atomic uint64_t *word, const struct breaker_rules *rules, ui
 /* Would it? Changes nothing. */
 bool breaker_admits(const _Atomic uint64_t *word, int64_t now_ms);
 
+/* The usual case, without asking what time it is. */
+static inline bool breaker_is_closed(const _Atomic uint64_t *word)
+{
+    return (atomic_load_explicit(word, memory_order_relaxed) & 3) == BREAKER_CLOSED;
+}
+
 /* What became of a call; each but the first ends the ticket. */
 void breaker_spoke(_Atomic uint64_t *word, const struct breaker_rules *rules, int64_t now_ms,
                    struct breaker_ticket *ticket); /* first content came: a probe closes it */

@@ -77,7 +77,7 @@ static int figures_of(const struct weir_str name)
 static bool is_healthy(struct request *r, const struct candidate *c)
 {
     uint32_t wait_ms;
-    bool may_try = c->figures < 0 || !c->provider->breaker.failures ||
+    bool may_try = c->figures < 0 || !c->provider->breaker.failures || breaker_is_closed(target_breaker(c->figures)) ||
                    breaker_admits(target_breaker(c->figures), monotonic_us() / 1000);
     return may_try && !c->view.unavailable.n && !keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms);
 }
@@ -100,9 +100,8 @@ static void fill_figures(struct request *r, struct candidate *c)
     v->left_requests = f.left_requests;
     v->left_tokens = f.left_tokens;
     v->first_tokens = f.first_tokens;
-    v->breaker = c->provider->breaker.failures
-                     ? (uint32_t)breaker_state(target_breaker(c->figures), monotonic_us() / 1000, &wait_ms)
-                     : WEIR_BREAKER_CLOSED;
+    if (c->provider->breaker.failures && !breaker_is_closed(target_breaker(c->figures)))
+        v->breaker = (uint32_t)breaker_state(target_breaker(c->figures), monotonic_us() / 1000, &wait_ms);
 }
 
 /* What was said of the target, then of its name, then what the table of models knows. */
@@ -322,7 +321,7 @@ static uint32_t ready_in(struct request *r, uint32_t ms)
 static const char *breaker_obstacle(struct request *r, const struct candidate *c)
 {
     uint32_t wait_ms;
-    if (c->figures < 0 || !c->provider->breaker.failures)
+    if (c->figures < 0 || !c->provider->breaker.failures || breaker_is_closed(target_breaker(c->figures)))
         return NULL;
     enum breaker_state state = breaker_state(target_breaker(c->figures), monotonic_us() / 1000, &wait_ms);
     if (state == BREAKER_CLOSED || !wait_ms)

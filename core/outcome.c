@@ -61,7 +61,7 @@ void outcome_spoke(struct attempt *a)
 static void tell_breaker(struct attempt *a, enum blame blame)
 {
     _Atomic uint64_t *word = target_breaker(a->target->figures);
-    int64_t now_ms = monotonic_us() / 1000;
+    int64_t now_ms = a->ended_us / 1000;
     bool is_well = a->error.error_class == WEIR_ERROR_NONE && a->grammar.has_ended;
     if (is_well)
         breaker_succeeded(word, now_ms, &a->ticket);

@@ -36,7 +36,7 @@ static uint32_t left_ms(const struct config_provider *p, struct weir_str key, st
 bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms)
 {
     uint32_t nearest = UINT32_MAX;
-    if (!p->n_keys || !bench_is_any(unix_ms()))
+    if (!p->n_keys || !bench_was_any() || !bench_is_any(unix_ms()))
         return false;
     for (uint32_t i = 0; i < p->n_keys; i++) {
         uint32_t ms = left_ms(p, value_of(arena, &p->keys[i]), model);
@@ -57,7 +57,7 @@ static bool was_used(const struct attempt *a, struct weir_str key)
 
 static bool is_on_bench(const struct attempt *a, struct weir_str key)
 {
-    return bench_is_any(unix_ms()) && left_ms(a->provider, key, a->target->view.model);
+    return bench_was_any() && bench_is_any(unix_ms()) && left_ms(a->provider, key, a->target->view.model);
 }
 
 /* The next in turn that is not on the bench, one that this request has not used before the others. */

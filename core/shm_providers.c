@@ -23,7 +23,7 @@ static bool is_provider(int id)
 static uint32_t sum(int id, bool is_waiting)
 {
     uint32_t n = 0;
-    for (int i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i)) {
+    for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i)) {
         struct shm_provider *p = &shm_area->slots[i].providers[id];
         n += atomic_load(is_waiting ? &p->waiting : &p->in_flight);
     }
@@ -71,7 +71,7 @@ bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_m
     uint64_t calls = 0;
     if (!is_provider(id))
         return true;
-    for (int i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i))
+    for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i))
         calls += atomic_load_explicit(&shm_area->slots[i].providers[id].calls, memory_order_relaxed);
     return budget_take(&shm_area->budgets[id].word, rules, calls, now_ms);
 }

@@ -42,7 +42,7 @@ static bool is_target(int id)
 static uint32_t in_flight(int id)
 {
     uint32_t n = 0;
-    for (int i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i))
+    for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i)) /* the two at the end make no calls */
         n += atomic_load(&shm_area->slots[i].targets[id].in_flight);
     return n;
 }
@@ -173,10 +173,11 @@ void target_speed(int id, int64_t tokens, int64_t ms)
 
 static void put_left(_Atomic uint64_t *word, int64_t value)
 {
+    if (value < 0)
+        return;
     uint64_t when = (uint64_t)(monotonic_us() / 62500) & 0xffffffff;
-    if (value >= 0)
-        atomic_store_explicit(word, (uint64_t)(value < UINT32_MAX ? value : UINT32_MAX) << 32 | (when ? when : 1),
-                              memory_order_relaxed);
+    atomic_store_explicit(word, (uint64_t)(value < UINT32_MAX ? value : UINT32_MAX) << 32 | (when ? when : 1),
+                          memory_order_relaxed);
 }
 
 void target_left(int id, int64_t requests, int64_t tokens)
@@ -260,7 +261,7 @@ struct target_figures target_read(int id)
                         .now_16th_s = (uint32_t)(now_us / 62500) };
     if (!is_target(id))
         return f;
-    for (int i = shm_next_slot(-1); i >= 0; i = shm_next_slot(i))
+    for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i)) /* the two at the end make no calls */
         join(&f, &j, &shm_area->slots[i].targets[id]);
     f.latency_ms = (uint32_t)((mean_of(&j.latency) + 15) / 16);
     f.p95_ms = (uint32_t)mean_of(&j.p95);
