@@ -90,11 +90,10 @@ static struct weir_str base64url(struct account *a, struct weir_str bytes)
 
 static struct weir_str claims_of(struct account *a, const struct service_account *key, struct weir_str token_url)
 {
-    int64_t now_s = a->host->now_ms() / 1000;
+    long long now_s = a->host->now_ms() / 1000, until_s = now_s + LIFETIME_S;
     return a->host->format(a->call,
                            "{\"iss\":\"%.*s\",\"scope\":\"%s\",\"aud\":\"%.*s\",\"iat\":%lld,\"exp\":%lld}", (int)key->email.n,
-                           key->email.p, a->settings->scope, (int)token_url.n, token_url.p, (long long)now_s,
-                           (long long)(now_s + LIFETIME_S));
+                           key->email.p, a->settings->scope, (int)token_url.n, token_url.p, now_s, until_s);
 }
 
 /* header.claims.signature; "" if the key can't sign. */
