@@ -262,6 +262,13 @@ static const struct model_facts *find_exact(struct facts_table *t, const char *p
     return i < t->n && weir_eq(key_of(t->lines[i]), wanted) ? facts_at(t, i) : NULL;
 }
 
+/* "ft:gpt-4o-mini:our-company::id" is priced as "ft:gpt-4o-mini". */
+static struct weir_str tuned_from(struct weir_str model)
+{
+    const char *colon = model.n > 3 && memcmp(model.p, "ft:", 3) == 0 ? memchr(model.p + 3, ':', model.n - 3) : NULL;
+    return colon ? (struct weir_str){ model.p, (size_t)(colon - model.p) } : WEIR_NONE;
+}
+
 const struct model_facts *facts_find(struct facts_table *t, const char *provider, const char *region,
                                      struct weir_str model)
 {
@@ -270,7 +277,9 @@ const struct model_facts *facts_find(struct facts_table *t, const char *provider
         return NULL;
     if (region && region[0])
         f = find_exact(t, provider, region, model);
-    return f ? f : find_exact(t, provider, "", model);
+    if (!f)
+        f = find_exact(t, provider, "", model);
+    return f ? f : facts_find(t, provider, region, tuned_from(model));
 }
 
 bool facts_has_provider(const struct facts_table *t, struct weir_str provider)

@@ -9,7 +9,8 @@ static const char table[] = "# a comment\n"
                             "groq\tllama\tchat\t131072\t-\tin=1 out=10 cached=0.5 write=1.25 write_1h=2 reasoning=20 "
                             "audio_in=100; >200k: in=3 out=30;"
                             " priority: in=7 out=70 cached=5; priority>200k: in=9 out=90\t-\ttools\t-\n"
-                            "openai\tgpt-x\tchat\t1000\t10\tin=3 out=5\t-\t-\t-\n"
+                            "openai\tft:gpt-x\tchat\t1000\t10\tin=30 out=50\t-\t-\t-\n"
+    "openai\tgpt-x\tchat\t1000\t10\tin=3 out=5\t-\t-\t-\n"
                             "openai\tnothing\tchat\t-\t-\t-\t-\t-\t-\n";
 
 static struct arena *memory;
@@ -38,7 +39,7 @@ static bool is_near(double a, double b)
 TEST(a_model_is_found_by_provider_name_and_region)
 {
     struct facts_table *t = open_text(table);
-    CHECK(t && facts_count(t) == 5);
+    CHECK(t && facts_count(t) == 6);
     const struct model_facts *f = facts_find(t, "azure", "", WEIR_LIT("gpt"));
     CHECK(f && f->context_tokens == 8000 && f->output_tokens == 100 && f->n_prices == 1);
     CHECK(is_near(f->prices[0].usd[FACTS_INPUT], 1) && f->prices[0].usd[FACTS_CACHED] < 0);
@@ -51,6 +52,14 @@ TEST(a_model_is_found_by_provider_name_and_region)
     CHECK(facts_find(t, "openai", "", WEIR_LIT("nothing"))->n_prices == 0);
     CHECK(facts_has_provider(t, WEIR_LIT("groq")) && !facts_has_provider(t, WEIR_LIT("gro")) &&
           !facts_has_provider(t, WEIR_LIT("zz")));
+}
+
+TEST(a_tuned_model_is_priced_as_what_it_was_tuned_from)
+{
+    struct facts_table *t = open_text(table);
+    CHECK(facts_find(t, "openai", "", WEIR_LIT("ft:gpt-x:us::1")) == facts_find(t, "openai", "", WEIR_LIT("ft:gpt-x")));
+    CHECK(facts_find(t, "openai", "eu", WEIR_LIT("ft:gpt-x:us::1")) && !facts_find(t, "openai", "", WEIR_LIT("ft:gpt-y:us::1")));
+    CHECK(!facts_find(t, "openai", "", WEIR_LIT("ft:")) && !facts_find(t, "openai", "", WEIR_LIT("ft::")));
 }
 
 TEST(a_table_that_is_not_sorted_is_refused)
