@@ -1,5 +1,7 @@
 """What weir does when providers fail before a client has seen anything: how often each target is asked, what the client sees, what
 the record says, that nothing is left behind. Each case in two client dialects, streamed and whole."""
+import random
+import threading
 import time
 
 from harness import Upstream, Weir
@@ -221,3 +223,58 @@ def test_a_client_that_leaves_during_a_wait_ends_it():
         wait_until(lambda: not weir_calls(), "the wait to end")
         assert len(up.requests) == 1
         assert records(weir, 1)[0]["error"]["class"] == "cancelled"
+
+
+def test_random_faults():
+    """Six clients, three providers that fail at random: every answer is the right one, whole, or an error; nothing is lost or doubled,
+    and the records tell of every call that a provider saw."""
+    def chaos(seed):
+        dice = random.Random(seed)
+
+        def act(conn, request, script):
+            with script.lock:
+                roll = dice.random()
+            text = "echo " + request.json["messages"][0]["content"]
+            if roll < 0.15:
+                return error(503)(conn, request, script)
+            if roll < 0.25:
+                return error(429, retry_after_ms="20")(conn, request, script)
+            if roll < 0.32:
+                return reset(conn, request, script)
+            if roll < 0.36:
+                return error(500)(conn, request, script)
+            return ok(text)(conn, request, script)
+        return Script(act)
+
+    ups = [Upstream(chaos(n)) for n in range(3)]
+    quick = {n: {"breaker": {"failures": 3, "open_for": "30ms"}, "max_inflight": 4, "retry_budget": 1} for n in "abc"}
+    broken, counts = [], {"ok": 0, "error": 0}
+
+    def client(weir, who):
+        for i in range(40):
+            dialect, stream = WAYS[(who + i) % 4]
+            answer = ask(weir, dialect, stream, text=f"{who}-{i}")
+            if answer.status == 200 and not (answer.is_whole and answer.text == f"echo {who}-{i}"):
+                broken.append(answer)
+            counts["ok" if answer.status == 200 else "error"] += 1
+    try:
+        with Weir(settings(ups, retries=1, providers=quick, workers=2)) as weir:
+            threads = [threading.Thread(target=client, args=(weir, n)) for n in range(6)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            assert not broken, broken[:2]
+            assert sum(counts.values()) == 240 and counts["ok"] > 200, counts
+            told = records(weir, 240)
+            assert len(told) == 240
+            for name, up in zip("abc", ups):
+                tries = [a for r in told for a in r.get("attempts", []) if a["target"] == f"{name}/m"]
+                seen = len(tries) + sum(1 for a in tries if a.get("reconnected"))
+                assert seen == len(up.requests), (name, seen, len(up.requests))
+                assert weir.metric('weir_target_in_flight{target="%s/m"}' % name) == 0
+                assert weir.metric('weir_provider_in_flight{provider="%s"}' % name) == 0
+                assert weir.metric('weir_target_calls_total{target="%s/m"}' % name) == len(tries)
+    finally:
+        for u in ups:
+            u.close()
