@@ -43,6 +43,8 @@ static void emit_delta(struct decoding *d, uint32_t block, enum weir_delta_kind 
     e.text = text;
     if (kind == WEIR_DELTA_SIGNATURE || kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_EXT)
         e.dialect = ANTHROPIC_DIALECT;
+    if (kind == WEIR_DELTA_SIGNATURE) /* another weir on the way may have marked it */
+        anthropic_unwrap(&d->o, &e.text, &e.dialect);
     emit(d, &e);
 }
 
@@ -201,7 +203,12 @@ static void start_block(struct decoding *d, uint32_t index, const struct block *
     if (index >= a->n_blocks)
         a->n_blocks = index + 1;
     a->open[a->n_open++] = (struct anthropic_open){ index, e.block_kind == WEIR_BLOCK_OPAQUE };
+    struct weir_event signature = event_of(WEIR_EVENT_DELTA, index);
+    bool is_marked = anthropic_unmark_id(&d->o, &e.id, &signature.text, &signature.dialect);
+    signature.delta_kind = WEIR_DELTA_SIGNATURE;
     emit(d, &e);
+    if (is_marked)
+        emit(d, &signature);
 }
 
 static void emit_citations(struct decoding *d, uint32_t index, struct weir_str citations)
@@ -588,9 +595,6 @@ int anthropic_decode_frame(void *self, struct weir_call *call, void *state, stru
 /* Only message_stop ends an answer: bytes that are over without it were cut, however the transport ended. */
 int anthropic_decode_end(void *self, struct weir_call *call, void *state, bool clean)
 {
-    (void)self;
-    (void)call;
-    (void)state;
-    (void)clean;
+    (void)self, (void)call, (void)state, (void)clean;
     return 0;
 }

@@ -133,6 +133,16 @@ struct weir_str gemini_inside(struct weir_str object)
     return is_own ? (struct weir_str){ object.p + 1, object.n - 2 } : WEIR_NONE;
 }
 
+/* Without the line ends between the tokens of raw JSON: an event of a stream is one line. */
+static size_t join_lines(char *p, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != '\n' && p[i] != '\r')
+            p[kept++] = p[i];
+    return kept;
+}
+
 /* ---- chunks ---- */
 
 static void chunk_begin(struct telling *t)
@@ -181,8 +191,10 @@ static void chunk_end(struct telling *t, bool is_last)
     }
     j->key(t->out, "modelVersion");
     j->put_str(t->out, s->model);
-    j->key(t->out, "responseId");
-    j->put_str(t->out, s->id);
+    if (s->id.n) {
+        j->key(t->out, "responseId");
+        j->put_str(t->out, s->id);
+    }
     j->object_end(t->out);
     put(t, WEIR_LIT("\r\n\r\n"));
 }
@@ -226,10 +238,10 @@ static void tell_opaque(struct telling *t, const struct weir_event *e)
 {
     struct weir_str raw = t->g.host->text(t->g.call, &e->text);
     char *line = t->g.host->alloc(t->g.call, WEIR_FOR_CALL, raw.n + 1);
-    for (size_t i = 0; line && i < raw.n; i++)
-        line[i] = raw.p[i] == '\n' || raw.p[i] == '\r' ? ' ' : raw.p[i];
     if (!line)
         return;
+    memcpy(line, raw.p, raw.n);
+    raw.n = join_lines(line, raw.n);
     chunk_begin(t);
     candidate_begin(t);
     t->g.json->put_raw(t->out, (struct weir_str){ line, raw.n });
@@ -308,13 +320,16 @@ static void keep_citation(struct telling *t, const struct weir_event *e)
     const struct weir_host *h = t->g.host;
     struct gemini_told_choice *c = &t->client->choices[e->choice];
     struct weir_str inside = weir_eq(e->dialect, GEMINI_DIALECT) ? gemini_inside(h->text(t->g.call, &e->text)) : WEIR_NONE;
-    if (!inside.n) {
+    char *line = inside.n ? h->alloc(t->g.call, WEIR_FOR_CALL, inside.n) : NULL;
+    if (!line) {
         if (!t->is_silent)
             gemini_lose(&t->g, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "another dialect's");
         return;
     }
+    memcpy(line, inside.p, inside.n);
+    inside.n = join_lines(line, inside.n);
     c->cited = h->keep(t->g.call, h->format(t->g.call, "%.*s%s%.*s", (int)c->cited.n, c->cited.n ? c->cited.p : "",
-                                            c->cited.n ? "," : "", (int)inside.n, inside.p));
+                                            c->cited.n ? "," : "", (int)inside.n, line));
 }
 
 static int tell_delta(struct telling *t, const struct weir_event *e)
@@ -348,6 +363,7 @@ static void tell_block_stop(struct telling *t, const struct weir_event *e)
         return;
     part_begin(t);
     if (is_call) {
+        b->n = join_lines(b->text, b->n);
         gemini_put_call(&t->g, t->out, b->id, b->name, weir_plain((struct weir_str){ b->text, b->n }));
     } else {
         j->key(t->out, "text");
@@ -369,7 +385,7 @@ static void tell_block_stop(struct telling *t, const struct weir_event *e)
 static void tell_start(struct telling *t, const struct weir_event *e)
 {
     const struct weir_host *h = t->g.host;
-    t->client->id = e->id.n ? h->keep(t->g.call, e->id) : h->new_id(t->g.call, "");
+    t->client->id = h->keep(t->g.call, e->id);
     t->client->model = h->keep(t->g.call, e->name);
 }
 

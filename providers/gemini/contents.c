@@ -10,6 +10,7 @@ struct writing {
     struct gemini_encoding *x;
     const char *role; /* of the content that is open; NULL: none */
     bool has_call; /* the open content has a functionCall */
+    uint32_t before; /* the role of the message before */
     const struct weir_message *recent[RECENT];
     uint32_t n_recent;
 };
@@ -82,7 +83,7 @@ static void put_text_part(struct writing *w, const char *role, const struct weir
     const struct weir_json_api *j = w->x->g.json;
     bool is_own = is_own_signature(p);
     lose_foreign(w, p);
-    if (!p->text.n && !is_own)
+    if (!p->text.n && !is_own && !w->x->is_own)
         return; /* an empty part is refused there */
     begin_part(w, role);
     j->key(w->x->out, "text");
@@ -98,13 +99,14 @@ static void put_text_part(struct writing *w, const char *role, const struct weir
 /* ---- media ---- */
 
 /* A file that Google keeps, or of the client's own words a URL. */
-static bool put_file_uri(struct writing *w, const char *role, const struct weir_part *p)
+static bool has_uri(const struct writing *w, const struct weir_part *p)
+{
+    return (p->file_id.n && weir_eq(p->dialect, GEMINI_DIALECT)) || (p->url.n && w->x->is_own);
+}
+
+static void put_uri(struct writing *w, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
-    bool is_kept = p->file_id.n && weir_eq(p->dialect, GEMINI_DIALECT);
-    if (!is_kept && !(p->url.n && w->x->is_own))
-        return false;
-    begin_part(w, role);
     j->key(w->x->out, "fileData");
     j->object_begin(w->x->out);
     if (p->media_type.n) {
@@ -112,25 +114,13 @@ static bool put_file_uri(struct writing *w, const char *role, const struct weir_
         j->put_str(w->x->out, p->media_type);
     }
     j->key(w->x->out, "fileUri");
-    j->put_str(w->x->out, is_kept ? p->file_id : p->url);
+    j->put_str(w->x->out, p->file_id.n ? p->file_id : p->url);
     j->object_end(w->x->out);
-    put_own_members(w, p);
-    end_part(w);
-    return true;
 }
 
-static void put_media(struct writing *w, const char *role, const struct weir_part *p)
+static void put_inline(struct writing *w, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
-    if (!p->data.n && put_file_uri(w, role, p))
-        return;
-    if (!p->data.n) {
-        gemini_unsupported(&w->x->g, "messages",
-                           "Gemini fetches no URLs and knows no other provider's file ids; send the "
-                           "bytes inline as a data: URL.");
-        return;
-    }
-    begin_part(w, role);
     j->key(w->x->out, "inlineData");
     j->object_begin(w->x->out);
     j->key(w->x->out, "mimeType");
@@ -138,6 +128,21 @@ static void put_media(struct writing *w, const char *role, const struct weir_par
     j->key(w->x->out, "data");
     j->put_text(w->x->out, &p->data);
     j->object_end(w->x->out);
+}
+
+static void put_media(struct writing *w, const char *role, const struct weir_part *p)
+{
+    if (!p->data.n && !has_uri(w, p)) {
+        gemini_unsupported(&w->x->g, "messages",
+                           "Gemini fetches no URLs and knows no other provider's file ids; send the "
+                           "bytes inline as a data: URL.");
+        return;
+    }
+    begin_part(w, role);
+    if (p->data.n)
+        put_inline(w, p);
+    else
+        put_uri(w, p);
     put_own_members(w, p);
     end_part(w);
 }
@@ -265,6 +270,30 @@ static void put_response(struct writing *w, const struct weir_part *result)
     j->object_end(w->x->out);
 }
 
+/* The client's own words have media inside the result. */
+static void put_own_media(struct writing *w, const struct weir_part *result)
+{
+    const struct weir_json_api *j = w->x->g.json;
+    bool has_begun = false;
+    for (const struct weir_part *p = result->parts; p && w->x->is_own; p = p->next) {
+        if (p->kind == WEIR_PART_TEXT)
+            continue;
+        if (!has_begun) {
+            j->key(w->x->out, "parts");
+            j->array_begin(w->x->out);
+        }
+        has_begun = true;
+        j->object_begin(w->x->out);
+        if (p->data.n)
+            put_inline(w, p);
+        else
+            put_uri(w, p);
+        j->object_end(w->x->out);
+    }
+    if (has_begun)
+        j->array_end(w->x->out);
+}
+
 static void put_result(struct writing *w, const struct weir_part *p)
 {
     const struct weir_json_api *j = w->x->g.json;
@@ -276,6 +305,7 @@ static void put_result(struct writing *w, const struct weir_part *p)
     j->put_str(w->x->out, gemini_sent_name(&w->x->g, name_of_result(w, p)));
     j->key(w->x->out, "response");
     put_response(w, p);
+    put_own_media(w, p);
     j->object_end(w->x->out);
     end_part(w);
 }
@@ -284,7 +314,7 @@ static void put_result(struct writing *w, const struct weir_part *p)
 static void put_result_media(struct writing *w, const struct weir_part *result)
 {
     for (const struct weir_part *p = result->parts; p && !w->x->g.failed; p = p->next) {
-        if (p->kind == WEIR_PART_TEXT)
+        if (p->kind == WEIR_PART_TEXT || w->x->is_own)
             continue;
         put_media(w, "user", p);
     }
@@ -401,8 +431,7 @@ static void put_assistant(struct writing *w, const struct weir_message *m)
     const struct weir_part first = { .text = WEIR_TEXT("Continue.") };
     if (!w->role && !w->x->is_own) { /* the first turn must be the user's */
         put_text_part(w, "user", &first);
-        if (!m->next)
-            gemini_lose(&w->x->g, WEIR_FEATURE_PREFILL, WEIR_LOSS_EMULATED, "behind a word of the user");
+        gemini_lose(&w->x->g, WEIR_FEATURE_PREFILL, WEIR_LOSS_EMULATED, "behind a word of the user");
     }
     for (const struct weir_part *p = m->parts; p && !w->x->g.failed; p = p->next)
         put_part(w, "model", p);
@@ -422,6 +451,10 @@ static void put_user(struct writing *w, const struct weir_message *m)
 
 static const struct weir_message *put_message(struct writing *w, const struct weir_message *m)
 {
+    bool is_part = w->before == WEIR_ROLE_TOOL && m->role == WEIR_ROLE_USER; /* what decode_request took apart */
+    if (w->x->is_own && !is_part)
+        end_content(w);
+    w->before = m->role;
     switch (m->role) {
     case WEIR_ROLE_ASSISTANT:
         put_assistant(w, m);
@@ -481,6 +514,8 @@ void gemini_put_contents(struct gemini_encoding *x)
         put_system(x, m);
     else
         m = x->c->messages; /* nothing but a system prompt: it has to be the question */
+    if (m && m->role == WEIR_ROLE_SYSTEM && !x->is_own)
+        gemini_lose(&x->g, WEIR_FEATURE_PREFILL, WEIR_LOSS_EMULATED, "the prompt is asked by the user");
     x->g.json->key(x->out, "contents");
     x->g.json->array_begin(x->out);
     while (m && !x->g.failed)

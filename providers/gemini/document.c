@@ -118,8 +118,10 @@ static void put_answer(struct telling *t, const struct weir_answer *a)
     gemini_put_usage(&t->g, t->out, &a->usage);
     j->key(t->out, "modelVersion");
     j->put_str(t->out, a->model);
-    j->key(t->out, "responseId");
-    j->put_str(t->out, a->id.n ? a->id : t->g.host->new_id(t->g.call, ""));
+    if (a->id.n) {
+        j->key(t->out, "responseId");
+        j->put_str(t->out, a->id);
+    }
     j->object_end(t->out);
 }
 

@@ -135,6 +135,8 @@ int gemini_decode_error(void *self, struct weir_call *call, void *state, int sta
 {
     struct gemini g = gemini_begin(self, call, state);
     struct weir_str key;
+    if (error->error_class == WEIR_ERROR_NONE)
+        classify(error, &(struct details){ .is_daily = false }, WEIR_NONE, status);
     struct weir_error read = *error;
     bool is_read = false;
     struct weir_json *r = g.json->open(call, body);

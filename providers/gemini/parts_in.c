@@ -207,23 +207,27 @@ static void read_result_parts(struct reading *x, struct weir_part *result, struc
 static void read_result(struct reading *x, struct weir_part *p, struct weir_str raw)
 {
     const struct weir_json_api *j = x->g.json;
-    struct weir_str key, response = WEIR_LIT("{}");
+    struct weir_str key, response = WEIR_NONE, media = WEIR_NONE;
     struct weir_json *r = j->open(x->g.call, raw);
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "name"))
             gemini_read_string(j, r, &p->name);
         else if (weir_is(key, "id"))
             gemini_read_string(j, r, &p->id);
-        else if (weir_is(key, "response") && j->peek(r) == WEIR_JSON_OBJECT) {
-            if (j->raw(r, &response))
-                read_response(x, p, response);
-        } else if (weir_is(key, "parts") && j->peek(r) == WEIR_JSON_ARRAY)
-            read_result_parts(x, p, r);
+        else if (weir_is(key, "response") && j->peek(r) == WEIR_JSON_OBJECT)
+            j->raw(r, &response);
+        else if (weir_is(key, "parts") && j->peek(r) == WEIR_JSON_ARRAY)
+            j->raw(r, &media);
     }
-    if (!j->close(r) || !p->name.n)
+    if (!j->close(r) || !p->name.n) {
         j->reject(x->r, "must be a functionResponse with a name, and a response that is an object");
-    else
-        answer_call(x, p);
+        return;
+    }
+    if (response.n)
+        read_response(x, p, response);
+    if (media.n)
+        read_result_parts(x, p, j->open(x->g.call, media));
+    answer_call(x, p);
 }
 
 /* ---- a part ---- */
@@ -303,7 +307,7 @@ static void take_part(struct reading *x, struct filling *f, const struct part *f
         return;
     }
     if (from->call.n) {
-        if (!f->has_call)
+        if (!f->has_call && !(x->last && x->last->role == WEIR_ROLE_ASSISTANT))
             gemini_forget_calls(x);
         f->has_call = true;
         p = add_part(x, f, WEIR_PART_TOOL_CALL);

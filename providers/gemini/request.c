@@ -88,34 +88,37 @@ static void put_declaration(struct gemini_encoding *x, const struct weir_tool *t
         j->key(x->out, "description");
         j->put_text(x->out, &t->description);
     }
-    if (has_parameters(t->schema)) {
+    if (x->is_own ? t->schema.n > 0 : has_parameters(t->schema)) {
         j->key(x->out, "parametersJsonSchema");
         j->put_raw(x->out, t->schema);
     }
     j->object_end(x->out);
 }
 
-/* Tools that Google runs itself: each an entry of its own. */
-static void put_own_tools(struct gemini_encoding *x)
+/* A tool that Google runs itself. */
+static void put_own_tool(struct gemini_encoding *x, const struct weir_tool *t)
 {
-    for (const struct weir_tool *t = x->c->tools; t && !x->g.failed; t = t->next) {
-        if (!t->raw.n)
-            continue;
-        if (weir_eq(t->dialect, GEMINI_DIALECT))
-            x->g.json->put_raw(x->out, t->raw);
-        else
-            gemini_unsupported(&x->g, "tools",
-                               "A tool that only the client's own dialect has can't be offered to Gemini; "
-                               "declare it as a function.");
-    }
+    if (weir_eq(t->dialect, GEMINI_DIALECT))
+        x->g.json->put_raw(x->out, t->raw);
+    else
+        gemini_unsupported(&x->g, "tools",
+                           "A tool that only the client's own dialect has can't be offered to Gemini; "
+                           "declare it as a function.");
 }
 
-static bool has_declarations(const struct weir_conversation *c)
+/* A run of functions is one entry; returns the last of them. */
+static const struct weir_tool *put_declarations(struct gemini_encoding *x, const struct weir_tool *t)
 {
-    for (const struct weir_tool *t = c->tools; t; t = t->next)
-        if (!t->raw.n)
-            return true;
-    return false;
+    const struct weir_json_api *j = x->g.json;
+    j->object_begin(x->out);
+    j->key(x->out, "functionDeclarations");
+    j->array_begin(x->out);
+    put_declaration(x, t);
+    for (; t->next && !t->next->raw.n; t = t->next)
+        put_declaration(x, t->next);
+    j->array_end(x->out);
+    j->object_end(x->out);
+    return t;
 }
 
 void gemini_put_tools(struct gemini_encoding *x)
@@ -125,17 +128,12 @@ void gemini_put_tools(struct gemini_encoding *x)
         return;
     j->key(x->out, "tools");
     j->array_begin(x->out);
-    if (has_declarations(x->c)) {
-        j->object_begin(x->out);
-        j->key(x->out, "functionDeclarations");
-        j->array_begin(x->out);
-        for (const struct weir_tool *t = x->c->tools; t; t = t->next)
-            if (!t->raw.n)
-                put_declaration(x, t);
-        j->array_end(x->out);
-        j->object_end(x->out);
+    for (const struct weir_tool *t = x->c->tools; t && !x->g.failed; t = t->next) {
+        if (t->raw.n)
+            put_own_tool(x, t);
+        else
+            t = put_declarations(x, t);
     }
-    put_own_tools(x);
     j->array_end(x->out);
 }
 
@@ -184,7 +182,7 @@ void gemini_put_tool_choice(struct gemini_encoding *x)
     const struct weir_json_api *j = x->g.json;
     struct weir_str choice = weir_field(x->c, WEIR_FIELD_TOOL_CHOICE);
     bool is_named = choice.n && choice.p[0] == '{', has_own = has_ext(x, "toolConfig.");
-    bool is_said = choice.n && x->c->tools && !weir_is(choice, "\"auto\"");
+    bool is_said = choice.n && (x->is_own || (x->c->tools && !weir_is(choice, "\"auto\"")));
     if (!is_said && !has_own)
         return;
     j->key(x->out, "toolConfig");
@@ -334,23 +332,34 @@ static void put_thinking(struct gemini_encoding *x)
 
 /* ---- settings ---- */
 
+static void put_number(struct gemini_encoding *x, enum weir_field f, const char *key)
+{
+    struct weir_str value = weir_field(x->c, f);
+    if (!value.n)
+        return;
+    x->g.json->key(x->out, key);
+    x->g.json->put_raw(x->out, value);
+}
+
 static void put_stops(struct gemini_encoding *x)
 {
     const struct weir_json_api *j = x->g.json;
     struct weir_str stops = weir_field(x->c, WEIR_FIELD_STOP), raw;
     uint32_t n = 0;
-    if (!stops.n)
+    if (x->is_own)
+        put_number(x, WEIR_FIELD_STOP, "stopSequences");
+    if (!stops.n || x->is_own)
         return;
     struct weir_json *r = j->open(x->g.call, stops);
     j->key(x->out, "stopSequences");
     j->array_begin(x->out);
     for (j->array(r); j->element(r);) {
         j->raw(r, &raw);
-        if (n++ < 5 || x->is_own)
+        if (n++ < 5)
             j->put_raw(x->out, raw);
     }
     j->array_end(x->out);
-    if (n > 5 && !x->is_own)
+    if (n > 5)
         gemini_lose(&x->g, WEIR_FIELD_STOP, WEIR_LOSS_CHANGED, "the first five");
 }
 
@@ -418,19 +427,10 @@ static void put_modalities(struct gemini_encoding *x)
     j->array_end(x->out);
 }
 
-static void put_number(struct gemini_encoding *x, enum weir_field f, const char *key)
-{
-    struct weir_str value = weir_field(x->c, f);
-    if (!value.n)
-        return;
-    x->g.json->key(x->out, key);
-    x->g.json->put_raw(x->out, value);
-}
-
 static void put_choices(struct gemini_encoding *x)
 {
     struct weir_str n = weir_field(x->c, WEIR_FIELD_N);
-    if (!n.n || weir_is(n, "1"))
+    if (!n.n || (weir_is(n, "1") && !x->is_own))
         return;
     int64_t asked = number_of(n);
     if (asked > GEMINI_CHOICES && !x->is_own)

@@ -181,13 +181,25 @@ static void emit_beside(struct gemini *g, struct gemini_choice *c, uint32_t choi
         gemini_beside_text(g, c, choice, WEIR_DELTA_LOGPROBS, read->logprobs);
 }
 
+/* A word, or its number where enums are asked for as such. */
+static void read_reason(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to)
+{
+    static const char *const words[] = { "",     "STOP",      "MAX_TOKENS",         "SAFETY", "RECITATION",
+                                         "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII",   "MALFORMED_FUNCTION_CALL" };
+    int64_t n = 0;
+    if (j->peek(r) != WEIR_JSON_NUMBER)
+        gemini_read_string(j, r, to);
+    else if (j->integer(r, &n))
+        *to = weir_cstr(n > 0 && n < 10 ? words[n] : "OTHER");
+}
+
 static void read_candidate_member(struct decoding *d, struct weir_json *r, struct weir_str key, struct candidate *c)
 {
     const struct weir_json_api *j = d->g.json;
     if (weir_is(key, "content"))
         j->raw(r, &c->content);
     else if (weir_is(key, "finishReason"))
-        gemini_read_string(j, r, &c->finish);
+        read_reason(j, r, &c->finish);
     else if (weir_is(key, "finishMessage"))
         gemini_read_string(j, r, &c->message);
     else if (weir_is(key, "index") && j->peek(r) == WEIR_JSON_NUMBER && j->integer(r, &c->index) &&

@@ -97,6 +97,7 @@ static const struct recorded_dialect {
     { "voyage", "voyage", "embeddings", "/v1/embeddings" },
     { "cohere rerank", "cohere", "rerank", "/v2/rerank" },
     { "bedrock", "bedrock", "converse", "" },
+    { "gemini", "", "generateContent", "" },
 };
 
 static const struct recorded_dialect *recorded_dialect(const char *codec)

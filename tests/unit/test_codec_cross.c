@@ -379,3 +379,23 @@ TEST(cross_bedrock_to_anthropic)
 {
     run("bedrock", "anthropic");
 }
+
+TEST(cross_openai_to_gemini)
+{
+    run("openai", "gemini");
+}
+
+TEST(cross_gemini_to_openai)
+{
+    run("gemini", "openai");
+}
+
+TEST(cross_anthropic_to_gemini)
+{
+    run("anthropic", "gemini");
+}
+
+TEST(cross_gemini_to_anthropic)
+{
+    run("gemini", "anthropic");
+}

@@ -201,3 +201,8 @@ TEST(mutations_voyage)
 {
     run("voyage");
 }
+
+TEST(mutations_gemini)
+{
+    run("gemini");
+}

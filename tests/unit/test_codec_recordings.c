@@ -222,3 +222,8 @@ TEST(recordings_bedrock)
 {
     run("bedrock");
 }
+
+TEST(recordings_gemini)
+{
+    run("gemini");
+}
