@@ -119,7 +119,7 @@ static uint32_t part_needs(const struct weir_part *p)
         needs = p->url.n ? WEIR_CAN_FILE_URL : p->file_id.n ? WEIR_CAN_FILE_ID : WEIR_CAN_FILE_INLINE;
         break;
     case WEIR_PART_AUDIO:
-        needs = WEIR_CAN_AUDIO_IN;
+        needs = WEIR_CAN_AUDIO_IN | (p->url.n ? WEIR_CAN_FILE_URL : p->file_id.n ? WEIR_CAN_FILE_ID : 0u);
         break;
     case WEIR_PART_TOOL_CALL:
     case WEIR_PART_TOOL_RESULT:

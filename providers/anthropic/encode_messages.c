@@ -134,6 +134,8 @@ static void put_text_document(struct encoding *x, const struct weir_part *p, con
 
 static void put_text(struct encoding *x, const struct weir_part *p)
 {
+    if (p->signature.n)
+        anthropic_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "a text has none here");
     if (x->o.is_own && p->media_type.n) {
         put_text_document(x, p, &p->text);
         return;

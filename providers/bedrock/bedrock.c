@@ -41,7 +41,7 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_RESPONSE_FORMAT, WEIR_SAYS_PARTLY, "JSON mode, and schemas of some models, by a sentence" },
     { WEIR_FIELD_REASONING_EFFORT, WEIR_SAYS_PARTLY, "in the model's words; of some models as a budget" },
     { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS_PARTLY, "of some models as an effort" },
-    { WEIR_FIELD_REASONING_VISIBLE, WEIR_SAYS, NULL },
+    { WEIR_FIELD_REASONING_VISIBLE, WEIR_SAYS_PARTLY, "where it thinks" },
     { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS_PARTLY, "text of the user in <system> tags" },
     { WEIR_FEATURE_MESSAGE_NAME, WEIR_SAYS_PARTLY, "left out" },
     { WEIR_FEATURE_PREFILL, WEIR_SAYS_PARTLY, "as the model likes it" },

@@ -93,6 +93,8 @@ static void put_text(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
     bool is_json = weir_is(p->media_type, "application/json") && x->o.is_own;
+    if (p->signature.n)
+        bedrock_lose_once(x, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "a text has none here");
     if (x->o.is_own && p->media_type.n && !is_json) {
         bedrock_put_document(x, p);
         return;

@@ -222,6 +222,9 @@ static bool has_additional(const struct encoding *x, const struct bedrock_thinki
 void bedrock_put_additional(struct encoding *x, const struct bedrock_thinking *t)
 {
     const struct weir_json_api *j = x->o.json;
+    bool is_told = x->model.family == BEDROCK_CLAUDE && t->how != BEDROCK_UNSAID && t->how != BEDROCK_OFF;
+    if (bedrock_field(x, WEIR_FIELD_REASONING_VISIBLE).n && !is_told && !x->o.is_own)
+        bedrock_lose_once(x, WEIR_FIELD_REASONING_VISIBLE, WEIR_LOSS_DROPPED, "it is not told to think");
     if (!has_additional(x, t))
         return;
     j->key(x->out, "additionalModelRequestFields");

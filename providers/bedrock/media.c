@@ -81,6 +81,10 @@ void bedrock_put_audio(struct encoding *x, const struct weir_part *p)
         format = WEIR_LIT("mp3");
     if (weir_is(format, "x-wav"))
         format = WEIR_LIT("wav");
+    if (!p->data.n) {
+        bedrock_unsupported(&x->o, "messages", "Audio can only be sent with its bytes to Bedrock; inline it.");
+        return;
+    }
     begin(x, "audio", format);
     put_bytes(x, &p->data);
     end(x);

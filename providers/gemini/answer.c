@@ -67,10 +67,11 @@ const char *gemini_finish_word(uint32_t finish, struct weir_str native)
     }
 }
 
-void gemini_lose_finish(struct gemini *g, uint32_t finish, struct weir_str native)
+void gemini_lose_finish(struct gemini *g, uint32_t finish, bool is_empty)
 {
-    (void)native;
-    if (finish == WEIR_FINISH_REFUSAL)
+    if (finish == WEIR_FINISH_OTHER && is_empty)
+        gemini_lose(g, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "as OTHER, which without an answer is a failure here");
+    else if (finish == WEIR_FINISH_REFUSAL)
         gemini_lose(g, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a refusal as SAFETY");
     else if (finish == WEIR_FINISH_CONTEXT_WINDOW)
         gemini_lose(g, WEIR_FEATURE_ANSWER_FINISH, WEIR_LOSS_CHANGED, "a full context as MAX_TOKENS");
@@ -258,6 +259,7 @@ static int tell_block_start(struct telling *t, const struct weir_event *e)
         tell_opaque(t, e);
     else if (e->block_kind == WEIR_BLOCK_OPAQUE && !is_own && !t->is_silent)
         gemini_lose(&t->g, WEIR_FEATURE_ANSWER_OPAQUE, WEIR_LOSS_DROPPED, "a block that only its provider's dialect has");
+    t->client->choices[e->choice].is_seen = true;
     struct gemini_told *b = h->alloc(t->g.call, WEIR_FOR_REQUEST, sizeof(*b));
     if (!b)
         return -1;
@@ -397,7 +399,7 @@ static void tell_finish(struct telling *t, const struct weir_event *e)
     c->native = t->g.host->keep(t->g.call, e->name);
     c->is_silent = t->is_silent;
     if (!t->is_silent)
-        gemini_lose_finish(&t->g, e->finish, e->name);
+        gemini_lose_finish(&t->g, e->finish, !c->is_seen);
 }
 
 static void put_ending(struct telling *t, uint32_t i)

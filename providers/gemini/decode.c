@@ -204,25 +204,38 @@ static void read_level(struct reading *x)
         x->g.json->reject(x->r, "must be one of MINIMAL, LOW, MEDIUM, HIGH");
 }
 
+static void take_budget(struct reading *x, int64_t n)
+{
+    if (n == 0)
+        gemini_set_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LIT("\"none\""), WEIR_NONE);
+    else
+        gemini_set_field(x, WEIR_FIELD_REASONING_BUDGET, x->g.host->format(x->g.call, "%lld", (long long)n), WEIR_NONE);
+}
+
 static void read_thinking(struct reading *x, struct weir_str config)
 {
-    static const struct setting budget = { "thinkingBudget", WEIR_FIELD_REASONING_BUDGET, INTEGER },
-                                visible = { "includeThoughts", WEIR_FIELD_REASONING_VISIBLE, BOOLEAN };
     const struct weir_json_api *j = x->g.json;
     struct weir_str key;
+    int64_t n = 0;
+    bool is_visible = false, says_visible = false;
     if (gemini_took_null(x->r, j))
         return;
     x->client->thinking_at = gemini_inside_at(x, config, &x->client->is_thinking_empty);
     for (j->object(x->r); j->member(x->r, &key);) {
-        if (gemini_key(key, "thinkingBudget"))
-            read_setting(x, &budget);
-        else if (gemini_key(key, "includeThoughts"))
-            read_setting(x, &visible);
+        if (gemini_key(key, "thinkingBudget") && j->peek(x->r) != WEIR_JSON_NULL) {
+            if (j->integer(x->r, &n))
+                take_budget(x, n);
+        } else if (gemini_key(key, "includeThoughts") && j->peek(x->r) != WEIR_JSON_NULL) {
+            says_visible = j->boolean(x->r, &is_visible);
+        }
         else if (gemini_key(key, "thinkingLevel"))
             read_level(x);
         else
             read_ext_in(x, "generationConfig.thinkingConfig", key);
     }
+    bool thinks = x->client->said & (UINT64_C(1) << WEIR_FIELD_REASONING_BUDGET | UINT64_C(1) << WEIR_FIELD_REASONING_EFFORT);
+    if (says_visible && (is_visible || thinks)) /* thoughts that nobody asked for aren't told anyway */
+        gemini_set_field(x, WEIR_FIELD_REASONING_VISIBLE, is_visible ? WEIR_LIT("true") : WEIR_LIT("false"), WEIR_NONE);
 }
 
 static void read_generation_member(struct reading *x, struct weir_str key)

@@ -82,11 +82,12 @@ static void put_candidate(struct telling *t, const struct weir_answer *a, uint32
     j->object_begin(t->out);
     j->key(t->out, "parts");
     j->array_begin(t->out);
-    bool has_call = false;
+    bool has_call = false, has_any = false;
     for (const struct weir_answer_block *b = a->blocks; b; b = b->next) {
         if (b->choice != choice)
             continue;
         put_block(t, b, !has_call);
+        has_any = true;
         has_call |= b->kind == WEIR_BLOCK_TOOL_CALL;
     }
     j->array_end(t->out);
@@ -95,7 +96,7 @@ static void put_candidate(struct telling *t, const struct weir_answer *a, uint32
     j->object_end(t->out);
     j->key(t->out, "finishReason");
     j->put_str(t->out, weir_cstr(gemini_finish_word(finish, native)));
-    gemini_lose_finish(&t->g, finish, native);
+    gemini_lose_finish(&t->g, finish, !has_any);
     put_citations(t, a, choice);
     j->key(t->out, "index");
     j->put_int(t->out, choice);

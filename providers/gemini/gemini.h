@@ -155,7 +155,7 @@ bool gemini_unwrap_signature(struct gemini *g, struct weir_text *signature, stru
 
 /* What a stream and a document both say. */
 const char *gemini_finish_word(uint32_t finish, struct weir_str native);
-void gemini_lose_finish(struct gemini *g, uint32_t finish, struct weir_str native);
+void gemini_lose_finish(struct gemini *g, uint32_t finish, bool is_empty);
 void gemini_put_usage(struct gemini *g, struct weir_out *out, const struct weir_usage *u);
 void gemini_put_call(struct gemini *g, struct weir_out *out, struct weir_str id, struct weir_str name,
                      struct weir_text arguments);

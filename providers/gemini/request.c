@@ -291,10 +291,10 @@ static void lose_thinking(struct gemini_encoding *x, int effort, struct weir_str
 
 static void put_budget(struct gemini_encoding *x, int effort, struct weir_str budget)
 {
-    int64_t n = x->is_own && budget.n ? number_of(budget) : budget_for(&x->g.attempt->model, effort, budget);
+    int64_t n = x->is_own ? (budget.n ? number_of(budget) : 0) : budget_for(&x->g.attempt->model, effort, budget);
     if (budget.n && n != number_of(budget))
         gemini_lose(&x->g, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_CHANGED, "within the model's bounds");
-    else if (!budget.n)
+    else if (!budget.n && !x->is_own)
         gemini_lose(&x->g, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_EMULATED, "as a budget of tokens");
     x->g.json->key(x->out, "thinkingBudget");
     x->g.json->put_int(x->out, n);
@@ -309,7 +309,7 @@ static void put_thinking(struct gemini_encoding *x)
     struct weir_str visible = weir_field(x->c, WEIR_FIELD_REASONING_VISIBLE);
     bool is_plain = m->family == GEMINI_PLAIN && !x->is_own, by_level = m->family == GEMINI_LEVEL;
     if (x->is_own) /* the client's own words, whatever the model */
-        by_level = effort >= 0 && !budget.n;
+        by_level = effort > 0 && !budget.n;
     if (!budget.n && effort < 0 && !visible.n && !has_ext(x, "generationConfig.thinkingConfig."))
         return;
     if (is_plain) {

@@ -138,6 +138,10 @@ static void put_audio(struct encoding *x, const struct weir_part *p)
         format = WEIR_LIT("mp3");
     if (weir_is(format, "x-wav"))
         format = WEIR_LIT("wav");
+    if (!p->data.n) {
+        openai_unsupported(&x->o, "messages", "Audio can only be sent with its bytes to this dialect; inline it.");
+        return;
+    }
     j->object_begin(x->out);
     openai_put_member(x, "type", "input_audio");
     j->key(x->out, "input_audio");

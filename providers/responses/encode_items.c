@@ -79,6 +79,8 @@ static void put_text_part(struct encoding *x, const struct weir_part *p, bool is
 {
     const struct weir_json_api *j = x->o.json;
     bool is_refusal = p->kind == WEIR_PART_REFUSAL && is_said;
+    if (p->signature.n)
+        responses_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "a text has none here");
     j->object_begin(x->out);
     responses_put_member(x, "type", is_refusal ? "refusal" : is_said ? "output_text" : "input_text");
     j->key(x->out, is_refusal ? "refusal" : "text");
@@ -142,6 +144,10 @@ static void put_audio(struct encoding *x, const struct weir_part *p)
     struct weir_str type = p->media_type;
     const char *slash = type.n ? memchr(type.p, '/', type.n) : NULL;
     struct weir_str format = slash ? (struct weir_str){ slash + 1, (size_t)(type.p + type.n - slash - 1) } : type;
+    if (!p->data.n) {
+        responses_unsupported(&x->o, "messages", "Audio can only be sent with its bytes to this dialect; inline it.");
+        return;
+    }
     if (weir_is(format, "mpeg"))
         format = WEIR_LIT("mp3");
     if (weir_is(format, "x-wav"))
