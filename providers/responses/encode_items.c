@@ -75,12 +75,17 @@ void responses_put_member(struct encoding *x, const char *key, const char *value
     x->o.json->put_str(x->out, weir_cstr(value));
 }
 
+static void lose_text_signature(struct encoding *x, const struct weir_part *p)
+{
+    if (p->signature.n)
+        responses_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "a text has none here");
+}
+
 static void put_text_part(struct encoding *x, const struct weir_part *p, bool is_said)
 {
     const struct weir_json_api *j = x->o.json;
     bool is_refusal = p->kind == WEIR_PART_REFUSAL && is_said;
-    if (p->signature.n)
-        responses_lose(&x->o, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "a text has none here");
+    lose_text_signature(x, p);
     j->object_begin(x->out);
     responses_put_member(x, "type", is_refusal ? "refusal" : is_said ? "output_text" : "input_text");
     j->key(x->out, is_refusal ? "refusal" : "text");
@@ -300,6 +305,7 @@ static const struct weir_part *put_said(struct encoding *x, const struct weir_pa
     bool is_plain = p->kind == WEIR_PART_TEXT && !p->id.n && !x->o.is_own && !(p->flags & WEIR_PART_CACHE_MARK);
     message_begin(x, "assistant");
     if (is_plain) { /* parts of an answer have an id and a status; what another dialect kept of it has none */
+        lose_text_signature(x, p);
         j->key(x->out, "content");
         j->put_text(x->out, &p->text);
         j->object_end(x->out);
