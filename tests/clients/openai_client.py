@@ -1,5 +1,8 @@
 """The official Python SDK of OpenAI against weir."""
+import http.server
 import json
+import os
+import threading
 
 import openai
 import pydantic
@@ -188,6 +191,73 @@ def models_are_listed():
 
 
 @test()
+def azures_client_works():
+    azure = openai.AzureOpenAI(azure_endpoint=URL, api_key=KEY, api_version="2024-10-21", max_retries=0, timeout=20)
+    assert azure.chat.completions.create(model="demo", messages=HELLO).choices[0].message.content
+    stream = azure.with_options(api_key=NARROW).chat.completions.create(model="demo", messages=HELLO, stream=True)
+    assert "rivers carry" in joined(stream)
+    raises(openai.PermissionDeniedError, lambda: azure.with_options(api_key=NARROW).chat.completions.create(model="simulator/demo", messages=HELLO))
+
+
+# ---- calls beside chat: the upstream is ours ----
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """Embeds as Ollama does, keeps one file as OpenAI does."""
+    protocol_version = "HTTP/1.1"
+    content = b""
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body, kind="application/json"):
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.answer(Store.content, "application/octet-stream")
+
+    def do_POST(self):
+        if self.headers.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/api/embed":
+            vectors = [[len(text), 0.5, -1e-3] for text in json.loads(body)["input"]]
+            self.answer(json.dumps({"model": "e", "embeddings": vectors, "prompt_eval_count": 7}).encode())
+            return
+        Store.content = body.split(b"filename=", 1)[1].split(b"\r\n\r\n", 1)[1].split(b"\r\n--", 1)[0]
+        self.answer(json.dumps({"id": "file-1", "object": "file", "bytes": len(Store.content), "created_at": 1, "filename": "f",
+                                "purpose": "batch", "status": "processed"}).encode())
+
+
+@test()
+def inputs_are_embedded():
+    for more in ({}, {"encoding_format": "float"}):
+        answer = client.embeddings.create(model="vectors/e", input=["a", "bb"], **more)
+        assert [round(v, 6) for v in answer.data[1].embedding] == [2, 0.5, -0.001], answer
+        assert answer.usage.prompt_tokens == 7 and [d.index for d in answer.data] == [0, 1]
+    raises(openai.BadRequestError, lambda: client.embeddings.create(model="vectors/e", input=[[1, 2]]))
+    raises(openai.BadRequestError, lambda: client.embeddings.create(model="sim_claude/demo", input="a"))
+
+
+@test()
+def files_go_up_and_come_down():
+    content = bytes(range(256)) * 8192
+    stored = client.files.create(file=("f", content), purpose="batch")
+    assert stored.id == "file-1" and stored.bytes == len(content), stored
+    assert client.files.content("file-1").read() == content
+    error = raises(openai.InternalServerError, lambda: client.with_options(api_key=NARROW).files.content("file-1"))
+    assert "no right" in error.message, error
+
+
+@test()
 def headers_name_the_request():
     raw = client.chat.completions.with_raw_response.create(model="demo", messages=HELLO)
     assert raw.headers["x-weir-request-id"] and raw.headers["x-weir-target"] == "simulator/demo", raw.headers
@@ -216,4 +286,6 @@ def recordings_reach_the_client(i):
 
 
 if __name__ == "__main__":
+    store = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["WEIR_UPSTREAM_PORT"])), Store)
+    threading.Thread(target=store.serve_forever, daemon=True).start()
     main()

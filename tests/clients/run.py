@@ -116,13 +116,15 @@ def configuration(simulator_port, upstream_port, replay_url, key, narrow):
             "replay_gemini": {"dialect": "gemini", "base_url": replayed + "/v1beta", "key": "any"},
             "replay_cohere": {"dialect": "cohere", "base_url": replayed, "key": "any"},
             "replay_ollama": {"dialect": "ollama", "base_url": replayed, "auth": "none"},
+            "vectors": {"dialect": "ollama", "base_url": f"http://127.0.0.1:{upstream_port}", "auth": "none"},
+            "store": {"dialect": "openai", "base_url": f"http://127.0.0.1:{upstream_port}/v1", "key": "any"},
         },
         "models": {"demo": {"targets": ["simulator/demo"]}},
         "keys": [{"name": "all", "team": "tests", "hash": hash_of(key), "models": ["*"]},
                  {"name": "narrow", "team": "tests", "hash": hash_of(narrow), "models": ["demo"]},
                  {"name": "signer", "team": "tests", "aws": {"id": "AKIDSIGNER", "secret": "the-secret-of-the-signer"}}],
         "entry": ["auth"],
-        "routes": [{"match": {"path": "/*"}, "pipeline": []}],
+        "routes": [{"match": {"path": "/*"}, "pipeline": []}, {"match": {"path": "/v1/files*"}, "raw": "store", "pipeline": []}],
     }
 
 
