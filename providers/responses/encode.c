@@ -151,6 +151,16 @@ static int64_t number_of(struct weir_str s)
     return s.n && s.p[0] == '-' ? -1 : n;
 }
 
+/* Servers of the chat dialect have words of their own: "default". */
+static bool is_effort(struct weir_str json)
+{
+    static const char *const words[] = { "\"none\"", "\"minimal\"", "\"low\"", "\"medium\"", "\"high\"", "\"xhigh\"", "\"max\"" };
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        if (weir_is(json, words[i]))
+            return true;
+    return false;
+}
+
 static struct weir_str wanted_effort(struct encoding *x)
 {
     struct weir_str effort = field(x, WEIR_FIELD_REASONING_EFFORT), budget = field(x, WEIR_FIELD_REASONING_BUDGET);
@@ -166,6 +176,10 @@ static struct weir_str wanted_effort(struct encoding *x)
                            n > 0 ? "said as an effort" : "the model decides unasked");
     } else if (effort.n && budget.n) {
         responses_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_DROPPED, "the effort says it");
+    }
+    if (!x->o.is_own && effort.n && !is_effort(effort)) {
+        responses_lose(&x->o, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_DROPPED, "no effort that this dialect knows");
+        return WEIR_NONE;
     }
     if (!x->o.is_own && weir_is(effort, "\"none\"") && !knows_no_effort(field(x, WEIR_FIELD_MODEL))) {
         if (is_reasoning_model(field(x, WEIR_FIELD_MODEL)))

@@ -43,7 +43,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
 int main(int argc, char **argv)
 {
-    static const struct edge_handler handler = { on_head, on_body, on_nothing, on_nothing, NULL, NULL };
+    static const struct edge_handler handler = { on_head, on_body, on_nothing, on_nothing, NULL, NULL, NULL };
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     at.sin_port = htons((uint16_t)(argc > 1 ? atoi(argv[1]) : 18390));
     payload.n = argc > 2 ? (size_t)atoi(argv[2]) : 735;

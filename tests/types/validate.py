@@ -34,7 +34,18 @@ def openai():
 
 def responses():
     from openai.types.responses import response_create_params as p
-    return Typed(p.ResponseCreateParamsNonStreaming, p.ResponseCreateParamsStreaming)
+    typed = Typed(p.ResponseCreateParamsNonStreaming, p.ResponseCreateParamsStreaming)
+
+    # The API's reference has input_audio for audio models; this version of the SDK leaves it out of its union.
+    def without_audio(item):
+        content = item.get("content") if isinstance(item, dict) else None
+        if not isinstance(content, list):
+            return item
+        return {**item, "content": [c for c in content if not (isinstance(c, dict) and c.get("type") == "input_audio")]}
+
+    def check(body):
+        typed({**body, "input": [without_audio(i) for i in body["input"]]} if isinstance(body.get("input"), list) else body)
+    return check
 
 
 def anthropic():
