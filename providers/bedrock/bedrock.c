@@ -42,6 +42,10 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_REASONING_EFFORT, WEIR_SAYS_PARTLY, "in the model's words; of some models as a budget" },
     { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS_PARTLY, "of some models as an effort" },
     { WEIR_FIELD_REASONING_VISIBLE, WEIR_SAYS_PARTLY, "where it thinks" },
+    { WEIR_FIELD_DIMENSIONS, WEIR_SAYS_PARTLY, "of Titan 2, Cohere 4, Nova" },
+    { WEIR_FIELD_ENCODING, WEIR_SAYS_PARTLY, "float, and base64 of it" },
+    { WEIR_FIELD_INPUT_TYPE, WEIR_SAYS_PARTLY, "of Cohere and Nova" },
+    { WEIR_FIELD_TRUNCATE, WEIR_SAYS_PARTLY, "of Cohere and Nova" },
     { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS_PARTLY, "text of the user in <system> tags" },
     { WEIR_FEATURE_MESSAGE_NAME, WEIR_SAYS_PARTLY, "left out" },
     { WEIR_FEATURE_PREFILL, WEIR_SAYS_PARTLY, "as the model likes it" },
@@ -76,7 +80,7 @@ static const struct weir_says says[] = {
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN |
                     WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING |
                     WEIR_CAN_STREAM,

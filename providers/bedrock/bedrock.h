@@ -9,7 +9,7 @@
  *   error.c    errors, both ways
  *   signature.c  both: what others signed, on its way through
  *   sign.c     egress: the signature                                  path.c    model ids in paths
- *   bedrock.c  the descriptor
+ *   embed.c    egress: vectors                                        bedrock.c  the descriptor
  */
 #ifndef BEDROCK_H
 #define BEDROCK_H
@@ -108,6 +108,9 @@ int bedrock_decode_end(void *self, struct weir_call *call, void *state, bool cle
 int bedrock_decode_error(void *self, struct weir_call *call, void *state, int status, struct weir_str body,
                          struct weir_error *error);
 
+int bedrock_decode_vectors(struct bedrock *o, struct bedrock_attempt *attempt, struct weir_str body);
+int64_t bedrock_number(struct weir_str s);
+
 /* ---- models ---- */
 
 enum bedrock_family { BEDROCK_CLAUDE, BEDROCK_NOVA, BEDROCK_MISTRAL, BEDROCK_OPENAI, BEDROCK_OTHER };
@@ -151,7 +154,8 @@ struct weir_str bedrock_carried(struct bedrock *o, struct weir_str signature, st
 /* false: it is not one that bedrock_carried() wrote. */
 bool bedrock_uncarry(struct bedrock *o, struct weir_text *signature, struct weir_str *dialect);
 /* The same for a call, whose id carries it. */
-struct weir_str bedrock_marked_id(struct bedrock *o, struct weir_str id, struct weir_str signature, struct weir_str dialect);
+struct weir_str bedrock_marked_id(struct bedrock *o, struct weir_str id, struct weir_str signature,
+                                  struct weir_str dialect);
 bool bedrock_unmark_id(struct bedrock *o, struct weir_str *id, struct weir_text *signature, struct weir_str *dialect);
 /* Are the calls that wait for the model's answer such that its own thoughts don't stand before them? */
 bool bedrock_is_in_foreign_loop(const struct weir_conversation *c);

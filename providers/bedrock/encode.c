@@ -521,6 +521,8 @@ int bedrock_encode_request(void *self, struct weir_call *call, void *state,
     struct encoding x = { .o = bedrock_begin(self, call), .attempt = state, .c = conversation, .out = out };
     x.o.is_own = weir_eq(conversation->dialect, BEDROCK_DIALECT);
     x.model = bedrock_model_of(bedrock_model_id(&x.o, conversation));
+    if (conversation->operation == WEIR_OP_EMBED)
+        return bedrock_encode_inputs(&x);
     if (!x.o.is_own && refuse(&x) < 0)
         return -1;
     look_ahead(&x);

@@ -46,7 +46,6 @@ static inline void bedrock_put_raw(struct encoding *x, const char *key, struct w
 
 /* Tells a loss, once per feature. */
 void bedrock_lose_once(struct encoding *x, uint32_t feature, enum weir_loss what, const char *why);
-int64_t bedrock_number(struct weir_str s);
 /* The name that a tool has at the provider, the id that a call has. */
 struct weir_str bedrock_sent_name(struct encoding *x, struct weir_str name);
 void bedrock_put_id(struct encoding *x, struct weir_str id);
@@ -64,6 +63,8 @@ void bedrock_put_messages(struct encoding *x);
 void bedrock_put_image(struct encoding *x, const struct weir_part *p);
 void bedrock_put_document(struct encoding *x, const struct weir_part *p);
 void bedrock_put_audio(struct encoding *x, const struct weir_part *p);
+/* Another operation than chat: the body of InvokeModel for a model that makes vectors. */
+int bedrock_encode_inputs(struct encoding *x);
 bool bedrock_takes_cache_mark(struct encoding *x);
 bool bedrock_is_blank(struct encoding *x, const struct weir_text *text);
 

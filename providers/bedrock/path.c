@@ -104,6 +104,6 @@ int bedrock_request_head(void *self, struct weir_call *call, void *state, const 
                             is_stream ? WEIR_LIT("application/vnd.amazon.eventstream") : WEIR_LIT("application/json")) <
         0)
         return -1;
-    return o.host->http_request(
-        call, "POST", o.host->format(call, "/model/%.*s/converse%s", (int)id.n, id.p, is_stream ? "-stream" : ""));
+    const char *operation = c && c->operation == WEIR_OP_EMBED ? "invoke" : is_stream ? "converse-stream" : "converse";
+    return o.host->http_request(call, "POST", o.host->format(call, "/model/%.*s/%s", (int)id.n, id.p, operation));
 }

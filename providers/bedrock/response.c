@@ -577,6 +577,9 @@ int bedrock_decode_frame(void *self, struct weir_call *call, void *state, struct
         return 0;
     if (!a->usage.size)
         a->usage = WEIR_USAGE_UNKNOWN;
+    const struct weir_conversation *c = d.o.host->conversation(call);
+    if (c && c->operation == WEIR_OP_EMBED)
+        return bedrock_decode_vectors(&d.o, a, frame->data);
     return frame->framing == WEIR_FRAMING_AWS ? decode_message(&d, frame) : decode_document(&d, frame->data);
 }
 

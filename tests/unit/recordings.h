@@ -98,6 +98,7 @@ static const struct recorded_dialect {
     { "cohere rerank", "cohere", "rerank", "/v2/rerank" },
     { "bedrock", "bedrock", "converse", "" },
     { "gemini", "", "generateContent", "" },
+    { "bedrock embed", "bedrock", "embeddings", "" },
 };
 
 static const struct recorded_dialect *recorded_dialect(const char *codec)

@@ -1,6 +1,7 @@
 /* The bedrock codec on small pieces of wire: what recordings don't show. */
 #include "aws_wire.h"
 #include "codec_lab.h"
+#include "recordings.h"
 #include "test.h"
 
 static const struct weir_plugin *plugin;
@@ -681,4 +682,122 @@ TEST(errors_tell_their_type_in_a_header)
                        lab_cstr(l, arena_printf(l->arena, "< x-amzn-errortype: %s\n", cases[i].type))));
         lab_end(l);
     }
+}
+
+/* ---- vectors ---- */
+
+static struct lab *embed_lab(const char *model, const char *const *texts)
+{
+    struct lab *l = lab_begin(plugin, 'e', NULL);
+    l->conversation = conversation_new(l->arena, WEIR_LIT("openai"), WEIR_OP_EMBED, WEIR_LIT("{}"));
+    conversation_set_field(l->conversation, WEIR_FIELD_MODEL, arena_printf(l->arena, "\"%s\"", model), WEIR_NONE);
+    for (; *texts; texts++) {
+        struct weir_message *m = conversation_message(l->conversation, WEIR_ROLE_USER);
+        conversation_part(l->conversation, &m->parts, WEIR_PART_TEXT)->text = weir_plain(str(*texts));
+    }
+    return l;
+}
+
+static const char *embed_body(struct lab *l)
+{
+    struct scratch s = scratch_enter();
+    plugin->codec->request_head(l->self, &l->call, l->state, NULL);
+    if (plugin->codec->encode_request(l->self, &l->call, l->state, &l->conversation->view, &l->told) < 0)
+        out_write(&l->told, l->error.message);
+    scratch_leave(s);
+    CHECK(!l->undeclared_loss);
+    return lab_cstr(l, out_bytes(&l->told));
+}
+
+TEST(vectors_are_asked_for_in_the_models_words)
+{
+    NEED_PLUGIN;
+    static const char *const one[] = { "a \"b\"", NULL }, *const two[] = { "a", "b", NULL };
+    static const struct {
+        const char *model;
+        const char *const *texts;
+        const char *want, *loss;
+    } cases[] = {
+        { "amazon.titan-embed-text-v2:0", one, "{\"inputText\":\"a \\\"b\\\"\",\"dimensions\":256}",
+          "loss=dropped:input_type" },
+        { "amazon.titan-embed-text-v1", one, "{\"inputText\":\"a \\\"b\\\"\"}", "loss=dropped:dimensions" },
+        { "amazon.titan-embed-text-v2:0", two, "one text per request", "" },
+        { "cohere.embed-english-v3", two,
+          "{\"texts\":[\"a\",\"b\"],\"input_type\":\"search_query\",\"truncate\":\"START\"}",
+          "loss=dropped:dimensions" },
+        { "us.cohere.embed-v4:0", two,
+          "{\"texts\":[\"a\",\"b\"],\"input_type\":\"search_query\",\"truncate\":\"LEFT\",\"output_dimension\":256}",
+          "" },
+        { "amazon.nova-2-multimodal-embeddings-v1:0", one,
+          "{\"taskType\":\"SINGLE_EMBEDDING\",\"singleEmbeddingParams\":{\"embeddingPurpose\":\"GENERIC_RETRIEVAL\","
+          "\"embeddingDimension\":256,\"text\":{\"truncationMode\":\"START\",\"value\":\"a \\\"b\\\"\"}}}",
+          "" },
+        { "anthropic.claude-haiku-4-5-20251001-v1:0", one, "can be asked for vectors", "" },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct lab *l = embed_lab(cases[i].model, cases[i].texts);
+        conversation_set_field(l->conversation, WEIR_FIELD_DIMENSIONS, WEIR_LIT("256"), WEIR_NONE);
+        conversation_set_field(l->conversation, WEIR_FIELD_INPUT_TYPE, WEIR_LIT("\"query\""), WEIR_NONE);
+        conversation_set_field(l->conversation, WEIR_FIELD_TRUNCATE, WEIR_LIT("\"start\""), WEIR_NONE);
+        CHECK(contains(embed_body(l), cases[i].want));
+        CHECK(contains(NOTES, cases[i].loss));
+        CHECK(contains(lab_cstr(l, out_bytes(&l->head)), "/invoke\n"));
+        lab_end(l);
+    }
+}
+
+static int count_vectors(struct lab *l)
+{
+    int n = 0;
+    for (const struct weir_answer_block *b = collector_answer(l->collector)->blocks; b; b = b->next)
+        n += b->kind == WEIR_BLOCK_EMBEDDING && b->choice == (uint32_t)n;
+    return n;
+}
+
+TEST(vectors_in_every_shape)
+{
+    NEED_PLUGIN;
+    static const char *const none[] = { NULL };
+    static const struct {
+        const char *json;
+        int n;
+    } cases[] = {
+        { "{\"embedding\":[0.5,-1e-3],\"inputTextTokenCount\":7}", 1 },
+        { "{\"embeddings\":[[1,2],[3,4]]}", 2 },
+        { "{\"id\":\"x\",\"embeddings\":{\"float\":[[1],[2],[3]]}}", 3 },
+        { "{\"embeddings\":[{\"embeddingType\":\"TEXT\",\"embedding\":[1,2]}]}", 1 },
+        { "{\"embeddings\":3}", -1 },
+        { "{\"embeddings\":[[[[[1]]]]]}", -1 },
+        { "{\"message\":\"no\"}", -1 },
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct lab *l = embed_lab("amazon.titan-embed-text-v2:0", none);
+        CHECK_INT(lab_decode_answer(l, WEIR_FRAMING_JSON, str(cases[i].json), 0, true), cases[i].n < 0 ? -1 : 0);
+        if (cases[i].n >= 0)
+            CHECK_INT(count_vectors(l), cases[i].n);
+        lab_end(l);
+    }
+}
+
+static void check_vectors(void *arg, const struct recording *r, const char *path)
+{
+    static const char *const none[] = { NULL };
+    int *n = arg;
+    struct lab *l = embed_lab("amazon.titan-embed-text-v2:0", none);
+    int rc = lab_decode_answer(l, recorded_framing(plugin->codec, r->response), r->response, 0, true);
+    if (rc != 0 || count_vectors(l) < 1 || l->grammar_error)
+        printf("  %s: %s\n", path, l->grammar_error ? l->grammar_error : "no vectors");
+    else
+        ++*n;
+    lab_end(l);
+}
+
+TEST(recorded_vectors)
+{
+    NEED_PLUGIN;
+    int n = 0;
+    if (recordings_each("bedrock embed", check_vectors, &n) == 0)
+        SKIP("no recordings in ../shared (or $WEIR_SHARED)");
+    printf("  %d answers\n", n);
+    CHECK_INT(n, 17);
 }
