@@ -47,18 +47,6 @@ static bool is_words(uint32_t kind)
     return kind == WEIR_BLOCK_TEXT || kind == WEIR_BLOCK_THINKING || kind == WEIR_BLOCK_REFUSAL;
 }
 
-static void put_call_start(struct telling *t, const struct cohere_told *b, const struct weir_event *e)
-{
-    const struct weir_json_api *j = t->o.json;
-    put(t, WEIR_LIT("event: tool-call-start\ndata: {\"type\":\"tool-call-start\",\"index\":"));
-    put_index(t, b->index);
-    put(t, WEIR_LIT(",\"delta\":{\"message\":{\"tool_calls\":{\"id\":"));
-    j->put_str(t->out, e->id.n ? e->id : t->o.host->new_id(t->o.call, "call_"));
-    put(t, WEIR_LIT(",\"type\":\"function\",\"function\":{\"name\":"));
-    j->put_str(t->out, e->name);
-    put(t, WEIR_LIT(",\"arguments\":\"\"}}}}}\n\n"));
-}
-
 static int begin_block(struct telling *t, const struct weir_event *e)
 {
     if (!is_words(e->block_kind) && e->block_kind != WEIR_BLOCK_TOOL_CALL)
@@ -69,13 +57,86 @@ static int begin_block(struct telling *t, const struct weir_event *e)
     *b = (struct cohere_told){ .next = t->client->blocks, .block = e->block, .kind = e->block_kind };
     b->is_plan = weir_eq(e->dialect, COHERE_DIALECT) && weir_eq(e->name, COHERE_PLAN);
     t->client->blocks = b;
+    if (e->block_kind == WEIR_BLOCK_THINKING && t->client->thought.signature.n) {
+        t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of the last thought only");
+        t->client->thought = (struct cohere_signed){ WEIR_NONE, WEIR_NONE };
+    }
     if (e->block_kind != WEIR_BLOCK_TOOL_CALL)
         return 0;
     b->index = t->client->n_calls++;
-    if (!t->is_silent)
-        put_call_start(t, b, e);
+    b->id = t->o.host->keep(t->o.call, e->id);
+    b->name = t->o.host->keep(t->o.call, e->name);
     return 0;
 }
+
+/* ---- calls ---- */
+
+static void put_arguments(struct telling *t, const struct cohere_told *b, const struct weir_text *text)
+{
+    put(t, WEIR_LIT("event: tool-call-delta\ndata: {\"type\":\"tool-call-delta\",\"index\":"));
+    put_index(t, b->index);
+    put(t, WEIR_LIT(",\"delta\":{\"message\":{\"tool_calls\":{\"function\":{\"arguments\":"));
+    t->o.json->put_text(t->out, text);
+    put(t, WEIR_LIT("}}}}}\n\n"));
+}
+
+static void begin_call(struct telling *t, struct cohere_told *b)
+{
+    const struct weir_json_api *j = t->o.json;
+    const struct weir_text first = weir_plain(b->first);
+    if (b->is_begun)
+        return;
+    b->is_begun = true;
+    put(t, WEIR_LIT("event: tool-call-start\ndata: {\"type\":\"tool-call-start\",\"index\":"));
+    put_index(t, b->index);
+    put(t, WEIR_LIT(",\"delta\":{\"message\":{\"tool_calls\":{\"id\":"));
+    j->put_str(t->out, cohere_mark_id(&t->o, b->id, &t->client->thought, &b->mark));
+    put(t, WEIR_LIT(",\"type\":\"function\",\"function\":{\"name\":"));
+    j->put_str(t->out, b->name);
+    put(t, WEIR_LIT(",\"arguments\":\"\"}}}}}\n\n"));
+    t->client->thought = (struct cohere_signed){ WEIR_NONE, WEIR_NONE };
+    if (first.n)
+        put_arguments(t, b, &first);
+}
+
+static void tell_arguments(struct telling *t, struct cohere_told *b, const struct weir_text *text)
+{
+    bool is_first = !b->has_arguments;
+    b->has_arguments = true;
+    if (t->is_silent) {
+        b->is_begun = true;
+    } else if (is_first && !b->is_begun) {
+        b->first = t->o.host->keep(t->o.call, t->o.host->text(t->o.call, text));
+    } else {
+        begin_call(t, b);
+        put_arguments(t, b, text);
+    }
+}
+
+/* Pieces of a signature belong together. */
+static void keep_signature(struct telling *t, struct cohere_signed *s, const struct weir_event *e)
+{
+    const struct weir_host *h = t->o.host;
+    struct weir_str more = h->text(t->o.call, &e->text);
+    s->signature = h->keep(t->o.call, h->format(t->o.call, "%.*s%.*s", (int)s->signature.n,
+                                                s->signature.n ? s->signature.p : "", (int)more.n, more.p));
+    s->dialect = h->keep(t->o.call, e->dialect);
+}
+
+/* What nobody can carry is lost: of a text, of a call that was begun, of a thought that a second one follows. */
+static void tell_signature(struct telling *t, struct cohere_told *b, const struct weir_event *e)
+{
+    if (t->is_silent || weir_eq(e->dialect, COHERE_DIALECT))
+        return;
+    if (b->kind == WEIR_BLOCK_TOOL_CALL && !b->is_begun)
+        keep_signature(t, &b->mark, e);
+    else if (b->kind == WEIR_BLOCK_THINKING)
+        keep_signature(t, &t->client->thought, e);
+    else
+        t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "no call carries it");
+}
+
+/* ---- words ---- */
 
 /* A content begins with its first word: what is empty has no place in the list. */
 static void begin_content(struct telling *t, struct cohere_told *b)
@@ -124,18 +185,6 @@ static void put_words(struct telling *t, struct cohere_told *b, const struct wei
     put_content_head(t, b);
     t->o.json->put_text(t->out, text);
     put(t, WEIR_LIT("}}}}\n\n"));
-}
-
-static void put_arguments(struct telling *t, struct cohere_told *b, const struct weir_text *text)
-{
-    b->has_arguments = true;
-    if (t->is_silent)
-        return;
-    put(t, WEIR_LIT("event: tool-call-delta\ndata: {\"type\":\"tool-call-delta\",\"index\":"));
-    put_index(t, b->index);
-    put(t, WEIR_LIT(",\"delta\":{\"message\":{\"tool_calls\":{\"function\":{\"arguments\":"));
-    t->o.json->put_text(t->out, text);
-    put(t, WEIR_LIT("}}}}}\n\n"));
 }
 
 /* ---- what only this dialect has ---- */
@@ -197,8 +246,10 @@ static void tell_delta(struct telling *t, struct cohere_told *b, const struct we
 {
     if (!e->text.n)
         return;
-    if (b->kind == WEIR_BLOCK_TOOL_CALL && e->delta_kind == WEIR_DELTA_ARGUMENTS)
-        put_arguments(t, b, &e->text);
+    if (e->delta_kind == WEIR_DELTA_SIGNATURE)
+        tell_signature(t, b, e);
+    else if (b->kind == WEIR_BLOCK_TOOL_CALL && e->delta_kind == WEIR_DELTA_ARGUMENTS)
+        tell_arguments(t, b, &e->text);
     else if (is_words(b->kind) && e->delta_kind == WEIR_DELTA_TEXT)
         put_words(t, b, &e->text);
     else if (is_words(b->kind))
@@ -210,10 +261,12 @@ static void end_block(struct telling *t, struct cohere_told *b)
 {
     const struct weir_text none = WEIR_TEXT("{}");
     bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
-    if (is_call && !b->has_arguments)
-        put_arguments(t, b, &none);
     if (t->is_silent || (!is_call && !b->is_begun))
         return;
+    if (is_call)
+        begin_call(t, b);
+    if (is_call && !b->has_arguments)
+        put_arguments(t, b, &none);
     put(t, is_call ? WEIR_LIT("event: tool-call-end\ndata: {\"type\":\"tool-call-end\",\"index\":")
                    : WEIR_LIT("event: content-end\ndata: {\"type\":\"content-end\",\"index\":"));
     put_index(t, b->index);
@@ -272,6 +325,8 @@ static void tell_end(struct telling *t, const struct weir_error *error)
         return;
     }
     s->is_done = true;
+    if (s->thought.signature.n)
+        t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "no call carries it");
     put_end(t, error ? WEIR_LIT("ERROR") : weir_cstr(cohere_finish_word(&t->o, s->finish, s->n_calls > 0)), error);
 }
 

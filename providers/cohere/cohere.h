@@ -5,6 +5,7 @@
  *   response.c  egress: the provider's answer -> events             answer.c    ingress: events -> the client's answer
  *   embed.c     embeddings, both ways                               document.c  the same as one document, lists of models
  *   rerank.c    rerank, both ways                                   cohere.c    the descriptor and what can be said
+ *   signature.c what others signed, through a client of this dialect
  * messages.c and documents.c, encode_messages.c, and whole.c are the larger halves of request.c, encode.c and response.c.
  */
 #ifndef COHERE_H
@@ -47,20 +48,30 @@ static inline uint32_t cohere_operation(const struct cohere *o)
 
 /* ---- ingress ---- */
 
+/* What another dialect's provider signed (signature.c). */
+struct cohere_signed {
+    struct weir_str dialect, signature;
+};
+
 /* A block of a streamed answer as it was told to the client. */
 struct cohere_told {
     struct cohere_told *next;
     uint32_t block, index; /* index: of the content, or of the calls */
     uint16_t kind;
     bool is_begun, is_plan, has_arguments;
+    /* A call is begun with its second piece or its end: a signature, which its id has to carry, may come behind the first. */
+    struct weir_str id, name, first;
+    struct cohere_signed mark;
 };
 
 /* Ingress state; lifetime: request. */
 struct cohere_client {
     uint32_t messages_at; /* behind the '['; 0: nowhere that could be found */
     uint64_t odd_fields; /* 1 << field: its member is there, but says nothing that could be replaced in place */
+    bool has_foreign; /* an id carried what another dialect's provider signed */
     /* The answer */
     struct weir_str id;
+    struct cohere_signed thought; /* waits for the next call */
     struct cohere_told *blocks;
     uint32_t n_contents, n_calls, n_citations;
     uint16_t finish;
@@ -112,6 +123,11 @@ int cohere_decode_error(void *self, struct weir_call *call, void *state, int sta
                         struct weir_error *error);
 
 /* ---- shared ---- */
+
+/* An id with what was signed in it; and the id alone, what was signed taken out of it. */
+struct weir_str cohere_mark_id(struct cohere *o, struct weir_str id, const struct cohere_signed *thought,
+                               const struct cohere_signed *call);
+struct weir_str cohere_unmark_id(struct weir_str id, struct cohere_signed *thought, struct cohere_signed *call);
 
 /* How a setting is called on the wire where its canonical form stands there; NULL: nowhere. */
 const char *cohere_field_key(uint32_t field);

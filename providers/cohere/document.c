@@ -127,13 +127,33 @@ static void put_plan(struct telling *t)
         j->string_end(t->out);
 }
 
-static void put_call(struct telling *t, const struct weir_answer_block *b)
+static struct cohere_signed signed_by(struct telling *t, const struct weir_answer_block *b)
+{
+    return (struct cohere_signed){ b->dialect, t->o.host->text(t->o.call, &b->signature) };
+}
+
+/* Of the last thought before the first call, which carries it. */
+static struct cohere_signed thought_of(struct telling *t)
+{
+    struct cohere_signed last = { WEIR_NONE, WEIR_NONE };
+    for (const struct weir_answer_block *b = t->a->blocks; b && !is_call(b); b = b->next) {
+        if (b->choice || b->kind != WEIR_BLOCK_THINKING)
+            continue;
+        if (last.signature.n)
+            t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of the last thought only");
+        last = signed_by(t, b);
+    }
+    return last;
+}
+
+static void put_call(struct telling *t, const struct weir_answer_block *b, const struct cohere_signed *thought)
 {
     const struct weir_json_api *j = t->o.json;
     const struct weir_text none = WEIR_TEXT("{}");
     j->object_begin(t->out);
     j->key(t->out, "id");
-    j->put_str(t->out, b->id.n ? b->id : t->o.host->new_id(t->o.call, "call_"));
+    const struct cohere_signed own = signed_by(t, b);
+    j->put_str(t->out, cohere_mark_id(&t->o, b->id, thought, &own));
     j->key(t->out, "type");
     j->put_raw(t->out, WEIR_LIT("\"function\""));
     j->key(t->out, "function");
@@ -149,13 +169,20 @@ static void put_call(struct telling *t, const struct weir_answer_block *b)
 static void put_calls(struct telling *t)
 {
     const struct weir_json_api *j = t->o.json;
-    if (!has_any(t->a, is_call))
+    struct cohere_signed thought = thought_of(t);
+    if (!has_any(t->a, is_call)) {
+        if (thought.signature.n)
+            t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "no call carries it");
         return;
+    }
     j->key(t->out, "tool_calls");
     j->array_begin(t->out);
-    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next)
-        if (is_call(b))
-            put_call(t, b);
+    for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
+        if (!is_call(b))
+            continue;
+        put_call(t, b, &thought);
+        thought = (struct cohere_signed){ WEIR_NONE, WEIR_NONE };
+    }
     j->array_end(t->out);
 }
 

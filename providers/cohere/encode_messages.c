@@ -186,6 +186,14 @@ static void put_said(struct encoding *x, const struct weir_part *parts, bool cal
     j->array_end(x->out);
 }
 
+/* Also towards a client's own dialect: it was another's provider that signed. */
+static void lose_signatures(struct encoding *x, const struct weir_part *parts)
+{
+    for (const struct weir_part *p = parts; p; p = p->next)
+        if (p->signature.n)
+            cohere_lose(x, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "only its maker can read it");
+}
+
 static void lose_order(struct encoding *x, const struct weir_part *parts)
 {
     bool has_call = false;
@@ -209,6 +217,7 @@ static void put_assistant(struct encoding *x, const struct weir_message *m)
     }
     j->object_end(x->out);
     lose_order(x, m->parts);
+    lose_signatures(x, m->parts);
 }
 
 /* ---- tool results ---- */

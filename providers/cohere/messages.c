@@ -210,6 +210,35 @@ static void read_function(struct reading *x, struct weir_part *p)
     }
 }
 
+/* The id may carry what another dialect's provider signed: of the call itself, and of the thought before it. */
+static void read_id(struct reading *x, struct weir_part *p)
+{
+    struct cohere_signed call = { WEIR_NONE, WEIR_NONE };
+    struct weir_str id;
+    if (!x->o.json->string(x->r, &id))
+        return;
+    p->id = cohere_unmark_id(id, &x->thought, &call);
+    x->client->has_foreign = x->client->has_foreign || p->id.n != id.n;
+    if (!call.signature.n)
+        return;
+    p->signature = weir_plain(call.signature);
+    p->dialect = call.dialect;
+}
+
+/* The last thought before the calls gets its signature back. */
+static void sign_thought(struct reading *x, struct weir_message *m)
+{
+    struct weir_part *thought = NULL;
+    for (struct weir_part *p = m->parts; p && p->kind != WEIR_PART_TOOL_CALL; p = p->next)
+        if (p->kind == WEIR_PART_THINKING)
+            thought = p;
+    if (thought && x->thought.signature.n) {
+        thought->signature = weir_plain(x->thought.signature);
+        thought->dialect = x->thought.dialect;
+    }
+    x->thought = (struct cohere_signed){ WEIR_NONE, WEIR_NONE };
+}
+
 static void read_call(struct reading *x, struct weir_message *m)
 {
     const struct weir_json_api *j = x->o.json;
@@ -221,7 +250,7 @@ static void read_call(struct reading *x, struct weir_message *m)
         if (weir_is(key, "function"))
             read_function(x, p);
         else if (weir_is(key, "id") && !took_null(x->r, j))
-            j->string(x->r, &p->id);
+            read_id(x, p);
     }
     if (!p->name.n)
         j->reject(x->r, "must be {\"id\":…,\"type\":\"function\",\"function\":{\"name\":…,\"arguments\":…}}");
@@ -322,8 +351,9 @@ static void wrap_result(struct reading *x, struct weir_message *m, const struct 
     struct weir_part *result = cohere_add_part(x, m, WEIR_PART_TOOL_RESULT);
     if (!result)
         return;
+    struct cohere_signed unused = { WEIR_NONE, WEIR_NONE };
     result->parts = content;
-    result->id = seen->tool_call_id;
+    result->id = cohere_unmark_id(seen->tool_call_id, &unused, &unused);
 }
 
 static void check_message(struct reading *x, const struct weir_message *m, const struct message_read *seen)
@@ -360,7 +390,8 @@ static void read_message(struct reading *x)
         wrap_result(x, m, &seen);
     else if (m->role == WEIR_ROLE_ASSISTANT)
         sort_parts(m);
-    else if (m->role == WEIR_ROLE_USER)
+    sign_thought(x, m);
+    if (m->role == WEIR_ROLE_USER)
         x->last_user = m;
     x->n_messages++;
 }

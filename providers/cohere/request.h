@@ -12,6 +12,7 @@ struct reading {
     struct weir_message *last_user, *query;
     struct weir_str documents, documents_member; /* raw */
     uint32_t n_messages;
+    struct cohere_signed thought; /* of the message that is being read */
     bool has_model, has_input, has_query, is_strict;
 };
 

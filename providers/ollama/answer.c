@@ -112,8 +112,10 @@ static int begin_call(struct telling *t, const struct weir_event *e)
     if (!c)
         return -1;
     *c = (struct ollama_told){ .next = s->calls, .block = e->block };
-    c->call =
-        (struct ollama_call){ t->o.host->keep(t->o.call, e->id), t->o.host->keep(t->o.call, e->name), s->n_calls++ };
+    c->call = (struct ollama_call){ .index = s->n_calls++, .thought = s->thought };
+    c->call.id = t->o.host->keep(t->o.call, e->id);
+    c->call.name = t->o.host->keep(t->o.call, e->name);
+    s->thought = (struct ollama_signed){ WEIR_NONE, WEIR_NONE };
     s->calls = c;
     return 0;
 }
@@ -161,7 +163,7 @@ void ollama_put_call(struct ollama *o, struct weir_out *out, const struct ollama
     const struct weir_json_api *j = o->json;
     j->object_begin(out);
     j->key(out, "id");
-    j->put_str(out, c->id.n ? c->id : o->host->new_id(o->call, "call_"));
+    j->put_str(out, ollama_mark_id(o, c->id, &c->thought, &c->mark));
     j->key(out, "function");
     j->object_begin(out);
     j->key(out, "index");
@@ -231,6 +233,8 @@ static void tell_end(struct telling *t)
     if (t->client->is_done)
         return;
     t->client->is_done = true;
+    if (t->client->thought.signature.n)
+        t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "no call carries it");
     line_begin(t);
     put(t, WEIR_LIT("\"\"}"));
     ollama_put_end(&t->o, t->out, t->client->finish, &t->client->usage);
@@ -244,6 +248,26 @@ static void take_usage(struct weir_usage *to, const struct weir_usage *from)
     to->output = from->output >= 0 ? from->output : to->output;
 }
 
+/* Pieces of a signature belong together. */
+static void keep_signature(struct telling *t, struct ollama_signed *s, const struct weir_event *e)
+{
+    const struct weir_host *h = t->o.host;
+    struct weir_str more = h->text(t->o.call, &e->text);
+    s->signature = h->keep(t->o.call, h->format(t->o.call, "%.*s%.*s", (int)s->signature.n,
+                                                s->signature.n ? s->signature.p : "", (int)more.n, more.p));
+    s->dialect = h->keep(t->o.call, e->dialect);
+}
+
+static void tell_signature(struct telling *t, struct ollama_told *c, const struct weir_event *e)
+{
+    if (c)
+        keep_signature(t, &c->call.mark, e);
+    else if (e->block_kind == WEIR_BLOCK_THINKING)
+        keep_signature(t, &t->client->thought, e);
+    else
+        t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "no call carries it");
+}
+
 static int tell_delta(struct telling *t, const struct weir_event *e)
 {
     struct ollama_told *c = e->block_kind == WEIR_BLOCK_TOOL_CALL ? told_call(t, e->block) : NULL;
@@ -251,6 +275,8 @@ static int tell_delta(struct telling *t, const struct weir_event *e)
         e->block_kind == WEIR_BLOCK_TEXT || e->block_kind == WEIR_BLOCK_THINKING || e->block_kind == WEIR_BLOCK_REFUSAL;
     if (c && e->delta_kind == WEIR_DELTA_ARGUMENTS)
         return add_arguments(t, c, &e->text);
+    if (e->delta_kind == WEIR_DELTA_SIGNATURE && e->text.n)
+        tell_signature(t, c, e);
     if (is_words && e->delta_kind == WEIR_DELTA_TEXT && e->text.n)
         put_words(t, e);
     else if (e->delta_kind == WEIR_DELTA_LOGPROBS && e->text.n)

@@ -33,18 +33,38 @@ static void put_joined(struct telling *t, enum weir_block_kind kind, const char 
     j->string_end(t->out);
 }
 
+static struct ollama_signed signed_by(struct telling *t, const struct weir_answer_block *b)
+{
+    return (struct ollama_signed){ b->dialect, t->o.host->text(t->o.call, &b->signature) };
+}
+
+/* Of the last thought before the first call, which carries it. */
+static struct ollama_signed thought_of(struct telling *t)
+{
+    struct ollama_signed last = { WEIR_NONE, WEIR_NONE };
+    for (const struct weir_answer_block *b = t->a->blocks; b && !is_of(b, WEIR_BLOCK_TOOL_CALL); b = b->next)
+        if (is_of(b, WEIR_BLOCK_THINKING))
+            last = signed_by(t, b);
+    return last;
+}
+
 static void put_calls(struct telling *t)
 {
     const struct weir_json_api *j = t->o.json;
     uint32_t n = 0;
-    if (!has_any(t->a, WEIR_BLOCK_TOOL_CALL))
+    struct ollama_signed thought = thought_of(t);
+    if (!has_any(t->a, WEIR_BLOCK_TOOL_CALL)) {
+        if (thought.signature.n)
+            t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "no call carries it");
         return;
+    }
     j->key(t->out, "tool_calls");
     j->array_begin(t->out);
     for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
-        struct ollama_call c = { b->id, b->name, n };
+        struct ollama_call c = { b->id, b->name, n, thought, signed_by(t, b) };
         if (!is_of(b, WEIR_BLOCK_TOOL_CALL))
             continue;
+        thought = (struct ollama_signed){ WEIR_NONE, WEIR_NONE };
         ollama_put_call(&t->o, t->out, &c, &b->text);
         n++;
     }

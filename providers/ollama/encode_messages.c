@@ -193,6 +193,14 @@ static void put_thinking(struct encoding *x, const struct weir_part *parts)
         j->string_end(x->out);
 }
 
+/* Also towards a client's own dialect: it was another's provider that signed. */
+static void lose_signatures(struct encoding *x, const struct weir_part *parts)
+{
+    for (const struct weir_part *p = parts; p; p = p->next)
+        if (p->signature.n)
+            ollama_lose(x, WEIR_FEATURE_SIGNATURE, WEIR_LOSS_DROPPED, "only its maker can read it");
+}
+
 static void lose_order(struct encoding *x, const struct weir_part *parts)
 {
     int last = 0;
@@ -216,6 +224,7 @@ static void put_assistant(struct writing *w, const struct weir_message *m)
         w->recent[w->n_recent++ % RECENT] = m;
     x->o.json->object_end(x->out);
     lose_order(x, m->parts);
+    lose_signatures(x, m->parts);
 }
 
 /* ---- tool results ---- */

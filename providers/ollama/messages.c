@@ -64,6 +64,34 @@ static void read_function(struct reading *x, struct weir_part *p)
     }
 }
 
+/* The id may carry what another dialect's provider signed: of the call itself, and of the thought before it. */
+static void read_id(struct reading *x, struct weir_part *p)
+{
+    struct ollama_signed call = { WEIR_NONE, WEIR_NONE };
+    struct weir_str id;
+    if (!x->o.json->string(x->r, &id))
+        return;
+    p->id = ollama_unmark_id(id, &x->thought, &call);
+    x->client->has_foreign = x->client->has_foreign || p->id.n != id.n;
+    if (!call.signature.n)
+        return;
+    p->signature = weir_plain(call.signature);
+    p->dialect = call.dialect;
+}
+
+/* The thought before the calls gets its signature back. */
+static void sign_thought(struct reading *x, struct weir_message *m)
+{
+    struct weir_part *thought = NULL;
+    for (struct weir_part *p = m->parts; p && !thought; p = p->next)
+        thought = p->kind == WEIR_PART_THINKING ? p : NULL;
+    if (thought && x->thought.signature.n) {
+        thought->signature = weir_plain(x->thought.signature);
+        thought->dialect = x->thought.dialect;
+    }
+    x->thought = (struct ollama_signed){ WEIR_NONE, WEIR_NONE };
+}
+
 static void read_call(struct reading *x, struct weir_message *m)
 {
     const struct weir_json_api *j = x->o.json;
@@ -75,7 +103,7 @@ static void read_call(struct reading *x, struct weir_message *m)
         if (weir_is(key, "function"))
             read_function(x, p);
         else if (weir_is(key, "id") && !took_null(x->r, j))
-            j->string(x->r, &p->id);
+            read_id(x, p);
     }
     if (!p->name.n)
         j->reject(x->r, "must be {\"function\":{\"name\":…,\"arguments\":{…}}}");
@@ -195,8 +223,9 @@ static void read_member(struct reading *x, struct weir_message *m, struct messag
         if (!took_null(x->r, j))
             j->string(x->r, &seen->tool_name);
     } else if (weir_is(key, "tool_call_id")) {
-        if (!took_null(x->r, j))
-            j->string(x->r, &seen->id);
+        struct ollama_signed unused = { WEIR_NONE, WEIR_NONE };
+        if (!took_null(x->r, j) && j->string(x->r, &seen->id))
+            seen->id = ollama_unmark_id(seen->id, &unused, &unused);
     } else {
         ollama_read_ext(x, x->o.host->format(x->o.call, "messages[%u].", x->n_messages), key);
     }
@@ -254,6 +283,7 @@ static void read_message(struct reading *x)
                        "is missing; send a string");
     if (m->parts && m->parts->next)
         sort_parts(m);
+    sign_thought(x, m);
     if (seen.is_tool)
         wrap_result(x, m, &seen);
     if (seen.has_calls) {

@@ -4,7 +4,7 @@
  *   encode.c    egress: conversation -> the provider's request      error.c   errors, both ways
  *   response.c  egress: the provider's answer -> events             answer.c  ingress: events -> the client's answer
  *   embed.c     embeddings, both ways                               document.c  the same as one document, lists of models
- *   ollama.c    the descriptor and what can be said
+ *   ollama.c    the descriptor and what can be said                 signature.c  what others signed, through a client of this one
  * messages.c and encode_messages.c are the larger halves of request.c and encode.c.
  */
 #ifndef OLLAMA_H
@@ -31,9 +31,15 @@ static inline struct ollama ollama_begin(void *self, struct weir_call *call)
 
 /* ---- ingress ---- */
 
+/* What another dialect's provider signed (signature.c). */
+struct ollama_signed {
+    struct weir_str dialect, signature;
+};
+
 struct ollama_call {
     struct weir_str id, name;
     uint32_t index;
+    struct ollama_signed thought, mark;
 };
 
 /* A tool call as it was begun in a streamed answer: it is told whole when it ends. */
@@ -51,7 +57,9 @@ struct ollama_client {
     uint32_t messages_at; /* behind the '[' */
     uint32_t options_at; /* behind the '{' of options that are not empty */
     uint64_t odd_fields; /* 1 << field: its member is there, but says nothing that could be replaced in place */
+    bool has_foreign; /* an id carried what another dialect's provider signed */
     /* The answer */
+    struct ollama_signed thought; /* waits for the next call */
     struct weir_str head; /* `{"model":…,"created_at":…` of every line */
     struct ollama_told *calls;
     uint32_t n_calls;
@@ -88,6 +96,11 @@ int ollama_decode_error(void *self, struct weir_call *call, void *state, int sta
                         struct weir_error *error);
 
 /* ---- shared ---- */
+
+/* An id with what was signed in it; and the id alone, what was signed taken out of it. */
+struct weir_str ollama_mark_id(struct ollama *o, struct weir_str id, const struct ollama_signed *thought,
+                               const struct ollama_signed *call);
+struct weir_str ollama_unmark_id(struct weir_str id, struct ollama_signed *thought, struct ollama_signed *call);
 
 /* A member of `options` and the setting it is. */
 struct ollama_option {

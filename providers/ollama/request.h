@@ -12,6 +12,7 @@ struct reading {
     uint32_t n_messages, n_calls; /* n_calls: made so far, for ids that the client left out */
     const struct weir_message *turn; /* the last with calls */
     uint64_t taken; /* its calls that results without an id belong to, a bit each */
+    struct ollama_signed thought; /* of the message that is being read */
     bool has_model, has_input;
 };
 

@@ -66,6 +66,8 @@ int ollama_splice(void *self, struct weir_call *call, void *state, const struct 
         return prepend_system(&o, state, edit->value);
     case WEIR_EDIT_ASK_USAGE:
         return 0; /* it always comes */
+    case WEIR_EDIT_ANEW:
+        return ((const struct ollama_client *)state)->has_foreign ? 0 : -1;
     case WEIR_EDIT_FIELD:
         return splice_field(&o, state, c->body, edit);
     default:

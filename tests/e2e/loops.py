@@ -43,7 +43,7 @@ def opaque(*what):
 
 class Provider:
     """One scripted provider. `signed`: what it signed, by the call that stands with it."""
-    model = "m"
+    model, signs = "m", False
 
     def __init__(self):
         self.lock, self.made, self.serial, self.refusals = threading.Lock(), {}, itertools.count(1), []
@@ -141,7 +141,7 @@ class OpenAIProvider(Provider):
 
 class AnthropicProvider(Provider):
     """Signs thoughts; in an open loop they must come back, first in their message, to the letter."""
-    dialect, model = "anthropic", "claude-sonnet-4-5"
+    dialect, model, signs = "anthropic", "claude-sonnet-4-5", True
 
     def entry(self, url):
         return {"dialect": "anthropic", "base_url": url, "key": "k"}
@@ -208,7 +208,7 @@ class AnthropicProvider(Provider):
 
 class GeminiProvider(Provider):
     """Signs the first call of each step, and wants the signature there; a stand-in only with calls that it did not make."""
-    dialect, model = "gemini", "gemini-3-pro-preview"
+    dialect, model, signs = "gemini", "gemini-3-pro-preview", True
     DUMMY = "skip_thought_signature_validator"
 
     def entry(self, url):
@@ -296,7 +296,7 @@ def aws_messages(data):
 
 class BedrockProvider(Provider):
     """Claude as Bedrock has it: signs thoughts, which must come back first in their message, to the letter."""
-    dialect, model = "bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"
+    dialect, model, signs = "bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0", True
 
     def entry(self, url):
         return {"dialect": "bedrock", "base_url": url, "region": "eu-west-1", "key": "AKIDEXAMPLE:a-secret-of-the-test"}
@@ -370,7 +370,114 @@ class BedrockProvider(Provider):
         return {"message": why}
 
 
-PROVIDERS = {p.dialect: p for p in (OpenAIProvider, AnthropicProvider, GeminiProvider, BedrockProvider)}
+class CohereProvider(Provider):
+    """Signs nothing; what was said before a call is its plan."""
+    dialect, model = "cohere", "command-a-reasoning"
+
+    def entry(self, url):
+        return {"dialect": "cohere", "base_url": url, "key": "k"}
+
+    def check(self, body):
+        turns, waiting = 0, set()
+        for m in body["messages"]:
+            if m["role"] == "tool":
+                demand(m["tool_call_id"] in waiting, "tool_call_id not found in the previous tool calls")
+                waiting.discard(m["tool_call_id"])
+                continue
+            demand(not waiting, "missing tool results")
+            demand(not set(m) - {"role", "content", "tool_plan", "tool_calls", "citations"}, f"unknown field {set(m)}")
+            for call in m.get("tool_calls") or []:
+                demand("~weir" not in call["id"], "tool call id of somebody else")
+                json.loads(call["function"]["arguments"])
+                waiting.add(call["id"])
+            turns += bool(m.get("tool_calls"))
+        demand(not waiting, "missing tool results")
+        return turns
+
+    def say(self, turn, n):
+        message = {"role": "assistant", "content": [{"type": "thinking", "thinking": thought(turn)}]}
+        if turn == TURNS:
+            message["content"].append({"type": "text", "text": "Done."})
+        else:
+            message["tool_plan"] = "I will look."
+            message["tool_calls"] = [{"id": f"look_up_{n}{c}", "type": "function",
+                                      "function": {"name": "look_up", "arguments": json.dumps(arguments(turn, c))}} for c in CITIES]
+        return {"id": f"c{n}", "finish_reason": "COMPLETE" if turn == TURNS else "TOOL_CALL", "message": message,
+                "usage": {"tokens": {"input_tokens": 1, "output_tokens": 1}}}
+
+    def events(self, answer):
+        def event(kind, **more):
+            message = {k: more.pop(k) for k in ("content", "tool_plan", "tool_calls") if k in more}
+            return {"type": kind, **more, **({"delta": {"message": message}} if message else {})}
+        yield {"type": "message-start", "id": answer["id"], "delta": {"message": {"role": "assistant"}}}
+        for i, part in enumerate(answer["message"]["content"]):
+            kind = part["type"]
+            yield event("content-start", index=i, content={"type": kind, kind: ""})
+            for piece in re.findall(".{1,9}", part[kind]):
+                yield event("content-delta", index=i, content={kind: piece})
+            yield event("content-end", index=i)
+        if "tool_plan" in answer["message"]:
+            yield event("tool-plan-delta", tool_plan=answer["message"]["tool_plan"])
+        for i, call in enumerate(answer["message"].get("tool_calls") or []):
+            yield event("tool-call-start", index=i, tool_calls={**call, "function": {"name": "look_up", "arguments": ""}})
+            for piece in re.findall(".{1,9}", call["function"]["arguments"]):
+                yield event("tool-call-delta", index=i, tool_calls={"function": {"arguments": piece}})
+            yield event("tool-call-end", index=i)
+        yield {"type": "message-end", "delta": {"finish_reason": answer["finish_reason"], "usage": answer["usage"]}}
+        yield "[DONE]"
+
+    def error(self, why):
+        return {"id": "x", "message": why}
+
+
+class OllamaProvider(Provider):
+    """Signs nothing; finds results by their tool's name."""
+    dialect, model = "ollama", "qwen3"
+
+    def entry(self, url):
+        return {"dialect": "ollama", "base_url": url, "auth": "none"}
+
+    def check(self, body):
+        turns, waiting = 0, []
+        for m in body["messages"]:
+            if m["role"] == "tool":
+                demand(m.get("tool_name") in waiting, "a result of no call")
+                waiting.remove(m["tool_name"])
+                continue
+            demand(not waiting, "missing tool results")
+            for call in m.get("tool_calls") or []:
+                demand(isinstance(call["function"]["arguments"], dict), "json: cannot unmarshal string into arguments")
+                demand("~weir" not in call.get("id", ""), "tool call id of somebody else")
+                waiting.append(call["function"]["name"])
+            turns += bool(m.get("tool_calls"))
+        demand(not waiting, "missing tool results")
+        return turns
+
+    def say(self, turn, n):
+        message = {"role": "assistant", "content": "Done." if turn == TURNS else "", "thinking": thought(turn)}
+        if turn < TURNS:
+            message["tool_calls"] = [{"function": {"name": "look_up", "arguments": arguments(turn, c)}} for c in CITIES]
+        return {"model": self.model, "created_at": "2026-01-01T00:00:00Z", "message": message, "done": True, "done_reason": "stop",
+                "prompt_eval_count": 1, "eval_count": 1}
+
+    def wants_stream(self, request):
+        return request.json.get("stream", True)
+
+    def tell_stream(self, conn, answer):
+        message = answer["message"]
+        pieces = [{"content": "", "thinking": p} for p in re.findall(".{1,9}", message["thinking"])]
+        pieces += [{"content": p} for p in re.findall(".{1,3}", message["content"])]
+        pieces += [{"content": "", "tool_calls": [c]} for c in message.get("tool_calls") or []]
+        lines = [{"model": self.model, "message": {"role": "assistant", **p}, "done": False} for p in pieces]
+        lines.append({**answer, "message": {"role": "assistant", "content": ""}})
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        conn.respond(200, text, {"content-type": "application/x-ndjson"})
+
+    def error(self, why):
+        return {"error": why}
+
+
+PROVIDERS = {p.dialect: p for p in (OpenAIProvider, AnthropicProvider, GeminiProvider, BedrockProvider, CohereProvider, OllamaProvider)}
 
 
 # ---- clients ------------------------------------------------------------------------------------------------------
@@ -570,4 +677,90 @@ class BedrockClient(Client):
         self.history.append({"role": "user", "content": content})
 
 
-CLIENTS = {c.dialect: c for c in (OpenAIClient, AnthropicClient, GeminiClient, BedrockClient)}
+class CohereClient(Client):
+    dialect = "cohere"
+
+    def path(self, _model):
+        return "/cohere/v2/chat"
+
+    def body(self, model):
+        tool = {"type": "function", "function": {"name": "look_up", "description": "Looks it up", "parameters": SCHEMA}}
+        return {"model": model, "messages": self.history, "tools": [tool], "thinking": {"type": "enabled", "token_budget": 2000},
+                "max_tokens": 20000, "stream": self.streams}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "content": text})
+
+    def join(self, events):
+        message = {"role": "assistant"}
+        for event in map(json.loads, (e for e in events if e != "[DONE]")):
+            kind, delta = event["type"], (event.get("delta") or {}).get("message") or {}
+            if kind == "content-start":
+                message.setdefault("content", []).append(dict(delta["content"]))
+            elif kind == "content-delta":
+                for key, text in delta["content"].items():
+                    message["content"][event["index"]][key] += text
+            elif kind == "tool-plan-delta":
+                message["tool_plan"] = message.get("tool_plan", "") + delta["tool_plan"]
+            elif kind == "tool-call-start":
+                message.setdefault("tool_calls", []).append(copy.deepcopy(delta["tool_calls"]))
+            elif kind == "tool-call-delta":
+                message["tool_calls"][event["index"]]["function"]["arguments"] += delta["tool_calls"]["function"]["arguments"]
+        return {"message": message}
+
+    def take(self, answer):
+        message = answer["message"]
+        self.history.append(message)
+        return [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in message.get("tool_calls") or []]
+
+    def give(self, results):
+        self.history += [{"role": "tool", "tool_call_id": id, "content": text} for id, _name, text in results]
+
+
+class OllamaClient(Client):
+    dialect = "ollama"
+
+    def path(self, _model):
+        return "/ollama/api/chat"
+
+    def body(self, model):
+        tool = {"type": "function", "function": {"name": "look_up", "description": "Looks it up", "parameters": SCHEMA}}
+        return {"model": model, "messages": self.history, "tools": [tool], "think": "medium", "options": {"num_predict": 20000},
+                "stream": self.streams}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "content": text})
+
+    @staticmethod
+    def events_of(answer):
+        return answer.text.splitlines()
+
+    def join(self, events):
+        message = {"role": "assistant", "content": "", "thinking": "", "tool_calls": []}
+        for line in map(json.loads, events):
+            for key in ("content", "thinking", "tool_calls"):
+                message[key] += line["message"].get(key) or type(message[key])()
+        return {"message": message}
+
+    def take(self, answer):
+        message = answer["message"]
+        self.history.append(message)
+        return [(c.get("id"), c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls") or []]
+
+    def give(self, results):
+        self.history += [{"role": "tool", **({"tool_call_id": id} if id else {}), "tool_name": name, "content": text} for id, name, text in results]
+
+
+class OllamaWithoutIds(OllamaClient):
+    """As its SDKs for Python and Node do it: ids are no members of theirs, so nothing that was signed comes back."""
+    def take(self, answer):
+        calls = super().take(answer)
+        for call in answer["message"].get("tool_calls") or []:
+            call.pop("id", None)
+        return calls
+
+    def give(self, results):
+        self.history += [{"role": "tool", "tool_name": name, "content": text} for _id, name, text in results]
+
+
+CLIENTS = {c.dialect: c for c in (OpenAIClient, AnthropicClient, GeminiClient, BedrockClient, CohereClient, OllamaClient)}

@@ -429,6 +429,86 @@ TEST(what_went_out_as_it_came_is_remembered)
     lab_end(l);
 }
 
+/* What another dialect's provider signed comes back from the client's ids: to the thought, and to the call. */
+TEST(signatures_travel_in_the_ids_of_calls)
+{
+    NEED_PLUGIN;
+    struct lab *l = lab_begin(plugin, 'i', NULL);
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_START, .id = WEIR_LIT("a") });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_START, .block_kind = WEIR_BLOCK_THINKING });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_DELTA,
+                                 .block_kind = WEIR_BLOCK_THINKING,
+                                 .delta_kind = WEIR_DELTA_SIGNATURE,
+                                 .dialect = WEIR_LIT("signer"),
+                                 .text = WEIR_TEXT("S/1") });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_DELTA,
+                                 .block_kind = WEIR_BLOCK_THINKING,
+                                 .delta_kind = WEIR_DELTA_SIGNATURE,
+                                 .dialect = WEIR_LIT("signer"),
+                                 .text = WEIR_TEXT("+=") });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_STOP, .block_kind = WEIR_BLOCK_THINKING });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_START,
+                                 .block = 1,
+                                 .block_kind = WEIR_BLOCK_TOOL_CALL,
+                                 .id = WEIR_LIT("c1"),
+                                 .name = WEIR_LIT("f") });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_DELTA,
+                                 .block = 1,
+                                 .block_kind = WEIR_BLOCK_TOOL_CALL,
+                                 .delta_kind = WEIR_DELTA_ARGUMENTS,
+                                 .text = WEIR_TEXT("{}") });
+    CHECK(!strstr(lab_cstr(l, out_bytes(&l->told)), "tool-call-start")); /* its signature may come yet */
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_DELTA,
+                                 .block = 1,
+                                 .block_kind = WEIR_BLOCK_TOOL_CALL,
+                                 .delta_kind = WEIR_DELTA_SIGNATURE,
+                                 .dialect = WEIR_LIT("signer"),
+                                 .text = WEIR_TEXT("S2") });
+    tell(l, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_STOP, .block = 1, .block_kind = WEIR_BLOCK_TOOL_CALL });
+    CHECK(contains(lab_cstr(l, out_bytes(&l->told)),
+                   "\"tool_calls\":{\"id\":\"c1~weir1~signer~t~S/1+=~weir1~signer~c~S2\""));
+    CHECK_INT(lab_losses[WEIR_FEATURE_ANSWER_SIGNATURE], WEIR_LOSS_EMULATED);
+    lab_end(l);
+
+    l = decoded_as(
+        WEIR_OP_CHAT,
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\",\"content\":[{"
+        "\"type\":\"thinking\",\"thinking\":\"hm\"}],"
+        "\"tool_calls\":[{\"id\":\"c1~weir1~signer~t~S/"
+        "1+=~weir1~signer~c~S2\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c1~weir1~signer~t~S/1+=~weir1~signer~c~S2\",\"content\":\"4\"}]}");
+    CHECK(contains(dump_conversation(l), "part 7 text=<hm> signature=<S/1+=>\n   part 5 text=<{}> id=<c1> name=<f> "
+                                         "signature=<S2>\ntool\n   part 6 id=<c1>\n"));
+    const struct weir_edit anew = { .size = sizeof(anew), .kind = WEIR_EDIT_ANEW };
+    CHECK_INT(plugin->codec->splice(l->self, &l->call, l->state, &anew), 0);
+    struct lab *up = lab_begin(plugin, 'e', l->conversation);
+    CHECK(!strstr(encoded(up, l->conversation), "weir1"));
+    CHECK_INT(lab_losses[WEIR_FEATURE_SIGNATURE], WEIR_LOSS_DROPPED);
+    lab_end(up);
+    lab_end(l);
+    l = decoded_as(WEIR_OP_CHAT, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+    CHECK_INT(plugin->codec->splice(l->self, &l->call, l->state, &anew), -1);
+    lab_end(l);
+}
+
+/* Marks that somebody made up do no harm. */
+TEST(a_broken_mark_is_no_signature)
+{
+    NEED_PLUGIN;
+    static const char *const ids[] = { "c~weir1~",     "c~weir1~x",    "c~weir1~~",
+                                       "c~weir1~a~t~", "~weir1~a~t~b", "c~weir1~a~q" };
+    for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
+        char body[400];
+        snprintf(body, sizeof(body),
+                 "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"%s\",\"type\":"
+                 "\"function\",\"function\":{\"name\":\"f\"}}]}]}",
+                 ids[i]);
+        struct lab *l = decoded_as(WEIR_OP_CHAT, body);
+        CHECK(!l->has_failed && !strstr(dump_conversation(l), "signature"));
+        lab_end(l);
+    }
+}
+
 /* ---- embeddings and ranks ---- */
 
 /* What the client's codec makes of what the provider's codec read. */
