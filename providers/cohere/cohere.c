@@ -80,7 +80,7 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_PARALLEL_TOOLS, WEIR_SAYS_PARTLY, "true only" },
     { WEIR_FIELD_RESPONSE_FORMAT, WEIR_SAYS_PARTLY, "not together with tools or documents" },
     { WEIR_FIELD_REASONING_EFFORT, WEIR_SAYS_PARTLY, "none; high as on, lower ones as a number of tokens" },
-    { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS, NULL },
+    { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS_PARTLY, "0 as off" },
     { WEIR_FIELD_REASONING_VISIBLE, WEIR_SAYS_PARTLY, "thoughts are always told" },
     { WEIR_FIELD_MODALITIES, WEIR_SAYS_PARTLY, "text only" },
     { WEIR_FIELD_DIMENSIONS, WEIR_SAYS, NULL },

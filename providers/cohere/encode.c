@@ -308,6 +308,8 @@ static void put_thinking(struct encoding *x)
 {
     struct weir_str effort = field(x, WEIR_FIELD_REASONING_EFFORT), budget = field(x, WEIR_FIELD_REASONING_BUDGET);
     bool is_off = weir_is(effort, "\"none\"") || (!effort.n && weir_is(budget, "0") && !x->o.is_own);
+    if (is_off && !effort.n)
+        cohere_lose(x, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "thinking is off");
     if (is_off)
         cohere_put_member(x, "thinking", WEIR_LIT("{\"type\":\"disabled\"}"));
     else if (effort.n)

@@ -168,8 +168,10 @@ static struct weir_str think_of_budget(struct encoding *x, int64_t budget)
 {
     if (budget < 0)
         return WEIR_LIT("true");
-    if (budget == 0)
+    if (budget == 0) {
+        lose_field(x, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "thinking is off");
         return WEIR_LIT("false");
+    }
     lose_field(x, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "a level in place of a number of tokens");
     return budget < 4096 ? WEIR_LIT("\"low\"") : budget < 16384 ? WEIR_LIT("\"medium\"") : WEIR_LIT("\"high\"");
 }

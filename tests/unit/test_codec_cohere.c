@@ -174,7 +174,7 @@ TEST(settings_are_said_or_told_to_be_lost)
         { WEIR_FIELD_REASONING_EFFORT, "\"max\"", "\"thinking\":{\"type\":\"enabled\"}", WEIR_LOSS_CHANGED },
         { WEIR_FIELD_REASONING_EFFORT, "\"default\"", "]}", WEIR_LOSS_DROPPED },
         { WEIR_FIELD_REASONING_BUDGET, "3000", "\"token_budget\":3000", 0 },
-        { WEIR_FIELD_REASONING_BUDGET, "0", "\"disabled\"", 0 },
+        { WEIR_FIELD_REASONING_BUDGET, "0", "\"disabled\"", WEIR_LOSS_EMULATED },
         { WEIR_FIELD_REASONING_BUDGET, "-1", "{\"type\":\"enabled\"}", 0 },
         { WEIR_FIELD_N, "2", "]}", WEIR_LOSS_DROPPED },
         { WEIR_FIELD_MODALITIES, "[\"audio\"]", "]}", WEIR_LOSS_DROPPED },

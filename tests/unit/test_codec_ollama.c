@@ -134,7 +134,7 @@ TEST(settings_are_said_or_told_to_be_lost)
         { WEIR_FIELD_REASONING_EFFORT, "\"xhigh\"", "\"think\":\"max\"", WEIR_LOSS_CHANGED },
         { WEIR_FIELD_REASONING_EFFORT, "\"default\"", "\"stream\":false}", WEIR_LOSS_DROPPED },
         { WEIR_FIELD_REASONING_BUDGET, "-1", "\"think\":true", 0 },
-        { WEIR_FIELD_REASONING_BUDGET, "0", "\"think\":false", 0 },
+        { WEIR_FIELD_REASONING_BUDGET, "0", "\"think\":false", WEIR_LOSS_EMULATED },
         { WEIR_FIELD_REASONING_BUDGET, "8000", "\"think\":\"medium\"", WEIR_LOSS_EMULATED },
         { WEIR_FIELD_REASONING_VISIBLE, "true", "\"think\":true", 0 },
         { WEIR_FIELD_TOP_LOGPROBS, "3", "\"top_logprobs\":3", 0 },
