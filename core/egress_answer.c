@@ -160,10 +160,16 @@ static void split_fields(const struct egress_call *c, struct http_header *fields
 static void keep_trailer_byte(void *arg, char ch)
 {
     struct egress_call *c = arg;
-    if (c->n_fields < HTTP_MAX_HEADERS && reserve(c, 1)) {
-        c->head[c->head_n++] = ch;
-        c->n_fields += ch == '\n';
+    if (c->n_fields == HTTP_MAX_HEADERS)
+        return;
+    if (!reserve(c, 1)) { /* some of them say less than none */
+        c->chunks.on_trailer = NULL;
+        c->head_n = 0;
+        c->n_fields = 0;
+        return;
     }
+    c->head[c->head_n++] = ch;
+    c->n_fields += ch == '\n';
 }
 
 static void tell_trailers(struct egress_call *c)
