@@ -272,6 +272,15 @@ static void gemini_content(struct ask *a, struct span content)
     a->rounds += has_call;
 }
 
+/* Google reads both spellings, and its own SDK mixes them. */
+static struct span json_schema_of(struct span object, const char *camel, const char *snake, const char *openapi)
+{
+    struct span schema = span_get(object, camel);
+    if (!schema.p)
+        schema = span_get(object, snake);
+    return schema.p ? schema : span_get(object, openapi);
+}
+
 static void gemini_tools(struct ask *a, struct span tools)
 {
     struct span_walk w = span_elements(tools);
@@ -279,8 +288,8 @@ static void gemini_tools(struct ask *a, struct span tools)
     while (span_element(&w, &tool)) {
         struct span_walk inner = span_elements(span_get(tool, "functionDeclarations"));
         while (span_element(&inner, &declaration)) {
-            struct span schema = span_get(declaration, "parametersJsonSchema");
-            add_tool(a, span_get(declaration, "name"), schema.p ? schema : span_get(declaration, "parameters"));
+            add_tool(a, span_get(declaration, "name"),
+                     json_schema_of(declaration, "parametersJsonSchema", "parameters_json_schema", "parameters"));
         }
     }
 }
@@ -297,8 +306,7 @@ static void gemini_choice(struct ask *a, struct span config)
 
 static void gemini_generation(struct ask *a, struct span config)
 {
-    struct span schema = span_get(config, "responseJsonSchema");
-    a->schema = schema.p ? schema : span_get(config, "responseSchema");
+    a->schema = json_schema_of(config, "responseJsonSchema", "response_json_schema", "responseSchema");
     a->wants_json = span_says(span_get(config, "responseMimeType"), "application/json");
     a->max_tokens = span_int(span_get(config, "maxOutputTokens"), 0);
     a->n = span_int(span_get(config, "candidateCount"), 1);

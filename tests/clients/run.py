@@ -23,8 +23,10 @@ import recorded  # noqa: E402
 from harness import BUILD, SHARED, Weir  # noqa: E402
 from replay import Replay  # noqa: E402
 
-PYPI = {"openai": "3.54.0", "anthropic": "2.12.0", "cohere": "7.3.1", "ollama": "0.6.3", "boto3": "1.44.5"}
-NPM = {"openai": "7.57.0", "@anthropic-ai/sdk": "1.12.0", "ollama": "0.6.4", "@aws-sdk/client-bedrock-runtime": "3.1164.0"}
+PYPI = {"openai": "3.54.0", "anthropic": "2.12.0", "cohere": "7.3.1", "ollama": "0.6.3", "boto3": "1.44.5",
+        "google-genai": "3.4.0"}
+NPM = {"openai": "7.57.0", "@anthropic-ai/sdk": "1.12.0", "ollama": "0.6.4", "@aws-sdk/client-bedrock-runtime": "3.1164.0",
+       "@google/genai": "3.1.0"}
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(BUILD)), "build", "clients")
 INSTALL_S, SUITE_S = 240, 240
 
@@ -78,6 +80,8 @@ SUITES = {
     "ollama.py": (want_python, "ollama", lambda: [venv_python(), os.path.join(HERE, "ollama_client.py")]),
     "bedrock.py": (want_python, "boto3", lambda: [venv_python(), os.path.join(HERE, "bedrock_client.py")]),
     "bedrock.mjs": (want_node, "@aws-sdk/client-bedrock-runtime", lambda: ["node", os.path.join(HERE, "bedrock_client.mjs")]),
+    "gemini.py": (want_python, "google-genai", lambda: [venv_python(), os.path.join(HERE, "gemini_client.py")]),
+    "gemini.mjs": (want_node, "@google/genai", lambda: ["node", os.path.join(HERE, "gemini_client.mjs")]),
     "openai.mjs": (want_node, "openai", lambda: ["node", os.path.join(HERE, "openai_client.mjs")]),
     "anthropic.mjs": (want_node, "@anthropic-ai/sdk", lambda: ["node", os.path.join(HERE, "anthropic_client.mjs")]),
     "ollama.mjs": (want_node, "ollama", lambda: ["node", os.path.join(HERE, "ollama_client.mjs")]),
