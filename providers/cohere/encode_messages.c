@@ -239,7 +239,7 @@ static void put_result_part(struct encoding *x, const struct weir_part *p)
     if (p->id.n)
         put_string(x, "id", p->id);
     j->key(x->out, "data");
-    if (was_document && is_object)
+    if (is_object)
         j->put_text_raw(x->out, &p->text);
     else
         j->put_text(x->out, &p->text);

@@ -253,7 +253,7 @@ TEST(what_was_said_before_a_call_is_its_plan)
                    "\"I'll look.\",\"tool_calls\":"
                    "[{\"id\":\"toolu_1\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]}"));
     CHECK(contains(text, "{\"role\":\"tool\",\"tool_call_id\":\"toolu_1\",\"content\":[{\"type\":\"document\","
-                         "\"document\":{\"data\":\"{\\\"a\\\":1}\"}}]},"
+                         "\"document\":{\"data\":{\"a\":1}}}]},"
                          "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/"
                          "png;base64,QQ==\"}}]},"
                          "{\"role\":\"user\",\"content\":\"go on\"}"));
