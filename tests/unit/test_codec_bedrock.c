@@ -247,6 +247,8 @@ static const char *sent_as(struct lab **up, const char *model, const char *body,
         out_write(&l->told, l->error.message);
     lab_end(*up);
     *up = l;
+    l->conversation = NULL; /* the client's */
+    lab_end(client);
     return lab_cstr(l, out_bytes(&l->told));
 }
 
