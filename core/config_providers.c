@@ -444,6 +444,22 @@ const struct field config_provider_fields[] = {
 
 /* ---- one entry ---- */
 
+/* A key that is nearly this one. Without a dialect nobody knows which others there may be. */
+static bool tell_misspelt(struct reader *r, const struct tree_node *node, const char *key)
+{
+    for (uint32_t i = 0; node->type == TREE_MAP && i < node->n; i++) {
+        const struct tree_node *name = node->members[i].key;
+        struct suggestion near;
+        suggestion_begin(&near, name->text.p);
+        suggestion_offer(&near, key);
+        if (!near.best[0])
+            continue;
+        mistake(r, name, "%s: unknown key \"%.80s\"%s", r->where, name->text.p, suggestion_text(r, &near));
+        return true;
+    }
+    return false;
+}
+
 static bool find_codec(struct reader *r, struct config_provider *p, const struct tree_node *name,
                        const struct tree_node *node)
 {
@@ -452,10 +468,11 @@ static bool find_codec(struct reader *r, struct config_provider *p, const struct
     if (!dialect || tree_is_null(dialect)) {
         if (tree_get(node, "catalogue") && !weir_is(tree_get(node, "catalogue")->text, "none"))
             return false; /* was told */
-        mistake(r, name,
-                "%s needs a dialect: openai, anthropic, gemini, simulator, or a plugin's; or a name that the catalogue knows "
-                "(`weir models --providers`)%s",
-                r->where, catalogue_suggestion(r, name->text.p));
+        if (!tell_misspelt(r, node, "dialect"))
+            mistake(r, name,
+                    "%s needs a dialect: openai, anthropic, gemini, simulator, or a plugin's; or a name that the catalogue "
+                    "knows (`weir models --providers`)%s",
+                    r->where, catalogue_suggestion(r, name->text.p));
         return false;
     }
     if (value_text(r, "dialect", dialect, &text) != VALUE_OK)

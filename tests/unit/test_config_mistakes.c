@@ -65,6 +65,7 @@ TEST(mistakes_in_listen)
 TEST(mistakes_in_providers)
 {
     CHECK(strstr(load("providers:\n  p: {}\nroutes: [{}]\n"), "2:provider \"p\" needs a dialect"));
+    CHECK(strstr(load("providers:\n  p: { dialekt: openai }\nroutes: [{}]\n"), "unknown key \"dialekt\"; did you mean \"dialect\"?"));
     CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: h.example }\nroutes: [{}]\n"),
                  "base_url must be a URL"));
     CHECK(strstr(load("providers:\n  p: { dialect: openai, base_url: 'https://u:p@h/' }\nroutes: [{}]\n"),
