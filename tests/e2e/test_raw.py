@@ -2,7 +2,7 @@
 import json
 import threading
 
-from harness import Client, Reader, Upstream, Weir, config, wait_until
+from harness import Upstream, Weir, compile_plugin, config, wait_until
 from test_doors import tiny
 from test_jobs import expected_mac, serve
 
@@ -248,3 +248,86 @@ def test_rights_and_stages():
         weir.write("deny.lua", "return { on_request = function(req) return deny{ message = 'no' } end }")
         with weir:
             assert weir.post("/v1/moderations", "{}").status in (200, 403)
+
+
+STAGE = r"""
+#include <weir/plugin.h>
+static const struct weir_host *host;
+static int create(const struct weir_host *h, struct weir_instance *inst, const void *config, void **self)
+{
+    (void)inst, (void)config, (void)self;
+    host = h;
+    return 0;
+}
+static enum weir_verdict on_head(void *self, struct weir_call *call)
+{
+    (void)self;
+    host->set_response_header(call, WEIR_LIT("x-stage"), WEIR_LIT(NAME));
+    return WEIR_NEXT;
+}
+static enum weir_verdict on_request(void *self, struct weir_call *call)
+{
+    (void)self, (void)call;
+    return WEIR_NEXT;
+}
+static const struct weir_stage_ops ops = { .size = sizeof ops, .operations = OPERATIONS, .flags = FLAGS, .create = create,
+                                           .on_request = on_request, .on_head = on_head };
+WEIR_PLUGIN = { WEIR_HEAD(WEIR_KIND_STAGE), .name = NAME, .version = "1", .summary = "A stage.", .stage = &ops };
+WEIR_NOTE(WEIR_KIND_STAGE);
+"""
+
+
+def test_guards_refuse_what_they_do_not_know():
+    kinds = {"chats": ("WEIR_OP_BIT(WEIR_OP_CHAT)", "0"), "guard": ("WEIR_OP_BIT(WEIR_OP_CHAT)", "WEIR_STAGE_GUARD"),
+             "all": ("0", "WEIR_STAGE_GUARD"), "raw": ("WEIR_OP_BIT(WEIR_OP_RAW)", "WEIR_STAGE_GUARD")}
+    plugins = [compile_plugin(name, f'#define NAME "{name}"\n#define OPERATIONS {o}\n#define FLAGS {f}\n{STAGE}') for name, (o, f) in kinds.items()]
+    for name, status, told in (("chats", 200, None), ("guard", 403, None), ("all", 200, "all"), ("raw", 200, "raw")):
+        with Upstream(once("{}")) as up:
+            c = relaying(up)
+            c["plugins"] += plugins
+            c["routes"][0]["pipeline"] = [name]
+            with Weir(c) as weir:
+                answer = weir.get("/v1/files")
+                assert answer.status == status and answer.headers.get("x-stage") == told, (name, answer)
+                assert len(up.requests) == (status == 200)
+                assert status == 200 or answer.headers["x-weir-error"] == "guard_operation"
+
+
+WAITING = r"""
+#include <weir/plugin.h>
+static const struct weir_host *host;
+static struct weir_instance *me;
+static weir_token token;
+static int create(const struct weir_host *h, struct weir_instance *inst, const void *config, void **self)
+{
+    (void)config, (void)self;
+    host = h;
+    me = inst;
+    return 0;
+}
+static void go_on(void *arg)
+{
+    (void)arg;
+    host->resume(me, token, WEIR_NEXT);
+}
+static enum weir_verdict on_head(void *self, struct weir_call *call)
+{
+    (void)self;
+    token = host->suspend(call, "a timer", NULL, NULL);
+    host->timer(me, 50, go_on, NULL);
+    return WEIR_WAIT;
+}
+static const struct weir_stage_ops ops = { .size = sizeof ops, .create = create, .on_head = on_head };
+WEIR_PLUGIN = { WEIR_HEAD(WEIR_KIND_STAGE), .name = "waits", .version = "1", .summary = "A stage.", .stage = &ops };
+WEIR_NOTE(WEIR_KIND_STAGE);
+"""
+
+
+def test_a_stage_waits_before_the_answer():
+    for n in (0, 10, 3 * MIB):
+        with Upstream(once("z" * n, headers={"content-type": "text/plain"})) as up:
+            c = relaying(up)
+            c["plugins"].append(compile_plugin("waits", WAITING))
+            c["routes"][0]["pipeline"] = ["waits"]
+            with Weir(c) as weir:
+                assert weir.get("/v1/files").text == "z" * n
