@@ -515,6 +515,14 @@ static void look_ahead(struct encoding *x)
         bedrock_lose_once(x, WEIR_FIELD_PARALLEL_TOOLS, WEIR_LOSS_DROPPED, "the model may call several tools");
 }
 
+/* Members of messages that nobody knew have no place in a request that is made anew. */
+static void lose_nested(struct encoding *x)
+{
+    for (const struct weir_ext *e = x->o.is_own ? x->c->ext : NULL; e; e = e->next)
+        if (e->path.n > 9 && memcmp(e->path.p, "messages[", 9) == 0)
+            bedrock_lose_once(x, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED, "an unknown member of a message");
+}
+
 int bedrock_encode_request(void *self, struct weir_call *call, void *state,
                            const struct weir_conversation *conversation, struct weir_out *out)
 {
@@ -538,6 +546,7 @@ int bedrock_encode_request(void *self, struct weir_call *call, void *state,
     put_service_tier(&x);
     put_metadata(&x);
     bedrock_put_ext(&x, "");
+    lose_nested(&x);
     x.o.json->object_end(out);
     return x.o.failed ? -1 : 0;
 }
