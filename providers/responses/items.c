@@ -117,6 +117,8 @@ static void read_part_member(struct reading *x, struct weir_json *r, struct weir
 static void take_image(struct reading *x, struct weir_part *p, const struct part_read *said)
 {
     p->detail = responses_string_in(x, said->detail);
+    if (weir_is(p->detail, "auto"))
+        p->detail = WEIR_NONE; /* what it is unasked, and what the specification wants said */
     if (said->image_url.n) {
         take_image_url(x, p, said->image_url);
         return;
