@@ -393,7 +393,7 @@ static char *file_text(const char *path)
 static const char *said_by(const char *wire, struct lab **lab, size_t piece)
 {
     struct lab *l = *lab = lab_begin(lab_plugin("gemini"), 'e', NULL);
-    enum weir_framing framing = wire[0] == '{' ? WEIR_FRAMING_JSON : WEIR_FRAMING_SSE;
+    enum weir_framing framing = strchr("{[", wire[0]) ? WEIR_FRAMING_JSON : WEIR_FRAMING_SSE;
     int rc = lab_decode_answer(l, framing, weir_cstr(wire), piece, true);
     struct weir_str message = l->has_error ? l->answer_error.message : WEIR_NONE;
     const char *end = rc < 0 ? "broken" : l->has_error ? "error" : "end";
@@ -438,7 +438,8 @@ TEST(golden)
         char name[256];
         snprintf(name, sizeof(name), "%s", strrchr(found.gl_pathv[i], '/') + 1);
         *strrchr(name, '.') = '\0';
-        check_golden(name);
+        if (!strstr(name, ".request")) /* verify-plugin reads those */
+            check_golden(name);
     }
     CHECK(found.gl_pathc >= 13);
     globfree(&found);
