@@ -203,7 +203,7 @@ static bool has_own_members(const struct weir_part *p)
 static void add_part(struct features *f, const struct weir_part *p)
 {
     add_kind(f, p);
-    if (p->detail.n)
+    if (p->detail.n && !weir_is(p->detail, "auto"))
         features_add(f, WEIR_FEATURE_IMAGE_DETAIL);
     if (p->signature.n)
         features_add(f, WEIR_FEATURE_SIGNATURE);
