@@ -33,7 +33,7 @@ static const char *next_mark(struct weir_str s)
 /* DIALECT~t~SIGNATURE */
 static void read_mark(struct weir_str s, struct cohere_signed *thought, struct cohere_signed *call)
 {
-    const char *end = s.p + s.n, *tilde = s.n ? memchr(s.p, '~', s.n) : NULL;
+    const char *tilde = s.n ? memchr(s.p, '~', s.n) : NULL, *end = tilde ? s.p + s.n : NULL;
     if (!tilde || end - tilde < 4 || tilde[2] != '~')
         return;
     struct cohere_signed *to = tilde[1] == 't' ? thought : call;
@@ -43,7 +43,7 @@ static void read_mark(struct weir_str s, struct cohere_signed *thought, struct c
 
 struct weir_str cohere_unmark_id(struct weir_str id, struct cohere_signed *thought, struct cohere_signed *call)
 {
-    const char *at = next_mark(id), *end = id.p + id.n;
+    const char *at = next_mark(id), *end = id.n ? id.p + id.n : NULL;
     struct weir_str own = { id.p, at ? (size_t)(at - id.p) : id.n };
     while (at) {
         struct weir_str rest = { at + MARK, (size_t)(end - at) - MARK };
