@@ -177,11 +177,18 @@ void gemini_put_inputs(struct gemini_encoding *x)
     j->object_end(x->out);
 }
 
-/* What the tokens of a whole request are: {"generateContentRequest":{"model":…,…}}. */
+/* What the tokens of a whole request are: {"generateContentRequest":{"model":…,…}}, which Vertex does not know; contents alone both
+ * count. */
 void gemini_put_count(struct gemini_encoding *x)
 {
     const struct weir_json_api *j = x->g.json;
+    bool is_plain = !x->c->tools && x->c->messages && x->c->messages->role != WEIR_ROLE_SYSTEM;
     j->object_begin(x->out);
+    if (is_plain) {
+        gemini_put_contents(x);
+        j->object_end(x->out);
+        return;
+    }
     j->key(x->out, "generateContentRequest");
     j->object_begin(x->out);
     j->key(x->out, "model");
