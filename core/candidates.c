@@ -280,6 +280,17 @@ static const char *missing_capability(const struct request *r, const struct cand
     return NULL;
 }
 
+/* What of the client's own dialect it is, if that has a name: "previous_response_id, which only responses knows". */
+static const char *own_words(const struct request *r, const char *missing)
+{
+    const struct weir_tool *t = r->conversation->view.tools;
+    while (t && !(t->raw.n && t->name.n))
+        t = t->next;
+    bool is_own = strstr(missing, "own dialect") && t;
+    return is_own ? arena_printf(r->arena, "%.*s, which only %s knows", (int)t->name.n, t->name.p, r->codec->plugin->desc.name).p
+                  : missing;
+}
+
 /* Is it the dialect, not the model, that lacks it? */
 static bool is_dialects(const struct candidate *c, const char *missing)
 {
@@ -350,7 +361,8 @@ static const char *obstacle(struct request *r, const struct candidate *c)
     if (!serves)
         return arena_printf(r->arena, "its dialect has no %s", operation_name(r->view.operation)).p;
     if (missing)
-        return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model", missing).p;
+        return arena_printf(r->arena, "its %s has no %s", is_dialects(c, missing) ? "dialect" : "model",
+                            own_words(r, missing)).p;
     if (fault_check(c->provider->codec->desc.name, r->principal_name, unix_ms()) != FAULT_NONE)
         return "its codec is quarantined";
     const char *broken = breaker_obstacle(r, c);

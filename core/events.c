@@ -180,6 +180,8 @@ static void finish_frame(struct attempt *a)
     bool is_clean = a->can_relay && !a->frame_is_dirty;
     if (!is_clean && is_whole(a))
         a->whole_is_dirty = true;
+    else if (!is_clean && a->codec->plugin->codec.reserved & WEIR_CODEC_REPEATS)
+        a->can_relay = false; /* later frames would tell what a stage has taken out */
     bool was_empty = !a->frame_out;
     leave_all(a, is_clean);
     if (r->is_ending)

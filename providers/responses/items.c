@@ -477,7 +477,8 @@ static void finish_reasoning(struct reading *x, struct item *item)
 {
     struct weir_text said = responses_text_in(x, item->encrypted), signature = said;
     struct weir_str dialect = RESPONSES_DIALECT, call = WEIR_NONE;
-    if (said.n && responses_open_carrier(&x->o, said, &dialect, &call, &signature) && call.n) {
+    x->client->has_foreign |= said.n && responses_open_carrier(&x->o, said, &dialect, &call, &signature);
+    if (call.n) {
         sign_call(x, call, dialect, signature);
         return;
     }
@@ -490,9 +491,11 @@ static void finish_reasoning(struct reading *x, struct item *item)
         p->text = joined(x, item->content);
         p->name = p->text.n ? WEIR_LIT("reasoning_text") : WEIR_NONE;
     }
+    struct weir_str id = responses_string_in(x, item->id);
+    bool is_nobodys = responses_is_made(id) && !signature.n; /* thoughts that came without a signature */
     p->signature = signature;
-    p->dialect = dialect;
-    p->id = responses_known_id(responses_string_in(x, item->id));
+    p->dialect = is_nobodys ? WEIR_NONE : dialect;
+    p->id = responses_known_id(id);
 }
 
 static void finish_opaque(struct reading *x, struct item *item)
@@ -512,6 +515,8 @@ static void finish_opaque(struct reading *x, struct item *item)
 
 static void finish_item(struct reading *x, struct item *item)
 {
+    if (item->kind == ITEM_REASONING || item->kind == ITEM_CALL || item->role.n)
+        x->client->has_foreign |= responses_is_made(responses_string_in(x, item->id));
     if (item->kind == ITEM_UNKNOWN && (item->role.n || !item->type.n))
         item->kind = item->role.n || item->content.n ? ITEM_MESSAGE : ITEM_OPAQUE;
     switch (item->kind) {

@@ -38,12 +38,15 @@ static inline bool responses_is_space(char c)
 
 /* Ids of items that weir made, because another dialect has none: nobody else knows them. */
 #define RESPONSES_MADE "weir_"
-static inline struct weir_str responses_known_id(struct weir_str id)
+static inline bool responses_is_made(struct weir_str id)
 {
     const char *underline = id.n ? memchr(id.p, '_', id.n < 5 ? id.n : 5) : NULL;
     size_t n = underline ? (size_t)(id.p + id.n - underline) - 1 : 0;
-    bool is_made = n > 5 && memcmp(underline + 1, RESPONSES_MADE, 5) == 0;
-    return is_made ? WEIR_NONE : id;
+    return n > 5 && memcmp(underline + 1, RESPONSES_MADE, 5) == 0;
+}
+static inline struct weir_str responses_known_id(struct weir_str id)
+{
+    return responses_is_made(id) ? WEIR_NONE : id;
 }
 
 /* ---- ingress ---- */
@@ -101,6 +104,7 @@ struct responses_client {
     struct responses_span fields[WEIR_FIELD_COUNT];
     struct responses_span echo[ECHOES];
     bool was_put[ECHOES]; /* by a splice, where it was absent */
+    bool has_foreign; /* items that weir made of what another dialect said: the provider knows none of them */
     /* The answer */
     struct weir_str id, model;
     int64_t created_s;

@@ -98,6 +98,8 @@ int responses_splice(void *self, struct weir_call *call, void *state, const stru
         return prepend_system(&o, state, c->body, edit->value);
     case WEIR_EDIT_ASK_USAGE:
         return 0; /* always told */
+    case WEIR_EDIT_ANEW:
+        return ((struct responses_client *)state)->has_foreign ? 0 : -1;
     case WEIR_EDIT_FIELD:
         return (uint32_t)edit->field < WEIR_FIELD_COUNT ? splice_field(&o, state, c->body, edit) : -1;
     default:

@@ -119,11 +119,17 @@ struct weir_outgoing {
 };
 #endif
 
+#if WEIR_ABI_MINOR >= 1
+/* A stream says again later what it said before (whole texts behind their pieces): once a stage has changed one of its frames, none
+ * is relayed any more; encode_event, which was told everything, writes the rest. */
+#define WEIR_CODEC_REPEATS 1u
+#endif
+
 struct weir_codec {
     uint32_t size;
     uint32_t operations;   /* WEIR_OP_BITs of the egress side */
     uint32_t capabilities; /* enum weir_capability: what encode_request can say */
-    uint32_t reserved;
+    uint32_t reserved;     /* since 1.1 flags: WEIR_CODEC_* */
     /* ---- constants: ingress ---- */
     const struct weir_claim *claims;                 /* NULL: no ingress; ends with method NULL */
     const struct weir_credential_place *credentials; /* ends with header and query NULL */
