@@ -60,7 +60,7 @@ struct weir_str anthropic_marked_id(struct anthropic *o, struct weir_str id, str
 bool anthropic_unmark_id(struct anthropic *o, struct weir_str *id, struct weir_text *signature, struct weir_str *dialect)
 {
     const char *at = id->n ? memmem(id->p, id->n, id_mark, sizeof(id_mark) - 1) : NULL;
-    const char *name = at ? at + sizeof(id_mark) - 1 : NULL, *end = id->p + id->n;
+    const char *name = at ? at + sizeof(id_mark) - 1 : NULL, *end = at ? id->p + id->n : NULL;
     const char *letters = name ? memchr(name, '_', (size_t)(end - name)) : NULL;
     if (!letters)
         return false;
