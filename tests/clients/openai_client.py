@@ -126,6 +126,92 @@ def characters_survive():
     assert "naïve – 東京 🙂 “quoted” \\" in joined(answer)
 
 
+# ---- responses ----
+
+FLAT_TOOLS = [{"type": "function", "strict": False, **t["function"]} for t in TOOLS]
+
+
+def respond(model, **more):
+    return client.responses.create(**{"model": model, "input": HELLO, **more})
+
+
+@test(*TARGETS)
+def responses_whole(target):
+    answer = respond(target + "/demo", instructions="Be brief.")
+    assert "rivers carry" in answer.output_text and answer.status == "completed", answer
+    assert answer.usage.output_tokens == 20 and answer.usage.total_tokens == answer.usage.input_tokens + 20, answer.usage
+    assert answer.instructions == "Be brief." and answer.store is False, answer
+
+
+@test(*TARGETS)
+def responses_streamed(target):
+    whole = respond(target + "/demo").output_text
+    events = list(respond(target + "/demo", stream=True))
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == whole
+    assert [e.sequence_number for e in events] == list(range(len(events)))
+    assert events[0].type == "response.created" and events[-1].type == "response.completed", events[-1]
+    assert events[-1].response.output_text == whole and events[-1].response.usage.output_tokens == 20
+    with client.responses.stream(model=target + "/demo", input=HELLO) as stream:
+        for _ in stream:
+            pass
+        assert stream.get_final_response().output_text == whole
+
+
+@test(*TARGETS)
+def responses_loop_with_tools(target):
+    model, turns = target + "/demo?tool=any&calls=2", list(HELLO)
+    with client.responses.stream(model=model, input=turns, tools=FLAT_TOOLS) as stream:
+        for _ in stream:
+            pass
+        answer = stream.get_final_response()
+    calls = [x for x in answer.output if x.type == "function_call"]
+    assert [c.name for c in calls] == ["get_weather", "get_time"], answer
+    assert all(isinstance(json.loads(c.arguments), dict) for c in calls)
+    turns += [x.model_dump(exclude_none=True) for x in answer.output]
+    turns += [{"type": "function_call_output", "call_id": c.call_id, "output": "18 degrees"} for c in calls]
+    assert "18 degrees" in respond(model, input=turns, tools=FLAT_TOOLS).output_text
+
+
+@test(*TARGETS)
+def responses_structured(target):
+    parsed = client.responses.parse(model=target + "/demo", input=HELLO, text_format=Event).output_parsed
+    assert isinstance(parsed, Event) and parsed.guests, parsed
+
+
+@test(*TARGETS)
+def responses_that_are_cut(target):
+    answer = respond(target + "/demo", max_output_tokens=16)
+    assert answer.status == "incomplete" and answer.incomplete_details.reason == "max_output_tokens", answer
+
+
+@test("simulator", "sim_claude")
+def responses_with_thoughts(target):
+    answer = respond(target + "/demo?thinking=8")
+    assert [x.type for x in answer.output] == ["reasoning", "message"] and answer.output[0].summary[0].text, answer
+    with client.responses.stream(model=target + "/demo?thinking=8", input=HELLO) as stream:
+        kinds = [e.type for e in stream]
+    assert "response.reasoning_summary_text.delta" in kinds and kinds[-1] == "response.completed", kinds
+
+
+@test(*TARGETS)
+def responses_errors_have_their_class(target):
+    raises(openai.RateLimitError, lambda: respond(target + "/demo?status=429"), status_code=429)
+    raises(openai.BadRequestError, lambda: respond(target + "/demo?status=400"), status_code=400)
+    raises(openai.InternalServerError, lambda: respond(target + "/demo?status=500"))
+    raises(openai.BadRequestError, lambda: respond(target + "/demo", input=[{"role": "robot", "content": "x"}]), status_code=400)
+
+
+@test(*TARGETS)
+def responses_that_break_off_fail(target):
+    events = []
+    try:
+        events.extend(respond(target + "/demo?error_event=6", stream=True))  # keeps what came before the connection ends
+    except openai.APIConnectionError:
+        pass
+    assert events[-1].type == "response.failed" and events[-1].response.error.message, events[-1]
+    assert events[-1].response.status == "failed"
+
+
 # ---- errors ----
 
 @test(*TARGETS)
