@@ -26,6 +26,38 @@ test("streams the same", TARGETS, async (target) => {
   check(usage.completion_tokens === 20, usage);
 });
 
+const flatTools = tools.map((t) => ({ type: "function", strict: false, ...t.function }));
+const respond = (model, more = {}) => client.responses.create({ model, input: messages, ...more });
+
+test("responses, whole and streamed", TARGETS, async (target) => {
+  const whole = await respond(target + "/demo");
+  check(whole.output_text.includes("rivers carry") && whole.status === "completed", whole);
+  check(whole.usage.output_tokens === 20, whole.usage);
+  const stream = client.responses.stream({ model: target + "/demo", input: messages });
+  let said = "", last;
+  for await (const event of stream) {
+    if (event.type === "response.output_text.delta") said += event.delta;
+    last = event.type;
+  }
+  check(said === whole.output_text && last === "response.completed", said);
+  check((await stream.finalResponse()).output_text === said, "final response");
+});
+
+test("responses loop with tools", TARGETS, async (target) => {
+  const model = target + "/demo?tool=any&calls=2";
+  const answer = await client.responses.stream({ model, input: messages, tools: flatTools }).finalResponse();
+  const calls = answer.output.filter((x) => x.type === "function_call");
+  check(calls.length === 2 && calls[0].name === "get_weather" && JSON.parse(calls[0].arguments), answer.output);
+  const results = calls.map((c) => ({ type: "function_call_output", call_id: c.call_id, output: "18 degrees" }));
+  const end = await respond(model, { input: [...messages, ...answer.output, ...results], tools: flatTools });
+  check(end.output_text.includes("18 degrees"), end.output_text);
+});
+
+test("responses errors have their class", TARGETS, async (target) => {
+  await raises(OpenAI.RateLimitError, () => respond(target + "/demo?status=429"));
+  await raises(OpenAI.BadRequestError, () => respond(target + "/demo", { input: [{ role: "robot", content: "x" }] }));
+});
+
 test("loops with tools", TARGETS, async (target) => {
   const model = target + "/demo?tool=get_weather";
   const { message } = (await ask(model, { tools })).choices[0];
