@@ -63,8 +63,9 @@ struct weir_str bedrock_marked_id(struct bedrock *o, struct weir_str id, struct 
 bool bedrock_unmark_id(struct bedrock *o, struct weir_str *id, struct weir_text *signature, struct weir_str *dialect)
 {
     const char *at = id->n ? memmem(id->p, id->n, id_mark, sizeof(id_mark) - 1) : NULL;
-    const char *name = at ? at + sizeof(id_mark) - 1 : NULL, *end = id->p + id->n;
-    const char *letters = name ? memchr(name, '_', (size_t)(end - name)) : NULL;
+    if (!at)
+        return false;
+    const char *name = at + sizeof(id_mark) - 1, *end = id->p + id->n, *letters = memchr(name, '_', (size_t)(end - name));
     if (!letters)
         return false;
     struct weir_str s = from_letters(o, (struct weir_str){ letters + 1, (size_t)(end - letters - 1) });

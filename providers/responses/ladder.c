@@ -488,8 +488,10 @@ static int encode_count(struct telling *t, const struct weir_answer *answer)
 /* A list of raw values, without its brackets. */
 static int take_list(struct telling *t, struct responses_rope *rope, struct weir_str list, bool is_own)
 {
+    if (list.n <= 2 || !is_own)
+        return 0;
     struct weir_text inside = { list.p + 1, (uint32_t)list.n - 2, WEIR_TEXT_BOTH };
-    return list.n > 2 && is_own ? responses_rope_add(&t->o, rope, &inside) : 0;
+    return responses_rope_add(&t->o, rope, &inside);
 }
 
 static void lose_foreign(struct telling *t, const struct weir_answer_block *block, bool is_own)
