@@ -95,6 +95,7 @@ def run_fuzz(total):
         script = '"$@" && echo "1 passed, 0 failed"'
         run("fuzz/" + name, ["sh", "-c", script, "sh", os.path.join(build, name), "-timeout=10",
                              "-rss_limit_mb=1024", f"-max_total_time={seconds}", "-print_final_stats=1",
+                             f"-seed={os.environ.get('FUZZ_SEED', '0')}",
                              f"-artifact_prefix={corpus}-", corpus] + seeds, seconds + 60, total)
 
 

@@ -313,7 +313,7 @@ class Grid:
 
     def loads(self):
         """(what, connections, calls, units of a call, limits on the diagonal and elsewhere)"""
-        return [("1 KB call", 16, self.session.scaled(4000), 1, 3.0, 5.0), ("event", 100, self.session.scaled(300), EVENTS, 1.5, 3.0)]
+        return [("1 KB call", 16, self.session.scaled(1500), 1, 3.0, 5.0), ("event", 100, self.session.scaled(200), EVENTS, 1.5, 3.0)]
 
     def measure(self, weir, nginx, names):
         for what, connections, calls, units, *_ in self.loads():
