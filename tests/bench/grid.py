@@ -87,7 +87,7 @@ def pieces_of(body):
             found.append(body[:n])
             body = body[n:]
         return found
-    mark = b"\n" if body[:1] == b"{" else b"\n\n"
+    mark = b"\n" if body[:1] == b"{" else b"\r\n\r\n" if b"\r\n\r\n" in body else b"\n\n"
     return [piece + mark for piece in body.split(mark) if piece]
 
 
