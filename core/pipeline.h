@@ -1,9 +1,9 @@
 /* The pipeline: one executor, one way to wait, one way to fail. The life of a request is drawn at the top of pipeline.c.
  *
  * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), doors.c (dialect, credential, route), serve.c (a
- * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c (one call to a provider), recovery.c (what
- * follows when it fails), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c
- * (the host table), record.c.
+ * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c and attempt_answer.c (one call to a
+ * provider: its life, its answer), recovery.c (what follows when it fails), upstream.c (what goes there), events.c (events through
+ * the stages), deliver.c (to the client), host*.c (the host table), record.c.
  */
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
