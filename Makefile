@@ -64,7 +64,7 @@ so: $(SO) $(LINKS) $(DATA)
 
 $(BUILD)/weir: $(BUILD)/core/main.o $(BUILD)/libcore.a
 	$(call SAYS,LD ,$@)
-	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS) -ldl -lpthread -Wl,-z,relro,-z,now
+	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(BUILD)/libcore.a $(PKG_LIBS) -lm -ldl -lpthread -Wl,-z,relro,-z,now
 
 # A source that is gone must go from the archive too: the list of objects is a dependency of its own.
 $(BUILD)/libcore.list: FORCE
@@ -137,6 +137,13 @@ $(UNIT): $(BUILD)/tests/unit/test_%: $(BUILD)/tests/unit/test_%.o $(UNIT_HELPERS
 	$(call SAYS,LD ,$@)
 	$(Q)$(CC) $(SANFLAGS) -o $@ $< $(UNIT_HELPERS) $(BUILD)/libcore.a -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
 
+# What measures the complexity score.
+COUNTS := $(BUILD)/tests/complexity_counts
+$(COUNTS): tests/complexity/counts.c $(BUILD)/libcore.a
+	@mkdir -p $(@D)
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(COREFLAGS) -MF $@.d -o $@ $< $(BUILD)/libcore.a -Wl,--as-needed $(PKG_LIBS) -lm -ldl -lpthread
+
 # Plugins that only tests open: every .c is one.
 TEST_PLUGINS := $(patsubst tests/unit/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/unit/plugins/*.c)) \
                 $(patsubst tests/hostile/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/hostile/*.c))
@@ -153,7 +160,7 @@ $(BUILD)/tests/plugins/%.so: tests/hostile/%.c
 
 # One test that doesn't build is one failure, not the end of the run: run.py counts what is missing.
 unit-build:
-	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS)
+	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS) $(COUNTS)
 
 unit:
 	@$(MAKE) -k so $(UNIT) $(TEST_PLUGINS) || true
@@ -164,7 +171,7 @@ e2e: all $(TEST_PLUGINS)
 
 test: deps-test
 	@$(MAKE) --no-print-directory -j2 all
-	@$(MAKE) --no-print-directory -j2 -k $(UNIT) $(TEST_PLUGINS) || true
+	@$(MAKE) --no-print-directory -j2 -k $(UNIT) $(TEST_PLUGINS) $(COUNTS) || true
 	@$(RUN_TESTS)
 
 lint: all

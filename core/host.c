@@ -383,6 +383,7 @@ const struct weir_host host_table = {
     .id_out = host_id_out,
     .id_in = host_id_in,
     .hmac_caller = host_hmac_caller,
+    .complexity = host_complexity,
     .token = host_token,
     .rsa_sha256 = host_rsa_sha256,
 };

@@ -50,6 +50,7 @@ int host_prepend_system(struct weir_call *c, struct weir_str plain);
 void host_request_texts(struct weir_call *c, weir_text_fn fn, void *arg);
 void host_event_texts(struct weir_call *c, const struct weir_event *e, weir_text_fn fn, void *arg);
 int64_t host_estimate_tokens(struct weir_call *c);
+bool host_complexity(struct weir_call *c, struct weir_complexity *out);
 
 struct weir_candidate *const *host_candidates(struct weir_call *c, uint32_t *n);
 struct weir_candidate *host_candidate(struct weir_call *c, struct weir_str name);

@@ -1,4 +1,5 @@
 /* Host functions: the conversation. Codecs build it in decode_request; stages edit it in on_request and on_attempt. */
+#include "complexity.h"
 #include "host.h"
 
 static struct conversation *building(struct weir_call *c)
@@ -121,4 +122,16 @@ int64_t host_estimate_tokens(struct weir_call *c)
 {
     struct conversation *conversation = current(c);
     return conversation ? conversation_estimate(conversation, rates_of(c)) : 0;
+}
+
+bool host_complexity(struct weir_call *c, struct weir_complexity *out)
+{
+    struct conversation *conversation = current(c);
+    *out = (struct weir_complexity){ 0 };
+    if (!conversation || !conversation->view.messages)
+        return false;
+    struct scratch s = scratch_enter();
+    complexity_of(conversation, scratch_arena(), out);
+    scratch_leave(s);
+    return true;
 }

@@ -37,6 +37,36 @@ static void push_tokens(lua_State *L, struct lua_call *c)
     lua_pushinteger(L, engine.host->estimate_tokens(c->call));
 }
 
+static void set_count(lua_State *L, const char *name, uint32_t count)
+{
+    lua_pushinteger(L, count);
+    lua_setfield(L, -2, name);
+}
+
+static void push_complexity(lua_State *L, struct lua_call *c)
+{
+    struct weir_complexity k;
+    if (!engine.host->complexity(c->call, &k)) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_createtable(L, 0, 12);
+    lua_pushnumber(L, k.score);
+    lua_setfield(L, -2, "score");
+    set_count(L, "words", k.words);
+    set_count(L, "sentences", k.sentences);
+    set_count(L, "questions", k.questions);
+    set_count(L, "numbers", k.numbers);
+    set_count(L, "maths", k.maths);
+    set_count(L, "code", k.code);
+    set_count(L, "conditions", k.conditions);
+    set_count(L, "negations", k.negations);
+    set_count(L, "quantities", k.quantities);
+    set_count(L, "turns", k.turns);
+    set_count(L, "tools", k.tools);
+    set_count(L, "images", k.images);
+}
+
 static void push_needs(lua_State *L, struct lua_call *c)
 {
     const struct weir_conversation *v = engine.host->conversation(c->call);
@@ -103,6 +133,7 @@ static const struct getter getters[] = {
     { "bytes", push_bytes },
     { "stream", push_stream },
     { "tokens", push_tokens },
+    { "complexity", push_complexity },
     { "needs", push_needs },
     { "candidates", push_candidates },
     { "principal", push_principal },

@@ -212,6 +212,13 @@ static int64_t host_estimate(struct weir_call *c)
     return 1000;
 }
 
+static bool host_complexity(struct weir_call *c, struct weir_complexity *out)
+{
+    (void)c;
+    *out = (struct weir_complexity){ .score = 0.5, .words = 20, .turns = 1 };
+    return true;
+}
+
 /* ---- targets ----------------------------------------------------------------------------------------------------- */
 
 static struct weir_candidate *const *host_candidates(struct weir_call *c, uint32_t *n)
@@ -530,7 +537,7 @@ void fake_start(void)
         .answer_text = host_answer_text, .request = host_request, .header = host_header, .header_at = host_header_at,
         .principal = host_principal, .conversation = host_conversation, .edit_field = host_edit_field,
         .edit_text = host_edit_text, .prepend_system = host_prepend_system, .request_texts = host_request_texts,
-        .estimate_tokens = host_estimate, .candidates = host_candidates, .candidate = host_candidate,
+        .estimate_tokens = host_estimate, .complexity = host_complexity, .candidates = host_candidates, .candidate = host_candidate,
         .candidates_set = host_candidates_set, .candidate_copy = host_candidate_copy,
         .candidate_field = host_candidate_field, .candidate_header = host_candidate_header,
         .candidate_timeout = host_candidate_timeout, .candidate_flag = host_candidate_flag, .target = host_target,

@@ -36,6 +36,17 @@ enum weir_lifetime {
 
 enum weir_log_level { WEIR_LOG_ERROR = 1, WEIR_LOG_WARN = 2, WEIR_LOG_INFO = 3, WEIR_LOG_DEBUG = 4 };
 
+#if WEIR_ABI_MINOR >= 1
+/* How hard a request looks: counts of the last message of the user that has text (of each text its first 8 KiB), and of the whole. */
+struct weir_complexity {
+    double score; /* 0 to 1: how much a strong model may help; 0.5: as hard as the middle of the prompts it was tuned on */
+    uint32_t words, sentences, questions, numbers; /* questions: marks; 1,000.5 is one number */
+    uint32_t maths, code; /* characters of which formulas, and of which programs are full */
+    uint32_t conditions, negations, quantities; /* English words: "if", "except", "twice" … */
+    uint32_t turns, tools, images; /* messages of users, tools of the request, images of that message; not in the score */
+};
+#endif
+
 /* Identifies one wait. 0 is never a token. */
 typedef uint64_t weir_token;
 
@@ -369,6 +380,8 @@ struct weir_host {
      * none. */
     int (*hmac_caller)(struct weir_instance *inst, const struct weir_key *key, const char *prefix, struct weir_str bytes,
                        uint8_t out[32]);
+    /* How hard the request looks (core/complexity.c). false: there is no conversation, or it has no messages. */
+    bool (*complexity)(struct weir_call *call, struct weir_complexity *out);
 #endif
 };
 
