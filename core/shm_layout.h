@@ -7,11 +7,12 @@
 #ifndef WEIR_CORE_SHM_LAYOUT_H
 #define WEIR_CORE_SHM_LAYOUT_H
 
+#include "places.h"
 #include "shm.h"
 
 enum {
     SHM_MAGIC = 0x72696577,
-    SHM_LAYOUT = 2,
+    SHM_LAYOUT = 3,
     SHM_SLOT_MASTER = SHM_SLOTS,      /* the master counts here */
     SHM_SLOT_CHECKER = SHM_SLOTS + 1, /* the checker child */
     SHM_ALL_SLOTS = SHM_SLOTS + 2,
@@ -72,8 +73,8 @@ struct shm_crash {
     uint64_t frames[SHM_FRAMES];
 };
 
-struct shm_target { /* of one target in one slot: written by that process alone, but for what the master clears */
-    _Atomic uint32_t in_flight;
+struct shm_target { /* of one target in one slot: written by that process alone, but for the places and what the master clears */
+    places_word calls_now;
     _Atomic uint32_t updated_s;    /* monotonic: when the averages were last moved */
     _Atomic uint64_t calls, failures;
     _Atomic int64_t last_failure_ms; /* unix; 0: never */
@@ -88,8 +89,9 @@ struct shm_target { /* of one target in one slot: written by that process alone,
 } __attribute__((aligned(64)));
 
 struct shm_provider { /* of one provider in one slot */
-    _Atomic uint32_t in_flight, waiting;
+    places_word calls_now;
     _Atomic uint64_t calls;
+    _Atomic uint32_t waiting;
 };
 
 struct shm_slot {

@@ -39,31 +39,20 @@ static bool is_target(int id)
     return id >= 0 && id < TARGETS_MAX;
 }
 
-static uint32_t in_flight(int id)
+static size_t places_of(int id)
 {
-    uint32_t n = 0;
-    for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i)) /* the two at the end make no calls */
-        n += atomic_load(&shm_area->slots[i].targets[id].in_flight);
-    return n;
+    return offsetof(struct shm_slot, targets) + (size_t)id * sizeof(struct shm_target) + offsetof(struct shm_target, calls_now);
 }
 
-/* Counted first, looked at after: see shm_providers.c. */
 bool target_begin(int id, uint32_t cap)
 {
-    if (!is_target(id))
-        return true;
-    _Atomic uint32_t *own = &shm_own->targets[id].in_flight;
-    atomic_fetch_add(own, 1);
-    if (!cap || in_flight(id) <= cap)
-        return true;
-    atomic_fetch_sub(own, 1);
-    return false;
+    return !is_target(id) || places_take(places_of(id), cap);
 }
 
 void target_release(int id)
 {
-    if (is_target(id) && atomic_load_explicit(&shm_own->targets[id].in_flight, memory_order_relaxed) > 0)
-        atomic_fetch_sub(&shm_own->targets[id].in_flight, 1);
+    if (is_target(id))
+        places_give(places_of(id));
 }
 
 /* ---- averages of this worker ---- */
@@ -235,7 +224,7 @@ static void join(struct target_figures *f, struct joined *j, struct shm_target *
     uint64_t calls = atomic_load_explicit(&t->calls, memory_order_relaxed);
     int64_t last_ms = atomic_load_explicit(&t->last_failure_ms, memory_order_relaxed);
     double weight = weight_of(t, calls, j->now_s);
-    f->in_flight += atomic_load_explicit(&t->in_flight, memory_order_relaxed);
+    f->in_flight += (uint32_t)atomic_load_explicit(&t->calls_now, memory_order_relaxed);
     if (calls) {
         f->calls += calls;
         f->failures += atomic_load_explicit(&t->failures, memory_order_relaxed);
@@ -281,7 +270,7 @@ _Atomic uint64_t *target_breaker(int id)
 void targets_clear_slot(uint32_t slot)
 {
     for (uint32_t i = 0; i < TARGETS_MAX && names_at(&shm_area->target_names, i); i++) {
-        atomic_store(&shm_area->slots[slot].targets[i].in_flight, 0);
+        atomic_store(&shm_area->slots[slot].targets[i].calls_now, 0);
         breaker_orphan(&shm_area->breakers[i].word, slot, monotonic_us() / 1000);
     }
 }
