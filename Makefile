@@ -53,7 +53,7 @@ RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
 Q    := $(if $(V),,@)
 SAYS  = $(if $(V),,@echo "  $(1) $(2)")
 
-.PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench fuzz fuzz-build install clean FORCE
+.PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench soak fuzz fuzz-build install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -179,6 +179,10 @@ lint: all
 
 bench: all
 	python3 tests/bench/run.py
+
+# Ten minutes of random faults at 200 requests a second.
+soak: all
+	python3 tests/soak/run.py 600 200
 
 FUZZFLAGS  = -g -O1 -std=c11 -D_GNU_SOURCE -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
              -DWEIR_ARENA_EMULATE -DWEIR_VERSION='"$(VERSION)"' -fvisibility=hidden -Isdk/include -Icore -Itests/fuzz -I. \
