@@ -73,11 +73,9 @@ class Answer:
         if response.status != 200:
             self.error = response.json["error"]["message"]
         elif "event-stream" in self.headers["content-type"]:
-            self.text, self.is_whole = (openai_text if dialect == "openai" else anthropic_text)(response)
+            self.text, self.is_whole = STREAMED[dialect](response)
         else:
-            j = response.json
-            self.text = j["choices"][0]["message"]["content"] if dialect == "openai" else "".join(b["text"] for b in j["content"])
-            self.is_whole = True
+            self.text, self.is_whole = WHOLE[dialect](response.json), True
 
     def __repr__(self):
         return repr(self.response)
@@ -93,7 +91,20 @@ def anthropic_text(response):
     return text, events[-1]["type"] == "message_stop" and response.is_complete
 
 
-WAYS = [(d, s) for d in ("openai", "anthropic") for s in (False, True)]
+def gemini_words(chunk):
+    return "".join(p.get("text", "") for c in chunk.get("candidates", []) for p in c.get("content", {}).get("parts", []))
+
+
+def gemini_text(response):
+    events = [json.loads(e) for e in response.events]
+    ended = [c["finishReason"] for e in events for c in e.get("candidates", []) if c.get("finishReason")]
+    return "".join(gemini_words(e) for e in events), bool(ended) and response.is_complete
+
+
+STREAMED = {"openai": openai_text, "anthropic": anthropic_text, "gemini": gemini_text}
+WHOLE = {"openai": lambda j: j["choices"][0]["message"]["content"], "anthropic": lambda j: "".join(b["text"] for b in j["content"]),
+         "gemini": gemini_words}
+WAYS = [(d, s) for d in STREAMED for s in (False, True)]
 
 
 def ask(weir, dialect, stream, model="m", text="hi", headers=None):
@@ -103,6 +114,10 @@ def ask(weir, dialect, stream, model="m", text="hi", headers=None):
     if dialect == "anthropic":
         body["max_tokens"] = 50
         return Answer(weir.post("/v1/messages", body, {"anthropic-version": "2023-06-01", **(headers or {})}), dialect)
+    if dialect == "gemini":
+        body = {"contents": [{"role": "user", "parts": [{"text": text}]}]}
+        verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        return Answer(weir.post(f"/v1beta/models/{model}:{verb}", body, headers), dialect)
     return Answer(weir.post("/v1/chat/completions", body, headers), dialect)
 
 
@@ -121,7 +136,7 @@ def story(record):
 
 def settings(ups, retries=None, timeouts=None, context=None, providers=None, **more):
     """One provider per upstream, named a, b, c …, and a model m of one target of each."""
-    c = {"entry": ["log"], "workers": 1, "routes": [{"match": {"path": "/v1/*"}, "open": True, "pipeline": []}],
+    c = {"entry": ["log"], "workers": 1, "routes": [{"match": {"path": "/v1*"}, "open": True, "pipeline": []}],
          "providers": {}, "models": {"m": {"targets": []}}, "timeouts": {"connect": "2s", **(timeouts or {})}}
     if retries is not None:
         c["routes"][0]["retries"] = retries
