@@ -59,7 +59,7 @@ static bool may_have_run_tool(const struct attempt *a)
 {
     const struct conversation *c = a->call.request->conversation;
     for (const struct weir_tool *t = c ? c->view.tools : NULL; t; t = t->next)
-        if (t->raw.n)
+        if (t->raw.n && !(t->flags & WEIR_TOOL_OF_CLIENT))
             return may_have_begun(a);
     return false;
 }

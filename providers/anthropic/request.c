@@ -79,10 +79,20 @@ static void mark_own(struct reading *x, struct weir_str key)
     t->dialect = ANTHROPIC_DIALECT;
 }
 
-/* A tool that the provider runs has a type with a date, and no schema. */
-static bool is_hosted(struct weir_str type)
+/* A tool of Anthropic's own has a type with a date, and no schema. */
+static bool is_typed(struct weir_str type)
 {
     return type.n && !weir_is(type, "\"custom\"") && !weir_is(type, "null");
+}
+
+/* Of those, the ones that the client runs; the provider runs the others, and new ones until they are known. */
+static uint32_t typed_flags(struct weir_str type)
+{
+    static const char *const of_clients[] = { "\"bash_", "\"text_editor_", "\"computer_", "\"memory_" };
+    for (size_t i = 0; i < sizeof(of_clients) / sizeof(*of_clients); i++)
+        if (type.n >= strlen(of_clients[i]) && memcmp(type.p, of_clients[i], strlen(of_clients[i])) == 0)
+            return WEIR_TOOL_OF_CLIENT;
+    return 0;
 }
 
 static void read_tool_member(const struct weir_json_api *j, struct weir_json *r, struct weir_tool *t,
@@ -119,8 +129,8 @@ static void read_tool(struct reading *x)
     }
     if (!j->close(r)) {
         j->reject(x->r, "must be {\"name\":…,\"description\":…,\"input_schema\":{…}} or a tool that Anthropic runs");
-    } else if (is_hosted(type)) {
-        *t = (struct weir_tool){ .next = t->next, .raw = raw, .dialect = ANTHROPIC_DIALECT };
+    } else if (is_typed(type)) {
+        *t = (struct weir_tool){ .next = t->next, .raw = raw, .dialect = ANTHROPIC_DIALECT, .flags = typed_flags(type) };
     } else if (!t->name.n) {
         j->reject(x->r, "has no name");
     }

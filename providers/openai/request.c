@@ -105,7 +105,7 @@ static void read_tool(struct reading *x)
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, raw, first = WEIR_NONE, last = WEIR_NONE;
     struct weir_tool *t = x->o.host->tool_add(x->o.call);
-    bool is_function = false;
+    bool is_function = false, is_of_client = false;
     if (!t) {
         x->o.failed = true;
         return;
@@ -118,6 +118,7 @@ static void read_tool(struct reading *x)
             read_tool_function(x, t);
         } else if (j->raw(x->r, &raw)) {
             last = raw;
+            is_of_client |= weir_is(key, "type") && weir_is(raw, "\"custom\"");
             if (is_function && !weir_is(key, "type"))
                 openai_add_ext(x, x->o.host->format(x->o.call, "tools[%u].%.*s", x->n_tools, (int)key.n, key.p), key, raw);
         }
@@ -126,6 +127,7 @@ static void read_tool(struct reading *x)
         return;
     t->dialect = OPENAI_DIALECT; /* custom and hosted tools */
     t->raw = openai_object_of(x, first, last);
+    t->flags |= is_of_client ? WEIR_TOOL_OF_CLIENT : 0;
     if (!t->raw.n)
         j->reject(x->r, "must be {\"type\":\"function\",\"function\":{…}} or another kind of tool");
 }

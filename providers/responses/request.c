@@ -147,6 +147,13 @@ static void take_function(struct reading *x, struct weir_tool *t, const struct t
         x->o.json->reject(x->r, "parameters must be a JSON Schema, an object");
 }
 
+/* Tools with a kind of their own that the client runs. `shell` may run at either; then the provider is meant. */
+static bool is_of_client(struct weir_str type)
+{
+    return weir_is(type, "\"custom\"") || weir_is(type, "\"local_shell\"") || weir_is(type, "\"apply_patch\"") ||
+           weir_is(type, "\"computer_use_preview\"") || weir_is(type, "\"computer\"");
+}
+
 /* The last value in it is handed out. */
 static struct weir_str read_tool(struct reading *x, uint32_t index)
 {
@@ -171,6 +178,7 @@ static struct weir_str read_tool(struct reading *x, uint32_t index)
     }
     t->dialect = RESPONSES_DIALECT; /* custom and hosted tools */
     t->raw = said.type.n ? responses_object_of(x, first, last) : WEIR_NONE;
+    t->flags |= is_of_client(said.type) ? WEIR_TOOL_OF_CLIENT : 0;
     if (!t->raw.n)
         j->reject(x->r, "must be {\"type\":\"function\",\"name\":…} or another kind of tool");
     return last;

@@ -1,5 +1,6 @@
 """What weir does when providers fail before a client has seen anything: how often each target is asked, what the client sees, what
 the record says, that nothing is left behind. Each case in three client dialects, streamed and whole."""
+import json
 import random
 import threading
 import time
@@ -165,6 +166,32 @@ def test_a_hosted_tool_is_not_run_twice():
             for u in ups:
                 if u:
                     u.close()
+
+
+def test_tools_that_the_client_runs_keep_nobody_from_asking_another():
+    fine = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "fine"}],
+            "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
+    response = {"id": "resp_1", "object": "response", "status": "completed", "model": "m", "created_at": 1, "error": None,
+                "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                            "content": [{"type": "output_text", "text": "fine", "annotations": []}]}],
+                "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}}
+    cases = [("anthropic", "/v1/messages", fine, [{"type": "bash_20250124", "name": "bash"},
+                                                  {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"}]),
+             ("responses", "/v1/responses", response, [{"type": "apply_patch"}, {"type": "custom", "name": "sql"}])]
+    for dialect, path, body, tools in cases:
+        def second(conn, _request, _script, body=body):
+            conn.respond(200, json.dumps(body).encode(), {"content-type": "application/json"})
+        ups = [Upstream(Script(error(500))), Upstream(Script(second))]
+        try:
+            with Weir(settings(ups, providers={n: {"dialect": dialect} for n in "ab"})) as weir:
+                asks = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "tools": tools} \
+                    if dialect == "anthropic" else {"model": "m", "input": "hi", "tools": tools}
+                answer = weir.post(path, asks, {"anthropic-version": "2023-06-01"})
+                assert answer.status == 200 and "fine" in answer.text, answer
+                assert [len(u.requests) for u in ups] == [1, 1]
+        finally:
+            for u in ups:
+                u.close()
 
 
 RULE = "return { on_failure = function(req, a) note('class', a.class) %s end }"

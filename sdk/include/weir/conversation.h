@@ -127,9 +127,14 @@ struct weir_tool {
     struct weir_str strict;   /* "true", "false" or "" */
     struct weir_str raw;      /* the tool's own JSON, if it is one only `dialect` knows (hosted tools); then name may be "" */
     struct weir_str dialect;
-    uint32_t flags; /* WEIR_PART_CACHE_MARK */
+    uint32_t flags; /* WEIR_PART_CACHE_MARK, WEIR_TOOL_OF_CLIENT */
     uint32_t reserved;
 };
+#if WEIR_ABI_MINOR >= 1
+/* A tool of the dialect's own (raw) that the client runs, not the provider: a shell, an editor, a screen. Asking another target
+ * can't run it twice. */
+#define WEIR_TOOL_OF_CLIENT 4u
+#endif
 
 /* A field that the dialect's codec does not know, or knows to have no canonical form. */
 struct weir_ext {
