@@ -250,8 +250,7 @@ const char *grammar_check(struct grammar *g, struct weir_event *e, struct arena 
 
 /* ---- the collector ---- */
 
-/* Adds the plain content of a text to a growing one. */
-static void text_append_plain(struct weir_out *out, const struct weir_text *t)
+void answer_add_text(struct weir_out *out, const struct weir_text *t)
 {
     char *to = out_reserve(out, t->n);
     if (!to)
@@ -343,7 +342,7 @@ static bool begin_block(struct collector *c, const struct weir_event *e)
     b->view.name = arena_copy(c->arena, e->name);
     b->view.dialect = arena_copy(c->arena, e->dialect);
     if (e->text.n)
-        text_append_plain(&b->text, &e->text);
+        answer_add_text(&b->text, &e->text);
     *(c->last ? &c->last->next : &c->first) = b;
     if (c->last)
         c->last->view.next = &b->view;
@@ -354,7 +353,7 @@ static bool begin_block(struct collector *c, const struct weir_event *e)
 static void append_raw(struct weir_out *list, const struct weir_text *raw)
 {
     out_write(list, list->n ? WEIR_LIT(",") : WEIR_LIT("["));
-    text_append_plain(list, raw);
+    answer_add_text(list, raw);
 }
 
 static bool add_delta(struct collector *c, const struct weir_event *e)
@@ -366,7 +365,7 @@ static bool add_delta(struct collector *c, const struct weir_event *e)
     case WEIR_DELTA_SIGNATURE:
         if (e->dialect.n && !b->view.dialect.n)
             b->view.dialect = arena_copy(c->arena, e->dialect);
-        text_append_plain(&b->signature, &e->text);
+        answer_add_text(&b->signature, &e->text);
         return !b->signature.failed;
     case WEIR_DELTA_CITATION:
         append_raw(&b->citations, &e->text);
@@ -375,12 +374,12 @@ static bool add_delta(struct collector *c, const struct weir_event *e)
         append_raw(&b->logprobs, &e->text);
         return !b->logprobs.failed;
     case WEIR_DELTA_TRANSCRIPT:
-        text_append_plain(&b->transcript, &e->text);
+        answer_add_text(&b->transcript, &e->text);
         return !b->transcript.failed;
     case WEIR_DELTA_EXT:
         return true;
     default:
-        text_append_plain(&b->text, &e->text);
+        answer_add_text(&b->text, &e->text);
         return !b->text.failed;
     }
 }

@@ -42,5 +42,7 @@ bool collector_add(struct collector *c, const struct weir_event *e); /* false: n
 const struct weir_answer *collector_answer(struct collector *c);
 /* Overwrites what is known in `to` with what `from` says (usage is told several times; the last value of each counts). */
 void usage_merge(struct weir_usage *to, const struct weir_usage *from);
+/* Adds the plain content of a text to a growing one. */
+void answer_add_text(struct weir_out *out, const struct weir_text *t);
 
 #endif

@@ -67,7 +67,7 @@ static bool begin(struct request *r, struct candidate *c, struct attempt **out)
     a->ticket = c->ticket;
     a->is_counted = true;
     aim(a);
-    return a->codec_state != NULL;
+    return a->codec_state != NULL && rescue_attach(a);
 }
 
 static void fail_for_memory(struct request *r)
@@ -103,7 +103,7 @@ static bool send_attempt(struct attempt *a)
             attempt_fail(a, &a->call.error);
         return true;
     }
-    bool is_built = gathered == TOKEN_HAS && upstream_build(a) == 0;
+    bool is_built = gathered == TOKEN_HAS && rescue_ask(a) == 0 && upstream_build(a) == 0;
     struct weir_str loss = is_built ? losses_of_request(a) : WEIR_NONE;
     if (loss.n) {
         note_skipped(a, loss);
@@ -199,10 +199,15 @@ static void after_failure(struct attempt *a, enum weir_verdict v)
 void attempt_fail(struct attempt *a, const struct weir_error *error)
 {
     struct request *r = a->call.request;
-    if (a->state == ATTEMPT_OVER || r->is_ending)
+    if (a->state == ATTEMPT_OVER || a->is_cut || r->is_ending)
         return;
     bool is_committed = a == r->elected;
     error_copy(a->arena, &a->error, error);
+    if (is_committed && rescue_may(a, &a->error)) {
+        rescue_begin(a);
+        return;
+    }
+    rescue_leave(a);
     attempt_close(a);
     if (is_committed) {
         request_fail(r, &a->error);
@@ -238,6 +243,15 @@ static void end_upstream(struct attempt *a)
         egress_cancel(up);
 }
 
+void attempt_cut(struct attempt *a)
+{
+    attempt_stop_asking(a);
+    end_upstream(a);
+    a->is_cut = true;
+    a->ended_us = monotonic_us();
+    outcome_settle(a);
+}
+
 void attempt_close(struct attempt *a)
 {
     struct request *r = a->call.request;
@@ -247,7 +261,8 @@ void attempt_close(struct attempt *a)
     attempt_stop_asking(a);
     end_upstream(a);
     a->state = ATTEMPT_OVER;
-    a->ended_us = monotonic_us();
+    if (!a->ended_us)
+        a->ended_us = monotonic_us();
     if (a->error.error_class == WEIR_ERROR_NONE && r->error.error_class != WEIR_ERROR_NONE)
         a->error = r->error;
     if (a->error.error_class == WEIR_ERROR_AUTHENTICATION)
@@ -268,5 +283,6 @@ void attempt_destroy(struct attempt *a)
     if (a->encoded)
         out_free(a->encoded);
     collector_free(a->collector);
+    rescue_free(a);
     arena_free(a->arena);
 }

@@ -108,7 +108,7 @@ static void on_head(void *arg, int status, const struct http_header *headers, ui
 static void relay_error_event(struct attempt *a, const struct weir_frame *frame)
 {
     struct request *r = a->call.request;
-    if (a->state != ATTEMPT_ELECTED || !a->can_relay || !r->wants_stream ||
+    if (a->state != ATTEMPT_ELECTED || !a->can_relay || !r->wants_stream || rescue_may(a, &a->call.error) ||
         !(a->call.error.flags & WEIR_ERROR_FROM_UPSTREAM))
         return;
     deliver_bytes(r, frame->bytes);
@@ -164,16 +164,16 @@ static void feed(struct attempt *a, struct weir_str bytes)
     struct weir_frame frame;
     enum framer_result rc = FRAMER_MORE;
     struct scratch s = scratch_enter();
-    while (a->state != ATTEMPT_OVER && !r->is_ending && !a->call.wait &&
+    while (a->state != ATTEMPT_OVER && !a->is_cut && !r->is_ending && !attempt_waits(a) &&
            (rc = framer_next(&a->framer, &bytes, &frame, limit)) == FRAMER_FRAME)
         if (!decode_frame(a, &frame))
             break;
     scratch_leave(s);
-    if (a->state == ATTEMPT_OVER || a->state == ATTEMPT_SENT || r->is_ending)
+    if (a->state == ATTEMPT_OVER || a->state == ATTEMPT_SENT || a->is_cut || r->is_ending)
         return;
     if (rc < 0)
         fail_broken(a, WEIR_ERROR_BROKEN, "a piece of its answer is too large or malformed");
-    else if (a->call.wait && bytes.n)
+    else if (attempt_waits(a) && bytes.n)
         keep_for_later(a, bytes);
     deliver_flush(r);
 }
@@ -194,7 +194,7 @@ static void on_body(void *arg, struct weir_str bytes)
     a->last_byte_us = monotonic_us();
     if (a->state == ATTEMPT_ERROR)
         collect_error(a, bytes);
-    else if (a->call.wait)
+    else if (attempt_waits(a))
         keep_for_later(a, bytes);
     else if (is_raw(r))
         raw_feed(a, bytes);
@@ -227,11 +227,12 @@ static void decode_end(struct attempt *a)
         fail_broken(a, WEIR_ERROR_BROKEN, "its answer ended in the middle of a message");
         return;
     }
-    if (a->call.wait || a->state == ATTEMPT_OVER || c->request->is_ending)
+    if (attempt_waits(a) || a->state == ATTEMPT_OVER || a->is_cut || c->request->is_ending)
         return;
     if (!a->grammar.has_ended && a->codec->plugin->codec.decode_end) {
         struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_END, true);
         c->is_decoding = a->is_looking = true;
+        c->error.error_class = WEIR_ERROR_NONE;
         int rc = a->codec->plugin->codec.decode_end(a->codec->self, c, a->codec_state, a->ended_cleanly);
         c->is_decoding = a->is_looking = false;
         bool asks_again = rc == 0 && wants_again(a);
@@ -243,7 +244,9 @@ static void decode_end(struct attempt *a)
             return;
         }
     }
-    if (a->state != ATTEMPT_OVER && !c->request->is_ending && !a->grammar.has_ended)
+    if (a->rescues && c->error.error_class != WEIR_ERROR_NONE)
+        attempt_fail(a, &c->error);
+    if (a->state != ATTEMPT_OVER && !a->is_cut && !c->request->is_ending && !a->grammar.has_ended)
         fail_broken(a, WEIR_ERROR_BROKEN,
                     a->ended_cleanly ? "its answer ended before it was complete"
                                      : "the connection broke in the middle of its answer");
@@ -264,6 +267,9 @@ static void end_answer(struct attempt *a)
 /* Bytes that came while a stage waited, and then perhaps the end. */
 void attempt_go_on(struct attempt *a)
 {
+    a = a->is_cut ? request_source(a->call.request) : a;
+    if (!a || a->state == ATTEMPT_OVER)
+        return;
     struct weir_out bytes = a->backlog;
     memset(&a->backlog, 0, sizeof(a->backlog));
     if (a->is_paused && a->upstream &&
@@ -274,7 +280,7 @@ void attempt_go_on(struct attempt *a)
     if (bytes.n)
         (is_raw(a->call.request) ? raw_feed : feed)(a, out_bytes(&bytes));
     out_free(&bytes);
-    if (a->has_ended && !a->call.wait && a->state != ATTEMPT_OVER && !a->call.request->is_ending)
+    if (a->has_ended && !attempt_waits(a) && a->state != ATTEMPT_OVER && !a->call.request->is_ending)
         end_answer(a);
 }
 
@@ -292,7 +298,7 @@ static void on_end(void *arg, enum egress_result result, const char *message)
         fail_upstream(a, result ? result : EGRESS_PROTOCOL, result ? message : "it sent no answer");
     else if (a->state == ATTEMPT_ERROR)
         outcome_refused(a);
-    else if (a->state != ATTEMPT_OVER && !a->call.wait)
+    else if (a->state != ATTEMPT_OVER && !attempt_waits(a))
         end_answer(a);
     request_arm(r);
     request_leave(r);

@@ -111,6 +111,14 @@ struct config_match {
     const char *header, *header_value;       /* header: NULL: any; value NULL: present */
 };
 
+/* Who may finish a stream that broke after its client had seen part of it (rescue.c). */
+enum config_rescue {
+    CONFIG_RESCUE_DEFAULT = 0, /* any, where there is more than one target */
+    CONFIG_RESCUE_OFF,
+    CONFIG_RESCUE_SAME_MODEL,
+    CONFIG_RESCUE_ANY,
+};
+
 enum config_unknown { CONFIG_UNKNOWN_PASS = 0, CONFIG_UNKNOWN_DROP, CONFIG_UNKNOWN_REFUSE };
 
 /* What happens when a target's dialect can't say what a request uses (losses.c). */
@@ -135,6 +143,7 @@ struct config_route {
     bool usage_as_asked;
     enum config_unknown unknown_fields;
     enum config_on_loss on_loss;
+    enum config_rescue rescue;
     struct config_provider **raw; /* `raw:`: relayed to one of these as it is; n_raw 0: an ordinary route */
     uint32_t n_raw;
 };

@@ -246,6 +246,14 @@ static void read_on_loss(struct reader *r, const struct tree_node *node, void *b
     ((struct config_route *)base)->on_loss = on_loss_read(r, node);
 }
 
+static void read_rescue(struct reader *r, const struct tree_node *node, void *base)
+{
+    const struct value_rule rule = { .name = "rescue", .choices = "off|same_model|any" };
+    int32_t choice = 0;
+    if (value_choice(r, &rule, node, &choice) == 0)
+        ((struct config_route *)base)->rescue = (enum config_rescue)(CONFIG_RESCUE_OFF + choice);
+}
+
 static void read_raw_one(struct reader *r, struct config_route *route, const struct tree_node *node)
 {
     const struct value_rule rule = { .name = "raw" };
@@ -320,6 +328,12 @@ const struct field config_route_fields[] = {
       .read = read_on_loss,
       .schema = CONFIG_ON_LOSS_SCHEMA,
       .help = "The same as the global on_loss, for this route." },
+    { .name = "rescue",
+      .type = FIELD_OWN,
+      .read = read_rescue,
+      .schema = "{\"enum\":[\"off\",\"same_model\",\"any\"]}",
+      .help = "Who may finish a stream that broke after the client had seen part of it: nobody, a target of the same model, or any "
+              "[any, where there is more than one target]." },
     { .name = "raw",
       .type = FIELD_OWN,
       .read = read_raw,

@@ -72,7 +72,8 @@ static int64_t silence_deadline(const struct attempt *a, const char **what)
 /* When does this attempt run out of patience, and with what? */
 static int64_t attempt_deadline(const struct attempt *a, const char **what)
 {
-    if (a->state == ATTEMPT_OVER || a->state == ATTEMPT_STARTING || a->call.request->is_answered || a->is_paused || a->call.wait)
+    if (a->state == ATTEMPT_OVER || a->state == ATTEMPT_STARTING || a->call.request->is_answered || a->is_paused || a->is_cut ||
+        attempt_waits(a))
         return INT64_MAX; /* it waits for us */
     int64_t total = after(a->started_us, attempt_total_ms(a));
     int64_t silence = a->upstream ? silence_deadline(a, what) : INT64_MAX;

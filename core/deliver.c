@@ -17,7 +17,7 @@ static struct weir_out encoded; /* or events, encoded */
 
 static void wrote(struct request *r, size_t n)
 {
-    struct attempt *a = r->elected;
+    struct attempt *a = request_source(r);
     r->bytes_out += n;
     r->last_write_us = monotonic_us();
     if (!r->first_byte_us)

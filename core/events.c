@@ -12,6 +12,7 @@
 
 #include "log.h"
 #include "pipeline.h"
+#include "transcript.h"
 
 enum { HELD_MAX = 1024 * 1024, HELD_SLOTS = 16 };
 
@@ -190,6 +191,8 @@ static void finish_frame(struct attempt *a)
         deliver_bytes(r, out_bytes(&a->pending));
         deliver_flush(r);
     }
+    if (is_clean && a->transcript)
+        transcript_relayed(a->transcript);
     if (was_empty && a->grammar.has_ended && !has_stages(a))
         a->end_has_left = true;
     bool is_relayed = is_clean && !a->whole_is_dirty;
@@ -404,13 +407,21 @@ void events_frame_done(struct attempt *a, struct weir_frame *frame)
     struct request *r = a->call.request;
     if (r->is_ending || a->state == ATTEMPT_OVER)
         return;
+    if (a->rescues) {
+        if (a->call.error.error_class == WEIR_ERROR_NONE)
+            events_frame_done(a->rescues, NULL);
+        return;
+    }
     if (frame) {
         heed_route(r, frame);
         change_frame(frame);
     }
     if (a->state == ATTEMPT_ELECTED && !has_stages(a)) {
-        if (frame && a->can_relay)
+        if (frame && a->can_relay) {
             relay_frame(a, frame);
+            if (a->transcript)
+                transcript_relayed(a->transcript);
+        }
         if (a->end_has_left || (a->can_relay && a->grammar.has_ended))
             end_answer(a, a->can_relay);
         return;
@@ -464,6 +475,24 @@ static int enqueue(struct attempt *a, const struct weir_event *e, uint32_t from)
     return 0;
 }
 
+bool events_are_relayed(const struct attempt *a)
+{
+    return a->can_relay && !has_stages(a);
+}
+
+int events_go_on(struct attempt *a, const struct weir_event *from)
+{
+    struct weir_event e;
+    event_adopt(&e, from);
+    if (grammar_check(&a->grammar, &e, a->arena))
+        return -1;
+    rescue_note(a, &e);
+    if (has_stages(a))
+        return enqueue(a, &e, first_step(a, HOOK_EVENT));
+    leave(a, &e);
+    return 0;
+}
+
 static int emit_answer(struct attempt *a, const struct weir_event *from)
 {
     struct weir_event e;
@@ -480,6 +509,11 @@ static int emit_answer(struct attempt *a, const struct weir_event *from)
         return take_error(a, &e);
     if (e.kind == WEIR_EVENT_PING)
         return 0; /* weir keeps its own connections alive */
+    if (a->rescues) {
+        rescue_take(a, &e);
+        return 0;
+    }
+    rescue_note(a, &e);
     bool stages = has_stages(a);
     if (!stages && a->can_relay)
         return 0; /* its bytes say it all */

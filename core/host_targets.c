@@ -162,7 +162,10 @@ const struct weir_usage *host_usage(struct weir_call *c)
 {
     static const struct weir_usage unknown = { sizeof(unknown), 0, -1, -1, -1, -1, -1, -1, -1, -1 };
     const struct attempt *a = c->attempt ? c->attempt : c->request->elected;
-    return a ? &a->usage : &unknown;
+    struct weir_usage *told = a && !c->attempt && a->is_cut ? arena_alloc(c->request->arena, sizeof(*told)) : NULL;
+    if (told)
+        *told = request_usage(c->request);
+    return told ? told : a ? &a->usage : &unknown;
 }
 
 int host_record(struct weir_call *c, struct weir_out *out)

@@ -134,6 +134,7 @@ void attempt_start(struct request *r, struct candidate *c); /* of one that was a
 bool attempt_next(struct request *r); /* begins one; false: none is left */
 struct attempt *attempt_own_answer(struct request *r); /* the answer that a stage makes */
 void attempt_fail(struct attempt *a, const struct weir_error *error);
+void attempt_cut(struct attempt *a); /* ends its upstream, and what that says of its target: its answer goes on */
 void attempt_close(struct attempt *a); /* ends its upstream, on_attempt_done, figures; idempotent */
 void attempt_destroy(struct attempt *a);
 int upstream_build(struct attempt *a); /* method, url, headers, body */
@@ -176,6 +177,31 @@ void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: t
 void recovery_give_up(struct request *r); /* no candidate is left: the error that tells what was tried and passed over */
 bool candidates_any(struct request *r); /* could one of those left be tried now? */
 
+/* ---- another finishes an answer that broke off (rescue.c; what is said of it stands in rescue.h) ---- */
+void rescue_note(struct attempt *a, struct weir_event *e); /* its codec said so */
+bool rescue_may(struct attempt *a, const struct weir_error *error); /* it fails with this: could the answer be finished? */
+void rescue_begin(struct attempt *a); /* a->error is set; the request goes on, or fails */
+bool rescue_attach(struct attempt *b); /* it begins while an answer is cut; false: no memory */
+int rescue_ask(struct attempt *b);
+void rescue_take(struct attempt *b, const struct weir_event *e);
+bool rescue_was_refused(struct attempt *b); /* for the way in which it was asked: it may be asked in another */
+void rescue_leave(struct attempt *b); /* it is over: what it cost */
+void rescue_free(struct attempt *a);
+/* What the client was told of tokens. */
+struct weir_usage request_usage(const struct request *r);
+
+/* Who supplies the answer's events now. */
+static inline struct attempt *request_source(const struct request *r)
+{
+    return r->elected && r->elected->is_cut ? r->finisher : r->elected;
+}
+
+/* A stage of the answer waits: so does who supplies it. */
+static inline bool attempt_waits(const struct attempt *a)
+{
+    return a->call.wait || (a->rescues && a->rescues->call.wait);
+}
+
 /* ---- calls that are relayed as they are (raw.c) ---- */
 static inline bool is_raw(const struct request *r)
 {
@@ -199,6 +225,8 @@ void events_frame_done(struct attempt *a, struct weir_frame *frame);
 void events_pump(struct attempt *a);
 void events_resumed(struct attempt *a, enum weir_verdict v);
 void events_elect(struct attempt *a);
+int events_go_on(struct attempt *a, const struct weir_event *e); /* of an answer that another finishes; -1: against the grammar */
+bool events_are_relayed(const struct attempt *a); /* the client's encoder does not know of them */
 void events_head_done(struct attempt *a, enum weir_verdict v, bool has_waited);
 int events_release(struct weir_call *c, bool forget);
 void events_free(struct attempt *a);

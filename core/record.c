@@ -52,6 +52,12 @@ static void put_usage(struct weir_out *o, const struct weir_usage *u)
     json_object_end(o);
 }
 
+static void put_request_usage(struct weir_out *o, const struct request *r)
+{
+    struct weir_usage told = request_usage(r);
+    put_usage(o, &told);
+}
+
 static enum facts_tier tier_of(const struct request *r)
 {
     struct weir_str tier = r->conversation ? weir_field(&r->conversation->view, WEIR_FIELD_SERVICE_TIER) : WEIR_NONE;
@@ -245,7 +251,7 @@ void record_write(struct request *r, struct weir_out *o)
     put_ms(o, "first_byte_ms", r->started_us, r->first_byte_us);
     put_ms(o, "total_ms", r->started_us, now);
     if (r->elected)
-        put_usage(o, &r->elected->usage);
+        put_request_usage(o, r);
     put_cost(o, whole_cost(r));
     if (r->n_attempts) {
         json_key(o, "attempts");

@@ -223,6 +223,13 @@ void recovery_after(struct attempt *a)
 {
     struct request *r = a->call.request;
     uint32_t remedies = remedies_of(a);
+    if (rescue_was_refused(a) && put_first(r, a->target)) {
+        r->next_reason = WEIR_LIT("rescue: asked in words, since it does not go on from the assistant's own");
+        go_on(r);
+        return;
+    }
+    if (a->rescues)
+        remedies |= ELSEWHERE; /* what it made of half an answer says nothing about the next */
     if (r->were_candidates_set) {
         obey(a);
     } else if (may_have_run_tool(a)) {
@@ -334,7 +341,7 @@ void recovery_give_up(struct request *r)
     uint32_t n_failed = 0;
     for (const struct attempt *a = r->attempts; a; a = a->next)
         if (a->target && a->error.error_class != WEIR_ERROR_NONE) {
-            last = last ? last : a;
+            last = last && !a->is_cut ? last : a; /* what broke an answer off counts more than who could not finish it */
             n_failed++;
         }
     if (!last)

@@ -211,6 +211,11 @@ struct attempt {
     struct loss *losses, *last_loss; /* in the order in which they were found */
     struct features answer_used; /* by what went to the client so far */
     struct answer_order answer_order;
+
+    struct transcript *transcript; /* what it said so far, where another may have to finish it; NULL: nobody may */
+    struct attempt *rescues; /* the answer that it finishes; NULL: its own */
+    struct rescuer *rescuer; /* how */
+    bool is_cut; /* its upstream is over, the answer is not: another finishes it */
 };
 
 /* ---- requests ---- */
@@ -272,6 +277,7 @@ struct request {
 
     struct attempt *attempts; /* newest first */
     struct attempt *elected;
+    struct attempt *finisher; /* who finishes the elected one's answer; NULL: itself */
     uint32_t n_attempts;
     struct header_item *headers; /* for the answer, by stages */
     struct note *notes, **notes_end;

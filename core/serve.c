@@ -492,8 +492,8 @@ static void on_drain(void *arg, struct exchange *x)
 {
     (void)arg;
     struct request *r = exchange_user(x);
-    struct attempt *a = r ? r->elected : NULL;
-    if (!a || !a->is_paused || a->call.wait)
+    struct attempt *a = r ? request_source(r) : NULL;
+    if (!a || !a->is_paused || attempt_waits(a))
         return;
     request_enter(r);
     a->is_paused = false;
