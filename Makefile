@@ -267,7 +267,7 @@ install: all
 	install -m 644 $(PLUGINS) $(POLICY) $(LIBDIR)/plugins/
 	install -m 644 $(PROVIDERS) $(DATA) $(LIBDIR)/providers/
 	for f in $(wildcard lua/lib/*.lua); do install -m 644 $$f $(LIBDIR)/lua/ || exit 1; done
-	for f in $(wildcard policies/*.lua policies/README.md); do install -m 644 $$f $(SHAREDIR)/policies/ || exit 1; done
+	for f in $(wildcard policies/*.lua policies/*.yaml policies/README.md); do install -m 644 $$f $(SHAREDIR)/policies/ || exit 1; done
 	ln -sfn ../../share/weir/policies $(LIBDIR)/policies
 	install -m 644 $(wildcard sdk/include/weir/*.h) $(DESTDIR)$(PREFIX)/include/weir/
 	install -m 644 weir.yaml $(SHAREDIR)/weir.yaml

@@ -224,7 +224,7 @@ static bool one_fits(lua_State *L, const struct weir_candidate *c, const char *k
         return (c->capabilities & bit) != 0;
     }
     if (type == LUA_TBOOLEAN && strcmp(key, "healthy") == 0)
-        return (c->unavailable.n == 0) == (bool)lua_toboolean(L, value);
+        return (c->is_healthy != 0) == (bool)lua_toboolean(L, value);
     if (type == LUA_TNUMBER && number_of(c, key, &number))
         return number == lua_tonumber(L, value);
     luaL_error(L, "where: %s can't be compared with a %s; fields are %s", key, value_type_name(L, value), known_fields);

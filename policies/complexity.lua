@@ -1,10 +1,12 @@
--- complexity: easy prompts go to the cheap target first, hard ones to the strong one. How hard a prompt looks is counted from its
--- surface, which says little: read tests/complexity/README.md, and measure on your own prompts before you trust it. Therefore the
--- rule does nothing until it is given `hard`, the score (0 to 1; 0.5: the middle) from which a prompt is hard.
+-- complexity: easy prompts go to the cheap target first, hard ones to the strong one. How hard a prompt looks is
+-- counted from its surface, which says little: read tests/complexity/README.md, and measure on your own prompts before
+-- you trust it. Therefore the rule does nothing until it is given `hard`, the score (0 to 1; 0.5: the middle) from
+-- which a prompt is hard.
 --
 --   policy: { file: policies/complexity.lua, with: { hard: 0.7, strong: strong, cheap: cheap } }
 --
--- strong, cheap: tags of targets; without them the dearest and the cheapest are meant. Whatever comes first, the others stay behind it.
+-- strong, cheap: tags of targets; without them the dearest and the cheapest are meant. Whatever comes first, the
+-- others stay behind it.
 local check = require("settings").of{ "hard", "strong", "cheap" }
 local strategy = require("strategy")
 

@@ -20,12 +20,7 @@ return {
     check(cfg)
     local up = req.candidates:where{ healthy = true }
     if #up < 2 then return end
-    local key = key_of(req)
-    if not cfg.share then return strategy.sticky(up, key) end
-    -- by weight, but the same for the same conversation: the hash takes the place of chance
-    return up:by(function(c)
-      local weight = cfg.share[c.name] or cfg.share[c.provider] or 0
-      return weight > 0 and -math.log(1 - hash.share(key .. c.name)) / weight or math.huge
-    end)
+    if not cfg.share then return strategy.sticky(up, key_of(req)) end
+    return strategy.split(up, key_of(req), cfg.share) -- by weight, but the same for the same conversation
   end,
 }

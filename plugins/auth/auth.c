@@ -255,8 +255,23 @@ static enum weir_verdict refuse_model(const struct auth *a, struct weir_call *ca
                                   name.p ? name.p : ""));
 }
 
-/* A call that is relayed as it is names no model: on_attempt asks for the right to all that its provider has. Without a
- * model in another (an operation of a later version) only a key that may use everything passes. */
+/* A call that is relayed as it is names no model: it takes the right to all that one of its providers has, which on_attempt asks
+ * for once more. */
+static enum weir_verdict check_relayed(const struct auth *a, struct weir_call *call, const struct weir_principal *p)
+{
+    uint32_t n = 0;
+    struct weir_candidate *const *list = a->host->candidates(call, &n);
+    for (uint32_t i = 0; i < n; i++)
+        if (may_use(p, list[i]->name))
+            return WEIR_NEXT;
+    if (!n)
+        return WEIR_NEXT; /* nobody can be asked: the usual error says more */
+    return refuse(a, call, WEIR_ERROR_PERMISSION, "model_not_allowed",
+                  a->host->format(call, "This key may not make calls that are relayed as they are; that takes the right to \"%.*s\".",
+                                  (int)list[0]->name.n, list[0]->name.p));
+}
+
+/* Without a model in another operation (of a later version) only a key that may use everything passes. */
 static enum weir_verdict on_request(void *self, struct weir_call *call)
 {
     const struct auth *a = self;
@@ -269,7 +284,7 @@ static enum weir_verdict on_request(void *self, struct weir_call *call)
     if (operation == WEIR_OP_MODELS || operation == WEIR_OP_MODEL)
         return hide_models(a, call, p);
     if (operation == WEIR_OP_RAW)
-        return WEIR_NEXT;
+        return check_relayed(a, call, p);
     struct weir_str name = asked_model(a, call);
     seen->is_model_allowed = may_use(p, name);
     return seen->is_model_allowed ? WEIR_NEXT : refuse_model(a, call, name);

@@ -77,6 +77,20 @@ def test_rights_on_the_model_that_was_asked_for():
             assert weir.chat(model=model, headers=bearer(OTHER)).status == 200, model
 
 
+def test_relayed_calls_take_the_right_to_all_of_a_provider():
+    with Upstream(lambda conn: conn.read_request() and conn.respond(200, b"{}", {"content-type": "application/json"})) as up:
+        c = guarded(up)
+        c["routes"].insert(0, {"match": {"path": "/v1/files*"}, "raw": "up", "pipeline": []})
+        c["keys"].append({"name": "files", "hash": hash_of("wk-files"), "models": ["up/*"]})
+        with Weir(c) as weir:
+            answer = weir.get("/v1/files", bearer(KEY))
+            assert code_of(answer) == (403, "model_not_allowed") and 'the right to \\"up/*\\"' in answer.text, answer
+            assert not up.requests
+            for key in (OTHER, "wk-files"):
+                assert weir.get("/v1/files", bearer(key)).status == 200
+            assert len(up.requests) == 2
+
+
 def test_models_shows_what_the_key_may_use():
     with Upstream(openai_answer("ok")) as up, Weir(guarded(up)) as weir:
         def listed(key):
