@@ -205,6 +205,7 @@ void rescue_begin(struct attempt *a)
     struct request *r = a->call.request;
     struct weir_str name = a->target->view.name;
     size_t n = a->transcript->n;
+    deliver_flush(r); /* what was gathered lies in bytes that end with the upstream */
     a->transcript->input = a->usage.input;
     if (!a->transcript->is_finished)
         estimate_cost(a, n);
@@ -218,6 +219,7 @@ void rescue_begin(struct attempt *a)
         return;
     }
     end_thoughts(a);
+    deliver_flush(r);
     keep_allowed(a);
     add_itself(a);
     r->next_reason = arena_printf(r->arena, "rescue: %.*s broke off after %zu bytes (%s)", (int)name.n, name.p, n,
@@ -276,7 +278,10 @@ bool rescue_was_refused(struct attempt *b)
 
 void rescue_leave(struct attempt *b)
 {
-    if (b->rescues && b->rescuer->n)
+    if (!b->rescues)
+        return;
+    deliver_flush(b->call.request);
+    if (b->rescuer->n)
         estimate_cost(b, b->rescuer->n);
 }
 

@@ -2,6 +2,7 @@
 three, by prefill or in words. What the client sees byte by byte, how often each target is asked, what the record says."""
 import json
 import statistics
+import threading
 import time
 
 import harness
@@ -260,6 +261,38 @@ def test_a_second_cut_is_rescued_too():
         p = Play(client, (client, cut(client)), ("openai", again), ("openai", says("openai", WORDS[CUT + 2:])))
         assert p.answer.text == TEXT and p.answer.is_whole and p.asked == [1, 1, 1], p
         check_order(client, p.answer)
+
+
+def test_what_was_said_before_the_next_cut_is_there_at_once():
+    """What is gathered for a client leaves before another is waited for, whoever supplied it."""
+    gate = threading.Event()
+
+    def both(conn, words, n):
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+        events = [json.dumps(e) for e in list(openai_pieces(words, False))[:1 + n]] + ['{"choices":[{']
+        conn.send(head + "".join(f"data: {e}\n\n" for e in events).encode())
+        conn.is_closed()
+        return False
+
+    def last(conn, request, script):
+        assert gate.wait(harness.DEADLINE)
+        return says("openai", WORDS[CUT + 2:])(conn, request, script)
+    for path, body in (("/v1/chat/completions", {}), ("/v1/messages", {"max_tokens": 50})):
+        gate.clear()
+        ups = [Upstream(Script(lambda c, _r, _s: both(c, WORDS, CUT))), Upstream(Script(lambda c, _r, _s: both(c, WORDS[CUT:], 2))),
+               Upstream(Script(last))]
+        try:
+            with Weir(settings(ups)) as weir, weir.client() as client:
+                client.request("POST", path, {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}], **body})
+                client.head()
+                while WORDS[CUT + 1] not in client.event():
+                    pass
+                gate.set()
+                assert WORDS[-1] in client.rest().body.decode()
+        finally:
+            gate.set()
+            for u in ups:
+                u.close()
 
 
 def test_when_nobody_can_the_client_is_told():
