@@ -177,7 +177,18 @@ test: deps-test
 lint: all
 	@WEIR_BUILD=$(BUILD) python3 tests/lint/lint.py
 
-bench: all
+# What rules in Lua cost, measured on the stage by itself.
+$(BUILD)/lua_bench: $(BUILD)/tests/bench/lua_bench.o $(UNIT_HELPERS) $(BUILD)/libcore.a
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ -Wl,--as-needed $(PKG_LIBS) $(LUA_LIBS) -lm -ldl -lpthread
+
+$(BUILD)/tests/bench/lua_bench.o: tests/bench/lua_bench.c
+	@mkdir -p $(@D)
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(COREFLAGS) $(LUA_FLAGS) -Itests/unit -c -o $@ $<
+
+bench: all $(BUILD)/lua_bench
+	$(BUILD)/lua_bench
 	python3 tests/bench/run.py
 
 # Ten minutes of random faults at 200 requests a second.

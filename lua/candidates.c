@@ -1,10 +1,8 @@
 /* Candidates: lists of targets and the targets in them, as views on what the host knows.
  *
- * Figures that nobody knows are never nil, so that comparisons in a rule do not fail: an unknown price or context is
- * math.huge (dear; large enough), an unknown latency is 0. Every method gives a new list and an empty list stays a
+ * Their fields are in candidate_fields.c. Every method gives a new list and an empty list stays a
  * list: a chain that ends with nothing left denies the request instead of passing it.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,122 +55,39 @@ struct weir_candidate *const *candidates_of(lua_State *L, int index, uint32_t *n
 
 /* ---- fields of one candidate ------------------------------------------------------------------------------------- */
 
-/* Three parts input and one part output, as most traffic is. */
-static double price_of(const struct weir_candidate *c)
+/* For messages: the names of all fields, with commas between. */
+static const char *known_fields(lua_State *L)
 {
-    if (c->price_input < 0 || c->price_output < 0)
-        return HUGE_VAL;
-    return (3 * c->price_input + c->price_output) / 4;
-}
-
-static double known_or_huge(double n)
-{
-    return n < 0 ? HUGE_VAL : n;
-}
-
-/* What weir measures and what providers tell. */
-static bool figure_of(const struct weir_candidate *c, const char *key, double *to)
-{
-    if (strcmp(key, "p95") == 0)
-        *to = (double)c->p95_ms / 1000;
-    else if (strcmp(key, "throughput") == 0)
-        *to = c->throughput;
-    else if (strcmp(key, "error_rate") == 0)
-        *to = c->error_rate;
-    else if (strcmp(key, "answers") == 0)
-        *to = c->first_tokens;
-    else if (strcmp(key, "left_requests") == 0)
-        *to = known_or_huge((double)c->left_requests);
-    else if (strcmp(key, "left_tokens") == 0)
-        *to = known_or_huge((double)c->left_tokens);
-    else
-        return false;
-    return true;
-}
-
-/* A figure by name; false: it is none. */
-static bool number_of(const struct weir_candidate *c, const char *key, double *to)
-{
-    if (strcmp(key, "price") == 0)
-        *to = price_of(c);
-    else if (strcmp(key, "price_input") == 0)
-        *to = known_or_huge(c->price_input);
-    else if (strcmp(key, "price_output") == 0)
-        *to = known_or_huge(c->price_output);
-    else if (strcmp(key, "context") == 0)
-        *to = c->context_tokens <= 0 ? HUGE_VAL : (double)c->context_tokens;
-    else if (strcmp(key, "latency") == 0)
-        *to = (double)c->latency_ms / 1000;
-    else if (strcmp(key, "load") == 0)
-        *to = c->in_flight;
-    else
-        return figure_of(c, key, to);
-    return true;
-}
-
-static bool string_of(const struct weir_candidate *c, const char *key, struct weir_str *to)
-{
-    if (strcmp(key, "name") == 0)
-        *to = c->name;
-    else if (strcmp(key, "provider") == 0)
-        *to = c->provider;
-    else if (strcmp(key, "model") == 0)
-        *to = c->model;
-    else if (strcmp(key, "region") == 0)
-        *to = c->region;
-    else if (strcmp(key, "dialect") == 0)
-        *to = c->dialect;
-    else
-        return false;
-    return true;
-}
-
-/* {"eu-only", "fast", ["eu-only"] = true, …}: a list and a set at once. */
-static void push_tags(lua_State *L, const struct weir_candidate *c)
-{
-    lua_createtable(L, (int)c->n_tags, (int)c->n_tags);
-    for (uint32_t i = 0; i < c->n_tags; i++) {
-        value_push(L, c->tags[i]);
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, -3, (lua_Integer)i + 1);
-        lua_pushboolean(L, true);
-        lua_rawset(L, -3);
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (const struct candidate_field *f = candidate_fields; f->binding.name; f++) {
+        luaL_addstring(&b, f == candidate_fields ? "" : ", ");
+        luaL_addstring(&b, f->binding.name);
     }
+    luaL_pushresult(&b);
+    return lua_tostring(L, -1);
 }
 
-static bool push_other(lua_State *L, const struct weir_candidate *c, const char *key)
+static void push_field(lua_State *L, const struct candidate_field *f, const struct weir_candidate *c)
 {
-    if (strcmp(key, "healthy") == 0)
-        lua_pushboolean(L, c->is_healthy != 0);
-    else if (strcmp(key, "breaker") == 0)
-        lua_pushstring(L, c->breaker == WEIR_BREAKER_CLOSED ? "closed" : c->breaker == WEIR_BREAKER_OPEN ? "open" : "probing");
-    else if (strcmp(key, "unavailable") == 0)
-        value_push_or_nil(L, c->unavailable);
-    else if (strcmp(key, "tags") == 0)
-        push_tags(L, c);
-    else if (strcmp(key, "capabilities") == 0)
-        push_capabilities(L, c->capabilities);
+    if (f->number)
+        lua_pushnumber(L, f->number(c));
+    else if (f->string)
+        value_push(L, candidate_string(f, c));
     else
-        return false;
-    return true;
+        f->push(L, c);
 }
 
-static const char known_fields[] = "name, provider, model, region, dialect, tags, price, price_input, price_output, "
-                                   "context, capabilities, healthy, unavailable, breaker, latency, p95, "
-                                   "throughput, error_rate, answers, load, left_requests, left_tokens";
-
+/* Upvalue 1: name -> field (light userdata). */
 static int candidate_index(lua_State *L)
 {
     const struct weir_candidate *c = candidate_of(L, 1);
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
-    double n;
-    struct weir_str s;
-    if (string_of(c, key, &s))
-        value_push(L, s);
-    else if (number_of(c, key, &n))
-        lua_pushnumber(L, n);
-    else if (!push_other(L, c, key))
-        return luaL_error(L, "a candidate has no field \"%s\" (it has %s)", key, known_fields);
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TLIGHTUSERDATA)
+        return luaL_error(L, "a candidate has no field \"%s\" (it has %s)",
+                          lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?", known_fields(L));
+    push_field(L, lua_touserdata(L, -1), c);
     return 1;
 }
 
@@ -192,12 +107,12 @@ static int candidate_eq(lua_State *L)
 /* ---- where{…} ---------------------------------------------------------------------------------------------------- */
 
 /* A region matches itself and what it contains: "eu" matches "eu-west-1". */
-static bool string_fits(const char *key, struct weir_str have, struct weir_str want)
+static bool string_fits(const struct candidate_field *f, struct weir_str have, struct weir_str want)
 {
     if (weir_eq(have, want))
         return true;
-    return strcmp(key, "region") == 0 && want.n > 0 && have.n > want.n && memcmp(have.p, want.p, want.n) == 0 &&
-           have.p[want.n] == '-';
+    return f->string == offsetof(struct weir_candidate, region) && want.n > 0 && have.n > want.n &&
+           memcmp(have.p, want.p, want.n) == 0 && have.p[want.n] == '-';
 }
 
 static bool has_tag(const struct weir_candidate *c, struct weir_str tag)
@@ -208,38 +123,56 @@ static bool has_tag(const struct weir_candidate *c, struct weir_str tag)
     return false;
 }
 
-static bool one_fits(lua_State *L, const struct weir_candidate *c, const char *key, int value)
+static bool is_set(const struct candidate_field *f)
 {
-    struct weir_str have;
-    double number;
-    int type = lua_type(L, value);
-    if (type == LUA_TSTRING && string_of(c, key, &have))
-        return string_fits(key, have, value_str(L, value));
-    if (type == LUA_TSTRING && strcmp(key, "tags") == 0)
+    return strcmp(f->binding.name, "tags") == 0 || strcmp(f->binding.name, "capabilities") == 0;
+}
+
+/* A tag or a capability. */
+static bool set_has(lua_State *L, const struct weir_candidate *c, const struct candidate_field *f, int value)
+{
+    if (f->binding.name[0] == 't')
         return has_tag(c, value_str(L, value));
-    if (type == LUA_TSTRING && strcmp(key, "capabilities") == 0) {
-        uint32_t bit = capability_bit(value_str(L, value));
-        if (!bit)
-            luaL_error(L, "where: there is no capability \"%s\"", lua_tostring(L, value));
-        return (c->capabilities & bit) != 0;
-    }
-    if (type == LUA_TBOOLEAN && strcmp(key, "healthy") == 0)
+    uint32_t bit = capability_bit(value_str(L, value));
+    if (!bit)
+        luaL_error(L, "where: there is no capability \"%s\"", lua_tostring(L, value));
+    return (c->capabilities & bit) != 0;
+}
+
+static const struct candidate_field *field_at(lua_State *L, int key, int value)
+{
+    const char *name = lua_tostring(L, key);
+    const struct candidate_field *f = candidate_field(name);
+    if (!f)
+        luaL_error(L, "where: %s can't be compared with a %s; fields are %s", name, value_type_name(L, value), known_fields(L));
+    return f;
+}
+
+static bool one_fits(lua_State *L, const struct weir_candidate *c, const struct candidate_field *f, int value)
+{
+    int type = lua_type(L, value);
+    if (type == LUA_TSTRING && f->string)
+        return string_fits(f, candidate_string(f, c), value_str(L, value));
+    if (type == LUA_TSTRING && is_set(f))
+        return set_has(L, c, f, value);
+    if (type == LUA_TBOOLEAN && strcmp(f->binding.name, "healthy") == 0)
         return (c->is_healthy != 0) == (bool)lua_toboolean(L, value);
-    if (type == LUA_TNUMBER && number_of(c, key, &number))
-        return number == lua_tonumber(L, value);
-    luaL_error(L, "where: %s can't be compared with a %s; fields are %s", key, value_type_name(L, value), known_fields);
+    if (type == LUA_TNUMBER && f->number)
+        return f->number(c) == lua_tonumber(L, value);
+    luaL_error(L, "where: %s can't be compared with a %s; fields are %s", f->binding.name, value_type_name(L, value),
+               known_fields(L));
     return false;
 }
 
 /* A list of values: any of them; of tags and capabilities: all of them. A table of names (req.needs) is a list too. */
-static bool list_fits(lua_State *L, const struct weir_candidate *c, const char *key, int list)
+static bool list_fits(lua_State *L, const struct weir_candidate *c, const struct candidate_field *f, int list)
 {
-    bool is_all = strcmp(key, "tags") == 0 || strcmp(key, "capabilities") == 0, is_any = false;
+    bool is_all = is_set(f), is_any = false;
     for (lua_pushnil(L); lua_next(L, list); lua_pop(L, 1)) {
         bool is_name = lua_type(L, -2) == LUA_TSTRING && lua_isboolean(L, -1);
         if (is_name && !lua_toboolean(L, -1))
             continue;
-        bool fits = one_fits(L, c, key, lua_absindex(L, is_name ? -2 : -1));
+        bool fits = one_fits(L, c, f, lua_absindex(L, is_name ? -2 : -1));
         is_any = is_any || fits;
         if (fits != is_all) {
             lua_pop(L, 2);
@@ -252,9 +185,9 @@ static bool list_fits(lua_State *L, const struct weir_candidate *c, const char *
 static bool all_fit(lua_State *L, const struct weir_candidate *c, int spec)
 {
     for (lua_pushnil(L); lua_next(L, spec); lua_pop(L, 1)) {
-        const char *key = lua_tostring(L, -2);
         int value = lua_gettop(L);
-        bool fits = lua_istable(L, value) ? list_fits(L, c, key, value) : one_fits(L, c, key, value);
+        const struct candidate_field *f = field_at(L, -2, value);
+        bool fits = lua_istable(L, value) ? list_fits(L, c, f, value) : one_fits(L, c, f, value);
         if (!fits) {
             lua_pop(L, 2);
             return false;
@@ -273,10 +206,11 @@ static void check_spec(lua_State *L, int spec)
         if (lua_type(L, -2) != LUA_TSTRING)
             luaL_error(L, "where: give fields by name, as in where{ region = \"eu\" }");
         int value = lua_gettop(L);
+        const struct candidate_field *f = field_at(L, -2, value);
         if (lua_istable(L, value))
-            list_fits(L, &nobody, lua_tostring(L, -2), value);
+            list_fits(L, &nobody, f, value);
         else
-            one_fits(L, &nobody, lua_tostring(L, -2), value);
+            one_fits(L, &nobody, f, value);
     }
     if (n == 0)
         luaL_error(L, "where: no field is given (or its value is nil)");
@@ -336,65 +270,117 @@ static int candidates_prefer(lua_State *L)
 
 /* ---- order ------------------------------------------------------------------------------------------------------- */
 
-static int compare(const struct weir_candidate *a, const struct weir_candidate *b, const char *key)
+/* What to order by: a field, rising or falling. */
+struct order {
+    const struct candidate_field *field;
+    int sign;
+};
+
+static struct order order_of(lua_State *L, int index)
 {
-    struct weir_str s, t;
-    double m, n;
-    if (number_of(a, key, &m) && number_of(b, key, &n))
-        return m < n ? -1 : m > n;
-    if (!string_of(a, key, &s) || !string_of(b, key, &t))
-        return 0;
+    const char *key = luaL_checkstring(L, index);
+    struct order o = { .sign = key[0] == '-' ? -1 : 1 };
+    key += o.sign < 0;
+    o.field = candidate_field(key);
+    if (!o.field || (!o.field->number && !o.field->string))
+        luaL_error(L, "by: there is nothing to order by in \"%s\"; fields are %s", key, known_fields(L));
+    return o;
+}
+
+static int compare_strings(struct weir_str s, struct weir_str t)
+{
     int order = memcmp(s.n ? s.p : "", t.n ? t.p : "", s.n < t.n ? s.n : t.n);
     return order ? order : s.n < t.n ? -1 : s.n > t.n;
 }
 
 /* Insertion: stable, and lists are short. */
-static void sort(struct weir_candidate **list, uint32_t n, const char *key, int sign)
+static void sort_by_string(struct weir_candidate **list, uint32_t n, struct order o)
 {
     for (uint32_t i = 1; i < n; i++) {
         struct weir_candidate *c = list[i];
+        struct weir_str s = candidate_string(o.field, c);
         uint32_t j = i;
-        for (; j > 0 && sign * compare(c, list[j - 1], key) < 0; j--)
+        for (; j > 0 && o.sign * compare_strings(s, candidate_string(o.field, list[j - 1])) < 0; j--)
             list[j] = list[j - 1];
         list[j] = c;
     }
 }
 
-static struct candidates_value *push_sorted(lua_State *L, const char *key, int sign)
+/* The numbers move with their candidates. */
+static void sort_by_number(struct weir_candidate **list, double *numbers, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        struct weir_candidate *c = list[i];
+        double number = numbers[i];
+        uint32_t j = i;
+        for (; j > 0 && number < numbers[j - 1]; j--) {
+            list[j] = list[j - 1];
+            numbers[j] = numbers[j - 1];
+        }
+        list[j] = c;
+        numbers[j] = number;
+    }
+}
+
+static void sort(struct weir_candidate **list, uint32_t n, struct order o)
+{
+    double numbers[CANDIDATES_MAX];
+    if (!o.field->number) {
+        sort_by_string(list, n, o);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        numbers[i] = o.sign * o.field->number(list[i]);
+    sort_by_number(list, numbers, n);
+}
+
+static struct candidates_value *push_copy(lua_State *L)
 {
     uint32_t n;
     struct weir_candidate *const *list = candidates_of(L, 1, &n);
     struct candidates_value *to = push_list(L, n);
     to->head.n = n;
     memcpy(to->list, list, n * sizeof(void *));
-    sort(to->list, n, key, sign);
     return to;
 }
 
+/* by("price", "latency"): the last one first, as sorting is stable. */
 static int candidates_by(lua_State *L)
 {
-    static const struct weir_candidate nobody = { .size = sizeof(nobody) };
     value_check(L, 1, VALUE_CANDIDATES);
-    lua_settop(L, 2);
     if (lua_type(L, 2) == LUA_TFUNCTION) {
+        lua_settop(L, 2);
         sandbox_push_prelude(L, "by");
         lua_insert(L, 1);
         return prelude_call(L, 2);
     }
-    const char *key = luaL_checkstring(L, 2);
-    int sign = key[0] == '-' ? -1 : 1;
-    key += sign < 0;
-    double number;
-    struct weir_str s;
-    if (!number_of(&nobody, key, &number) && !string_of(&nobody, key, &s))
-        return luaL_error(L, "by: there is nothing to order by in \"%s\"; fields are %s", key, known_fields);
-    push_sorted(L, key, sign);
+    int n_keys = lua_gettop(L);
+    for (int i = 2; i <= n_keys || i == 2; i++)
+        order_of(L, i);
+    struct candidates_value *to = push_copy(L);
+    for (int i = n_keys; i >= 2; i--)
+        sort(to->list, to->head.n, order_of(L, i));
+    return 1;
+}
+
+int candidates_order(lua_State *L)
+{
+    double numbers[CANDIDATES_MAX];
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct candidates_value *to = push_copy(L);
+    for (uint32_t i = 0; i < to->head.n; i++) {
+        lua_rawgeti(L, 2, (lua_Integer)i + 1);
+        numbers[i] = lua_tonumber(L, -1);
+        lua_pop(L, 1);
+    }
+    sort_by_number(to->list, numbers, to->head.n);
     return 1;
 }
 
 static int candidates_cheapest(lua_State *L)
 {
-    struct candidates_value *to = push_sorted(L, "price", 1);
+    struct candidates_value *to = push_copy(L);
+    sort(to->list, to->head.n, (struct order){ candidate_field("price"), 1 });
     to->head.n = to->head.n > 1 ? 1 : to->head.n;
     return 1;
 }
@@ -504,26 +490,47 @@ static int candidates_tostring(lua_State *L)
     return 1;
 }
 
+const struct binding candidates_bindings[] = {
+    { "where", candidates_where, "fun(self: Candidates, fields: Fields|fun(c: Candidate): boolean): Candidates",
+      "Those that fit. A list of values: any of them, of tags and capabilities all." },
+    { "without", candidates_without, "fun(self: Candidates, fields: Fields): Candidates",
+      "Those that don't fit." },
+    { "prefer", candidates_prefer, "fun(self: Candidates, fields: Fields): Candidates",
+      "Those that fit first, the others behind them." },
+    { "by", candidates_by, "fun(self: Candidates, field: string|fun(c: Candidate): number, ...: string): Candidates",
+      "In order of a field (\"-field\": falling), then of others; or of what a function says." },
+    { "cheapest", candidates_cheapest, "fun(self: Candidates): Candidates",
+      "A list of the one with the lowest price; empty if the list is." },
+    { "first", candidates_first, "fun(self: Candidates, n?: integer): Candidates",
+      "The first n (1)." },
+    { "names", candidates_names, "fun(self: Candidates): string[]",
+      "Their names." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void candidates_open(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        { "where", candidates_where }, { "without", candidates_without },   { "prefer", candidates_prefer },
-        { "by", candidates_by },       { "cheapest", candidates_cheapest }, { "first", candidates_first },
-        { "names", candidates_names }, { NULL, NULL },
-    };
     static const luaL_Reg list_meta[] = {
         { "__len", candidates_len }, { "__pairs", candidates_pairs }, { "__tostring", candidates_tostring },
         { NULL, NULL },
     };
     static const luaL_Reg one_meta[] = {
-        { "__index", candidate_index }, { "__tostring", candidate_tostring }, { "__eq", candidate_eq }, { NULL, NULL },
+        { "__tostring", candidate_tostring }, { "__eq", candidate_eq }, { NULL, NULL },
     };
     value_metatable(L, VALUE_CANDIDATES, "candidates");
     luaL_setfuncs(L, list_meta, 0);
-    luaL_newlib(L, methods);
+    lua_newtable(L);
+    bindings_set(L, candidates_bindings);
     lua_pushcclosure(L, candidates_index, 1);
     lua_setfield(L, -2, "__index");
     value_metatable(L, VALUE_CANDIDATE, "candidate");
     luaL_setfuncs(L, one_meta, 0);
+    lua_newtable(L);
+    for (const struct candidate_field *f = candidate_fields; f->binding.name; f++) {
+        lua_pushlightuserdata(L, (void *)(uintptr_t)f);
+        lua_setfield(L, -2, f->binding.name);
+    }
+    lua_pushcclosure(L, candidate_index, 1);
+    lua_setfield(L, -2, "__index");
     lua_pop(L, 2);
 }

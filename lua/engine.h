@@ -228,6 +228,31 @@ void buffer_push(lua_State *L, struct buffer *b); /* as a Lua string */
 size_t value_unescape(const char *p, const char *end, char *to, size_t *n_to);
 int value_add_unescaped(lua_State *L, struct buffer *b, const char *p, size_t n); /* -1: not well-formed */
 
+/* ---- bindings.c: what policies can use, with the words that editors show ------------------------------------------ */
+
+/* One name. Functions have a type that begins with "fun("; `fn` NULL: the prelude's function of this name. Anything else is a field,
+ * which its owner serves. Types are written as the Lua language server reads them. */
+struct binding {
+    const char *name;
+    lua_CFunction fn;
+    const char *type, *text;
+};
+/* Puts the functions of a list (it ends with a NULL name) into the table at the top. */
+void bindings_set(lua_State *L, const struct binding *list);
+
+/* Names that belong together; a list of something bigger begins each element with its binding. */
+struct binding_group {
+    const char *name;  /* of the library or class; "": functions that stand alone */
+    bool is_library;   /* a table that policies find under this name */
+    const char *text;
+    const void *list;
+    size_t stride;     /* 0: sizeof(struct binding) */
+};
+const struct binding *binding_at(const struct binding_group *g, size_t i); /* NULL behind the last */
+extern const struct binding base_bindings[], json_bindings[], hash_bindings[], base64_bindings[], re_bindings[],
+    clock_bindings[], shared_bindings[], http_bindings[], request_bindings[], candidates_bindings[];
+extern const struct binding field_bindings[]; /* what the caller set: enum weir_field */
+
 /* ---- json.c, yaml.c ---------------------------------------------------------------------------------------------- */
 void json_push(lua_State *L, struct weir_str text);                /* decodes; raises */
 void json_add(lua_State *L, struct buffer *b, int index);          /* encodes; raises */
@@ -273,7 +298,24 @@ void candidates_push(lua_State *L, struct lua_call *c, struct weir_candidate *co
 void candidate_push(lua_State *L, struct lua_call *c, const struct weir_candidate *cand);
 struct weir_candidate *candidate_of(lua_State *L, int index);
 struct weir_candidate *const *candidates_of(lua_State *L, int index, uint32_t *n);
-int candidates_pick(lua_State *L); /* (list, indices) -> list; for the prelude */
+int candidates_pick(lua_State *L);  /* (list, indices) -> list; for the prelude */
+int candidates_order(lua_State *L); /* (list, a number for each) -> list; for the prelude */
+
+/* One field of a candidate: a number, a string, or something that is pushed. */
+struct candidate_field {
+    struct binding binding;
+    double (*number)(const struct weir_candidate *c);
+    size_t string; /* where the string is; 0: it is none */
+    void (*push)(lua_State *L, const struct weir_candidate *c);
+};
+extern const struct candidate_field candidate_fields[];
+const struct candidate_field *candidate_field(const char *name); /* NULL: there is none */
+struct weir_str candidate_string(const struct candidate_field *f, const struct weir_candidate *c);
+struct getter {
+    struct binding binding;
+    void (*push)(lua_State *L, struct lua_call *c);
+};
+extern const struct getter request_getters[];
 /* Turns what the hook returned (at `index`) into a verdict. Raises on nonsense. */
 enum weir_verdict answers_take(lua_State *L, struct lua_call *c, int index);
 int answers_deny(lua_State *L);

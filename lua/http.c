@@ -356,16 +356,24 @@ void secrets_open(lua_State *L)
     lua_pop(L, 1);
 }
 
+const struct binding http_bindings[] = {
+    { "get", http_get, "fun(url: string|HttpRequest, options?: HttpRequest): Response?, string?",
+      "Asks one of the `hosts`; nil and why if no answer came." },
+    { "post", http_post, "fun(request: HttpRequest): Response?, string?",
+      "As get, with a body." },
+    { "request", http_get, "fun(request: HttpRequest): Response?, string?",
+      "With any method." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_http(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        { "get", http_get }, { "post", http_post }, { "request", http_get }, { NULL, NULL },
-    };
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, response_index);
     lua_setfield(L, -2, "__index");
     lua_pushboolean(L, false);
     lua_setfield(L, -2, "__metatable");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &response_key);
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    bindings_set(L, http_bindings);
 }

@@ -478,16 +478,26 @@ static int json_array(lua_State *L)
     return 1;
 }
 
+const struct binding json_bindings[] = {
+    { "encode", json_encode, "fun(value: any): string",
+      "As JSON." },
+    { "decode", json_decode, "fun(text: string): any",
+      "From JSON; raises if it is none. null is nil in objects and json.null in lists." },
+    { "array", json_array, "fun(list?: table): table",
+      "A table that is a list even when it is empty." },
+    { "null", NULL, "userdata",
+      "null in a list." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_json(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        { "decode", json_decode }, { "encode", json_encode }, { "array", json_array }, { NULL, NULL },
-    };
     lua_createtable(L, 0, 1);
     lua_pushboolean(L, false);
     lua_setfield(L, -2, "__metatable");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    bindings_set(L, json_bindings);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
 }

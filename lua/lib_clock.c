@@ -97,11 +97,20 @@ static int clock_between(lua_State *L)
     return 1;
 }
 
+const struct binding clock_bindings[] = {
+    { "now", clock_now, "fun(): number",
+      "Seconds since 1970." },
+    { "monotonic", clock_monotonic, "fun(): number",
+      "Seconds that never go back, from no particular beginning." },
+    { "date", clock_date, "fun(zone?: string, time?: number): Date",
+      "The date and time of day in a zone (UTC)." },
+    { "between", clock_between, "fun(from: string, to: string, zone?: string): boolean",
+      "Is it now between two times of day, as \"08:00\"? Also over midnight." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_clock(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        { "now", clock_now }, { "monotonic", clock_monotonic }, { "date", clock_date }, { "between", clock_between },
-        { NULL, NULL },
-    };
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    bindings_set(L, clock_bindings);
 }

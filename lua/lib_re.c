@@ -149,18 +149,26 @@ static int re_test(lua_State *L)
     return begin(L, WANT_TEST);
 }
 
+const struct binding re_bindings[] = {
+    { "find", re_find, "fun(s: string, expression: string, init?: integer): integer?, integer?, ...",
+      "Begin, end and groups of the first match." },
+    { "match", re_match, "fun(s: string, expression: string, init?: integer): ...",
+      "The groups of the first match, or all of it." },
+    { "test", re_test, "fun(s: string, expression: string): boolean",
+      "Does it match anywhere?" },
+    { "gsub", NULL, "fun(s: string, expression: string, with: string|table|function, max?: integer): string, integer",
+      "Replaces matches (%1: a group) and counts them." },
+    { "gmatch", NULL, "fun(s: string, expression: string): fun(): ...",
+      "Goes through all matches." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_re(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        { "find", re_find }, { "match", re_match }, { "test", re_test }, { NULL, NULL },
-    };
     value_metatable(L, VALUE_REGEX, "re");
     lua_pop(L, 1);
     lua_createtable(L, 1, 16);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &cache_key);
-    luaL_newlib(L, functions);
-    sandbox_push_prelude(L, "gsub");
-    lua_setfield(L, -2, "gsub");
-    sandbox_push_prelude(L, "gmatch");
-    lua_setfield(L, -2, "gmatch");
+    lua_newtable(L);
+    bindings_set(L, re_bindings);
 }

@@ -56,12 +56,20 @@ static int hash_share(lua_State *L)
     return 1;
 }
 
+const struct binding hash_bindings[] = {
+    { "sha256", hash_sha256, "fun(s: string): string",
+      "Hexadecimal." },
+    { "hmac_sha256", hash_hmac_sha256, "fun(key: string, s: string): string",
+      "Hexadecimal." },
+    { "share", hash_share, "fun(s: string): number",
+      "A number from 0 to 1 that depends on the text alone." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_hash(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        { "sha256", hash_sha256 }, { "hmac_sha256", hash_hmac_sha256 }, { "share", hash_share }, { NULL, NULL },
-    };
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    bindings_set(L, hash_bindings);
 }
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -123,10 +131,18 @@ static int base64_decode(lua_State *L)
     return 1;
 }
 
+const struct binding base64_bindings[] = {
+    { "encode", base64_encode, "fun(s: string): string",
+      "With padding." },
+    { "decode", base64_decode, "fun(s: string): string?",
+      "Both alphabets, padded or not; nil if it is not base64." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_base64(lua_State *L)
 {
-    static const luaL_Reg functions[] = { { "encode", base64_encode }, { "decode", base64_decode }, { NULL, NULL } };
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    bindings_set(L, base64_bindings);
 }
 
 /* ---- random: seeded per request ---------------------------------------------------------------------------------- */
@@ -280,10 +296,18 @@ static int shared_incr(lua_State *L)
     return 1;
 }
 
+const struct binding shared_bindings[] = {
+    { "get", shared_get, "fun(key: string): any",
+      "What was set, or nil." },
+    { "set", shared_set, "fun(key: string, value: any, options?: { ttl: number }): boolean",
+      "Keeps a value (1,000 bytes as JSON) for ttl seconds; nil forgets it. false: the table is full." },
+    { "incr", shared_incr, "fun(key: string, by?: integer, options?: { ttl: number }): integer?, string?",
+      "Adds and returns the sum; nil and why if it can't." },
+    { NULL, NULL, NULL, NULL },
+};
+
 void lib_shared(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        { "get", shared_get }, { "set", shared_set }, { "incr", shared_incr }, { NULL, NULL },
-    };
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    bindings_set(L, shared_bindings);
 }

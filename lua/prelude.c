@@ -19,7 +19,7 @@ int prelude_call(lua_State *L, int n_args)
 }
 
 const char prelude_source[] =
-    "local pick, find = ...\n"
+    "local pick, find, in_order = ...\n"
     "local M = {}\n"
     "\n"
     "local function less(a, b) return a < b end\n"
@@ -72,16 +72,15 @@ const char prelude_source[] =
     "end\n"
     "\n"
     "function M.by(list, key)\n"
-    "  local keys, order = {}, {}\n"
+    "  local keys = {}\n"
     "  for i = 1, #list do\n"
     "    local k = key(list[i])\n"
     "    if type(k) ~= 'number' then\n"
     "      error('by: the function must return a number for each candidate, got ' .. type(k), 2)\n"
     "    end\n"
-    "    keys[i] = k; order[i] = i\n"
+    "    keys[i] = k\n"
     "  end\n"
-    "  M.sort(order, function(a, b) return keys[a] < keys[b] end)\n"
-    "  return pick(list, order)\n"
+    "  return in_order(list, keys)\n"
     "end\n"
     "\n"
     /* One character further: behind the bytes that go on an UTF-8 sequence. */

@@ -6,11 +6,6 @@
 
 #include "engine.h"
 
-struct getter {
-    const char *name;
-    void (*push)(lua_State *L, struct lua_call *c);
-};
-
 /* ---- plain fields ------------------------------------------------------------------------------------------------ */
 
 static const struct weir_request_view *view(const struct lua_call *c)
@@ -122,28 +117,28 @@ static void push_vars(lua_State *L, struct lua_call *c)
     lua_rawgeti(L, LUA_REGISTRYINDEX, block->vars_ref);
 }
 
-static const struct getter getters[] = {
-    { "id", push_id },
-    { "method", push_method },
-    { "path", push_path },
-    { "query", push_query },
-    { "peer", push_peer },
-    { "dialect", push_dialect },
-    { "route", push_route },
-    { "bytes", push_bytes },
-    { "stream", push_stream },
-    { "tokens", push_tokens },
-    { "complexity", push_complexity },
-    { "needs", push_needs },
-    { "candidates", push_candidates },
-    { "principal", push_principal },
-    { "headers", push_headers },
-    { "response_headers", push_response_headers },
-    { "messages", push_messages },
-    { "tools", push_tools },
-    { "time_left", push_time_left },
-    { "vars", push_vars },
-    { NULL, NULL },
+const struct getter request_getters[] = {
+    { { "id", NULL, "string", "The request's id, as in the log and in x-weir-request-id." }, push_id },
+    { { "method", NULL, "string", "The HTTP method." }, push_method },
+    { { "path", NULL, "string", "The path, as asked." }, push_path },
+    { { "query", NULL, "string", "What stands behind the question mark." }, push_query },
+    { { "peer", NULL, "string", "The caller's address." }, push_peer },
+    { { "dialect", NULL, "string", "The caller's dialect." }, push_dialect },
+    { { "route", NULL, "string", "The route's name." }, push_route },
+    { { "bytes", NULL, "integer", "Bytes of the body." }, push_bytes },
+    { { "stream", NULL, "boolean", "Is a stream wanted?" }, push_stream },
+    { { "tokens", NULL, "integer", "An estimate of the input." }, push_tokens },
+    { { "complexity", NULL, "Complexity?", "How hard the last message of the user looks; nil without messages." }, push_complexity },
+    { { "needs", NULL, "table<string, boolean>", "Capabilities that it needs: tools, image_url, json_schema, thinking …" }, push_needs },
+    { { "candidates", NULL, "Candidates", "The targets as they stand." }, push_candidates },
+    { { "principal", NULL, "Principal", "Who asks." }, push_principal },
+    { { "headers", NULL, "table<string, string>", "Request headers, in any case; never credentials or cookies." }, push_headers },
+    { { "response_headers", NULL, "table<string, string>", "Headers of the answer: to be set, in on_request." }, push_response_headers },
+    { { "messages", NULL, "Message[]", "What was said." }, push_messages },
+    { { "tools", NULL, "Tool[]", "The tools that the model may call." }, push_tools },
+    { { "time_left", NULL, "number", "Seconds until its deadline; math.huge: none." }, push_time_left },
+    { { "vars", NULL, "table", "A table of yours that lasts from on_request to on_finish of this request." }, push_vars },
+    { { NULL, NULL, NULL, NULL }, NULL },
 };
 
 static void push_field(lua_State *L, struct lua_call *c, int f)
@@ -405,22 +400,29 @@ void request_push(lua_State *L, struct lua_call *c)
     value_new(L, VALUE_REQUEST, sizeof(struct value), 0);
 }
 
+const struct binding request_bindings[] = {
+    { "text", request_text, "fun(self: Request): string",
+      "Everything that was said, as one text." },
+    { "texts", request_texts, "fun(self: Request): Text[]",
+      "Every string that a model would read." },
+    { "prepend_system", request_prepend_system, "fun(self: Request, text: string)",
+      "Puts a text before the system prompt; in on_request." },
+    { "redact", NULL, "fun(self: Request, expression: string, with?: string|table|function): integer",
+      "Replaces in all texts what the regular expression finds, and counts it." },
+    { NULL, NULL, NULL, NULL },
+};
+
 static void push_names(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        { "text", request_text }, { "texts", request_texts }, { "prepend_system", request_prepend_system },
-        { NULL, NULL },
-    };
-    luaL_newlib(L, methods);
-    sandbox_push_prelude(L, "redact");
-    lua_setfield(L, -2, "redact");
+    lua_newtable(L);
+    bindings_set(L, request_bindings);
     for (int f = 0; fields_name(f); f++) {
         lua_pushinteger(L, f);
         lua_setfield(L, -2, fields_name(f));
     }
-    for (const struct getter *g = getters; g->name; g++) {
+    for (const struct getter *g = request_getters; g->binding.name; g++) {
         lua_pushlightuserdata(L, (void *)(uintptr_t)g);
-        lua_setfield(L, -2, g->name);
+        lua_setfield(L, -2, g->binding.name);
     }
 }
 

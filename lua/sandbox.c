@@ -160,6 +160,30 @@ static void add_wrapped(lua_State *L, const char *name, lua_CFunction fn)
     lua_setfield(L, -2, name);
 }
 
+const struct binding base_bindings[] = {
+    { "note", lib_note, "fun(key: string, value: string|number|boolean|Candidate|Candidates)",
+      "Puts a note into the request's record. Never put prompts there." },
+    { "tag", lib_tag, "fun(key: string, value: string|number|boolean|Candidate|Candidates)",
+      "Puts a tag into the request's record, to group requests by." },
+    { "log", lib_log, "fun(text: string)",
+      "Writes a line to the operator's log." },
+    { "deny", answers_deny, "fun(denial: { status?: integer, code?: string, message?: string, retry_after?: number }): Denial",
+      "Refuses the request; it must be returned." },
+    { "answer", answers_answer, "fun(text: string): Answer",
+      "Answers the request itself; it must be returned." },
+    { "random", lib_random, "(fun(): number)|(fun(n: integer): integer)|(fun(m: integer, n: integer): integer)",
+      "A number from 0 to 1, or a whole number up to n or from m to n. Seeded per request." },
+    { "secret", lib_secret, "fun(name: string): Secret",
+      "A configured secret, which only headers of http can use." },
+    { "data", lib_data, "fun(file: string): any",
+      "YAML or JSON of the policy's folder, read again when it changes. Don't change it." },
+    { "sleep", lib_sleep, "fun(seconds: number)",
+      "Waits without holding up anybody else; in on_request and on_failure." },
+    { "require", lib_require, "fun(name: string): any",
+      "A Lua file of the policy's folder or of weir's own library." },
+    { NULL, NULL, NULL, NULL },
+};
+
 static void add_base(lua_State *L)
 {
     luaL_requiref(L, "_G", luaopen_base, 1);
@@ -170,13 +194,10 @@ static void add_base(lua_State *L)
     }
     add_wrapped(L, "tonumber", base_tonumber);
     static const luaL_Reg own[] = {
-        { "tostring", base_tostring }, { "type", base_type },         { "error", base_error },
-        { "pcall", limits_pcall },     { "require", lib_require },    { "random", lib_random },
-        { "note", lib_note },          { "tag", lib_tag },            { "log", lib_log },
-        { "secret", lib_secret },      { "data", lib_data },          { "sleep", lib_sleep },
-        { "deny", answers_deny },      { "answer", answers_answer },  { NULL, NULL },
+        { "tostring", base_tostring }, { "type", base_type }, { "error", base_error }, { "pcall", limits_pcall }, { NULL, NULL },
     };
     luaL_setfuncs(L, own, 0);
+    bindings_set(L, base_bindings);
     lua_pushliteral(L, "Lua 5.4");
     lua_setfield(L, -2, "_VERSION");
 }
@@ -197,7 +218,8 @@ static void run_prelude(lua_State *L)
     lua_setupvalue(L, -2, 1);
     lua_pushcfunction(L, candidates_pick);
     lua_pushcfunction(L, re_find);
-    lua_call(L, 2, 1);
+    lua_pushcfunction(L, candidates_order);
+    lua_call(L, 3, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &prelude_key);
 }
 

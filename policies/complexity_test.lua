@@ -1,6 +1,6 @@
 local puzzle = "If each of 12 boxes holds twice as many balls as the one before, and the first holds 3, how many " ..
-  "balls are there in all boxes together? Suppose then that half of them, except those in the last box, are red. How " ..
-  "many red balls per box?"
+  "balls are there in all boxes together? Suppose then that half of them, except those in the last box, are " ..
+  "red. How many red balls per box?"
 
 return {
   { "nothing unless it is told what is hard", request = { text = puzzle }, notes = {} },

@@ -7,15 +7,8 @@ local M = {}
 -- Only those that can serve the request: up, with all capabilities it needs and room for its input. `room` is how much
 -- bigger than the estimate the context must be (default 1.2: estimates err).
 function M.fits(req, candidates, room)
-  local needs, tokens = req.needs, req.tokens * (room or 1.2)
-  return candidates:where(function(c)
-    if not c.healthy or c.context < tokens then return false end
-    local can = c.capabilities
-    for need in pairs(needs) do
-      if not can[need] then return false end
-    end
-    return true
-  end)
+  local tokens = req.tokens * (room or 1.2)
+  return candidates:where{ healthy = true, capabilities = req.needs }:where(function(c) return c.context >= tokens end)
 end
 
 -- In the order of these names (targets or providers); who isn't named comes last.

@@ -8,7 +8,7 @@
 
 #include <weir/plugin.h>
 
-enum { FAKE_CANDIDATES = 16, FAKE_NOTES = 128, FAKE_HEADERS = 16, FAKE_EDITS = 64, FAKE_TEXTS = 64 };
+enum { FAKE_CANDIDATES = 24, FAKE_NOTES = 128, FAKE_HEADERS = 16, FAKE_EDITS = 64, FAKE_TEXTS = 64 };
 
 struct fake_pair {
     char *key, *value;

@@ -77,3 +77,13 @@ TEST(where_healthy_heeds_the_breaker)
     expect("l:where{ healthy = true }", "a/one, c/three");
     expect("l:where{ healthy = false }", "b/two");
 }
+
+TEST(by_several_figures)
+{
+    NEEDS_STAGE();
+    expect("l:by('price', 'latency')", "b/two, c/three, a/one");
+    expect("l:by('price', '-latency')", "b/two, a/one, c/three");
+    expect("l:by('-price', 'latency')", "c/three, a/one, b/two");
+    expect("select(2, pcall(function() return l:by('price', 'latncy') end)):match('nothing to order by in \"%a+\"')",
+           "nothing to order by in \"latncy\"");
+}
