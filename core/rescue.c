@@ -123,23 +123,34 @@ static void tell(struct attempt *a, struct weir_event e, bool is_relayed)
         deliver_event(a, &e);
 }
 
-static void tell_text(struct attempt *a, const struct transcript_block *b, size_t from, size_t to)
+static size_t next_char(struct weir_str s, size_t at)
+{
+    for (at++; at < s.n && ((unsigned char)s.p[at] & 0xC0) == 0x80; at++)
+        continue;
+    return at < s.n ? at : s.n;
+}
+
+/* In as many pieces as it came: some dialects number their events. */
+static void tell_text(struct attempt *a, const struct transcript_block *b, size_t from, size_t to, uint32_t pieces)
 {
     uint16_t kind = b->kind == WEIR_BLOCK_TOOL_CALL ? WEIR_DELTA_ARGUMENTS : WEIR_DELTA_TEXT;
     struct weir_str text = out_bytes(&b->text);
     struct weir_event e = { .kind = WEIR_EVENT_DELTA, .block = b->block, .block_kind = b->kind, .delta_kind = kind };
-    if (from >= to || to > text.n)
-        return;
-    e.text = weir_plain((struct weir_str){ text.p + from, to - from });
-    tell(a, e, to <= b->relayed);
+    text.n = text.n < to ? text.n : to;
+    for (; pieces && from < text.n; pieces--) {
+        size_t end = pieces == 1 ? text.n : next_char(text, from);
+        e.text = weir_plain((struct weir_str){ text.p + from, end - from });
+        tell(a, e, end <= b->relayed);
+        from = end;
+    }
 }
 
 static void tell_block(struct attempt *a, const struct transcript_block *b)
 {
     tell(a, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_START, .block = b->block, .block_kind = b->kind, .id = b->id, .name = b->name },
          b->start_relayed);
-    tell_text(a, b, 0, b->relayed);
-    tell_text(a, b, b->relayed, b->text.n);
+    tell_text(a, b, 0, b->relayed, b->pieces_relayed);
+    tell_text(a, b, b->relayed, b->n, b->n_pieces - b->pieces_relayed);
     if (!b->is_open)
         tell(a, (struct weir_event){ .kind = WEIR_EVENT_BLOCK_STOP, .block = b->block, .block_kind = b->kind }, b->stop_relayed);
 }

@@ -63,6 +63,7 @@ static void add_text(struct transcript *t, const struct weir_event *e)
     if (!is_text)
         return;
     t->n += e->text.n;
+    b->n_pieces++;
     if (b->kind != WEIR_BLOCK_THINKING)
         answer_add_text(&b->text, &e->text);
     b->n = b->kind == WEIR_BLOCK_THINKING ? b->n + e->text.n : b->text.n;
@@ -106,6 +107,7 @@ void transcript_relayed(struct transcript *t)
     for (struct transcript_block *b = t->first; b; b = b->next) {
         b->start_relayed = true;
         b->relayed = b->n;
+        b->pieces_relayed = b->n_pieces;
         b->stop_relayed = !b->is_open;
     }
     t->finish_relayed = t->is_finished;

@@ -18,9 +18,11 @@ struct transcript_block {
     bool is_open;
     struct weir_str id, name;
     struct weir_out text; /* of thinking: nothing */
-    size_t n;             /* bytes that it got */
+    size_t n;             /* bytes that it got … */
+    uint32_t n_pieces;    /* … in so many events */
     /* What went out as it came: the client has it, its encoder doesn't know of it. */
     size_t relayed;
+    uint32_t pieces_relayed;
     bool start_relayed, stop_relayed;
 };
 

@@ -441,6 +441,148 @@ def test_a_half_thought_is_never_signed():
         assert len(p.requests[1][0].json["messages"]) == 1, p  # nothing to go on with: the question alone
 
 
+# ---- stages, clients that leave or read slowly ----------------------------------------------------------------------
+
+STAGE = r"""
+#include <weir/plugin.h>
+
+static const struct weir_host *host;
+static struct weir_instance *me;
+static weir_token token;
+
+static int create(const struct weir_host *h, struct weir_instance *inst, const void *config, void **self)
+{
+    (void)config, (void)self;
+    host = h;
+    me = inst;
+    return 0;
+}
+
+static void go_on(void *arg)
+{
+    (void)arg;
+    host->resume(me, token, WEIR_NEXT);
+}
+
+/* Waits before every text, and leaves out what stands in brackets. */
+static enum weir_verdict on_event(void *self, struct weir_call *call, const struct weir_event *event)
+{
+    (void)self;
+    struct weir_str text = host->text(call, &event->text);
+    if (text.n && text.p[0] == '[')
+        return WEIR_DROP;
+    token = host->suspend(call, "a timer", NULL, NULL);
+    host->timer(me, 1, go_on, NULL);
+    return WEIR_WAIT;
+}
+
+static const struct weir_stage_ops ops = {
+    .size = sizeof(ops), .event_kinds = 1u << WEIR_EVENT_DELTA, .create = create, .on_event = on_event,
+};
+
+WEIR_PLUGIN = { WEIR_HEAD(WEIR_KIND_STAGE), .name = "slows", .version = "1.0", .summary = "Slows and drops.", .stage = &ops };
+WEIR_NOTE(WEIR_KIND_STAGE);
+"""
+
+
+def test_stages_go_on_with_the_answer():
+    plugin = harness.compile_plugin("slows", STAGE)
+    for client in DIALECTS:
+        for a in (client, "openai"):
+            first = WORDS[:2] + ["[aside]"] + WORDS[2:]
+
+            def broken(conn, request, script, a=a, first=first):
+                says(a, first, CUT + 1)(conn, request, script)
+                conn.close()
+                return False
+            ups = [Upstream(Script(broken)), Upstream(Script(says("anthropic", ["[remark]"] + WORDS[CUT:])))]
+            try:
+                c = settings(ups, providers={"a": provider(a, ups[0]), "b": provider("anthropic", ups[1])})
+                c["plugins"] = [plugin]
+                c["routes"][0]["pipeline"] = ["slows"]
+                with Weir(c) as weir:
+                    answer = ask(weir, client, True)
+                    assert answer.text == TEXT and answer.is_whole, (client, a, answer, records(weir, 1))
+                    assert "[aside]" in json.dumps(ups[1].requests[0].json["messages"])  # the model's own words, not the client's
+            finally:
+                for u in ups:
+                    u.close()
+
+
+def test_a_client_that_leaves_during_a_rescue_ends_it():
+    def first(conn, request, script):
+        says("openai", WORDS, CUT)(conn, request, script)
+        conn.close()
+        return False
+
+    def second(conn, _request, script):
+        conn.start_sse()
+        conn.event(openai_chunk({"content": WORDS[CUT]}))
+        if conn.is_closed():
+            script.over.set()
+        return False
+    for seen in (False, True):
+        late = Script(second if seen else lambda conn, _r, script: (conn.is_closed() and script.over.set(), False)[1])
+        with Upstream(Script(first)) as a, Upstream(late) as b, Weir(settings([a, b])) as weir:
+            client = weir.client()
+            client.chat(stream=True)
+            client.head()
+            b.wait_requests(1)
+            while seen and WORDS[CUT] not in client.event():
+                pass
+            client.close()
+            assert late.over.wait(harness.DEADLINE)
+            record = records(weir, 1)[0]
+            assert record["error"]["class"] == "cancelled" and [c for _, c in story(record)] == ["broken", "cancelled"], record
+
+
+def test_a_client_that_reads_slowly_holds_the_other_target_back():
+    size, n = 64 * 1024, 64
+    sent = []
+
+    def second(conn, _request, _script):
+        conn.start_sse()
+        for i in range(n):
+            conn.event(openai_chunk({"content": (" x%06d" % i) * (size // 8)}))
+            sent.append(i)
+        conn.event(openai_chunk({}, "stop"))
+        conn.event("[DONE]")
+        conn.end()
+    with Upstream(Script(cut("openai"))) as a, Upstream(Script(second)) as b, Weir(settings([a, b])) as weir:
+        with weir.client() as client:
+            client.chat(stream=True)
+            client.head()
+            harness.wait_until(lambda: len(sent) > 2, "the other target to begin")
+            harness.wait_until(lambda: sum(d["unsent_bytes"] for d in weir.details()) > 0 if "unsent_bytes" in weir.details()[0] else True, "bytes to wait")
+            body = client.rest().body.decode()
+            assert body.count(" x%06d" % (n - 1)) == size // 8 and "[DONE]" in body
+
+
+def test_a_client_of_responses():
+    from test_responses import ladder
+
+    def broken(conn, _request, _script):
+        conn.start_sse()
+        for i, event in enumerate(list(ladder(WORDS))[:4 + CUT]):
+            conn.event({**event, "sequence_number": i}, event["type"])
+        conn.close()
+        return False
+    for a, act in (("responses", broken), ("openai", cut("openai")), ("anthropic", cut("anthropic"))):
+        ups = [Upstream(Script(act)), Upstream(Script(says("anthropic", WORDS[CUT:])))]
+        entry = {"dialect": "responses", "base_url": ups[0].url + "/v1"} if a == "responses" else provider(a, ups[0])
+        try:
+            with Weir(settings(ups, providers={"a": entry, "b": provider("anthropic", ups[1])})) as weir:
+                answer = weir.post("/v1/responses", {"model": "m", "stream": True, "input": "hi"})
+                events = [json.loads(e) for e in answer.events]
+                assert "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta") == TEXT, answer
+                assert [e["text"] for e in events if e["type"] == "response.output_text.done"] == [TEXT], answer
+                assert events[-1]["type"] == "response.completed" and events[-1]["response"]["output"][-1]["content"][0]["text"] == TEXT, answer
+                assert [e["sequence_number"] for e in events] == list(range(len(events))), answer
+        finally:
+            for u in ups:
+                u.close()
+
+
 # ---- bytes and time -------------------------------------------------------------------------------------------------
 
 
