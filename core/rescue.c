@@ -278,15 +278,6 @@ bool rescue_attach(struct attempt *b)
     return true;
 }
 
-bool rescue_was_refused(struct attempt *b)
-{
-    bool is_refusal = b->error.error_class == WEIR_ERROR_BAD_REQUEST || b->error.error_class == WEIR_ERROR_UNSUPPORTED;
-    if (!b->rescues || b->rescuer->how != ALIGN_PREFILLED || !b->rescuer->n_asked || b->status < 400 || !is_refusal)
-        return false;
-    b->rescuer->was_refused = true;
-    return true;
-}
-
 void rescue_leave(struct attempt *b)
 {
     if (!b->rescues)
@@ -325,5 +316,6 @@ struct weir_usage rescue_usage(const struct attempt *b)
 struct weir_usage request_usage(const struct request *r)
 {
     const struct attempt *a = r->elected;
-    return a->is_cut && r->finisher && r->finisher->rescuer ? rescue_usage(r->finisher) : a->usage;
+    struct weir_usage told = a->is_cut && r->finisher ? rescue_usage(r->finisher) : a->usage;
+    return told.output < 0 ? a->usage : told;
 }

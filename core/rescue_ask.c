@@ -6,20 +6,38 @@
  */
 #include "host.h"
 #include "rescue.h"
+#include "shm_layout.h"
 
-/* Has this target refused, in this request, to go on from what the assistant said? */
+/* The targets that refused to go on from the assistant's own words: a bit each, for as long as this worker lives. */
+static uint64_t refusing[TARGETS_MAX / 64];
+
+/* Has this target refused in this request, or in another? */
 static bool has_refused(const struct attempt *b)
 {
+    int id = b->target->figures;
+    if (id >= 0 && id < TARGETS_MAX && refusing[id / 64] >> (id % 64) & 1)
+        return true;
     for (const struct attempt *a = b->call.request->attempts; a; a = a->next)
         if (a->rescuer && a->rescuer->was_refused && a->target && weir_eq(a->target->view.name, b->target->view.name))
             return true;
     return false;
 }
 
+bool rescue_was_refused(struct attempt *b)
+{
+    bool is_refusal = b->error.error_class == WEIR_ERROR_BAD_REQUEST || b->error.error_class == WEIR_ERROR_UNSUPPORTED;
+    if (!b->rescues || b->rescuer->how != ALIGN_PREFILLED || !b->rescuer->n_asked || b->status < 400 || !is_refusal)
+        return false;
+    b->rescuer->was_refused = true;
+    int id = b->target->figures;
+    if (id >= 0 && id < TARGETS_MAX)
+        refusing[id / 64] |= UINT64_C(1) << (id % 64);
+    return true;
+}
+
 static bool can_prefill(const struct attempt *b)
 {
-    uint8_t saying = b->codec->plugin->says.saying[WEIR_FEATURE_PREFILL];
-    return (saying == WEIR_SAYS || saying == WEIR_SAYS_PARTLY) && !has_refused(b);
+    return b->codec->plugin->codec.reserved & WEIR_CODEC_GOES_ON && !has_refused(b);
 }
 
 static struct weir_str trimmed(struct weir_str s)

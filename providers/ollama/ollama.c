@@ -85,6 +85,7 @@ static const struct weir_codec codec = {
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_FILE_INLINE |
                     WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING | WEIR_CAN_LOGPROBS |
                     WEIR_CAN_STREAM,
+    .reserved = WEIR_CODEC_GOES_ON,
     .claims = claims,
     .credentials = credentials,
     .stream_type = "application/x-ndjson",

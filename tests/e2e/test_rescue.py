@@ -236,6 +236,16 @@ def test_a_fallback_that_refuses_prefill_is_asked_in_words():
         check_order(client, p.answer)
 
 
+def test_a_refusal_is_remembered():
+    refuses = error(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no prefill"}})
+    asked = says("anthropic", [LAST] + WORDS[CUT:])
+    with Upstream(Script(cut("openai"))) as a, Upstream(Script(refuses, asked, asked)) as b:
+        with Weir(settings([a, b], providers={"a": provider("openai", a), "b": provider("anthropic", b)})) as weir:
+            for n in (2, 3):
+                answer = ask(weir, "openai", True)
+                assert answer.text == TEXT and answer.is_whole and len(b.requests) == n, answer
+
+
 def test_ways_to_go_on():
     """As models do it; what can't be told apart is an error event."""
     seamless = {"repeats": [LAST] + WORDS[CUT:], "from the top": WORDS, "spaced": [LAST.replace(" ", "\n ")] + WORDS[CUT:],

@@ -123,6 +123,8 @@ struct weir_outgoing {
 /* A stream says again later what it said before (whole texts behind their pieces): once a stage has changed one of its frames, none
  * is relayed any more; encode_event, which was told everything, writes the rest. */
 #define WEIR_CODEC_REPEATS 1u
+/* Where the conversation ends with the assistant's own words the provider goes on from exactly there, or refuses with a 400. */
+#define WEIR_CODEC_GOES_ON 2u
 #endif
 
 struct weir_codec {
