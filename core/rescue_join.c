@@ -225,6 +225,8 @@ static int end_call(struct attempt *b, struct joined_block *j)
     while (t && !is_call(b, t, j, &rest)) {
         if (!is_done(b, t))
             return refuse(b, "it calls another tool, or with other arguments");
+        if (t->is_open && leave_stop(b, t->block) < 0)
+            return -1;
         t = next_call(t->next);
     }
     if (!t)

@@ -416,6 +416,91 @@ def test_a_call_that_becomes_another_is_an_error():
             assert "".join(c[2] for c in seen_calls(client, type("A", (), {"response": without_error(p.answer)}))) == ARGUMENTS[:17], (name, p)
 
 
+def several(*made, ends=True):
+    """(id, name, arguments) each; the last may be half."""
+    def act(conn, _request, _script):
+        conn.start_sse()
+        conn.event(openai_chunk({"role": "assistant", "content": None}))
+        for i, (call_id, name, arguments) in enumerate(made):
+            function = {"name": name, "arguments": ""}
+            conn.event(openai_chunk({"tool_calls": [{"index": i, "id": call_id, "type": "function", "function": function}]}))
+            conn.event(openai_chunk({"tool_calls": [{"index": i, "function": {"arguments": arguments}}]}))
+        if not ends:
+            conn.close()
+            return False
+        conn.event(openai_chunk({}, "tool_calls"))
+        conn.event("[DONE]")
+        conn.end()
+        return None
+    return act
+
+
+def test_several_calls():
+    oslo, rome = ('{"city":"Oslo"}', '{"city":"Rome"}')
+    first = [("c1", "weather", oslo), ("c2", "weather", rome[:10])]
+    wanted = [("c1", "weather", oslo), ("c2", "weather", rome)]
+    ways = {"both again": [("d1", "weather", '{ "city": "Oslo" }'), ("d2", "weather", rome)], "only the half one": [("d2", "weather", rome)],
+            "and one more": [("d1", "weather", oslo), ("d2", "weather", rome), ("d3", "time", "{}")]}
+    for client in ("openai", "anthropic"):
+        for name, made in ways.items():
+            p = Play(client, ("openai", several(*first, ends=False)), ("openai", several(*made)), asks=ask_tools(client))
+            more = [("d3", "time", "{}")] if name == "and one more" else []
+            assert p.answer.is_whole and seen_calls(client, p.answer) == wanted + more, (name, p)
+        p = Play(client, ("openai", several(*first, ends=False)), ("openai", several(("d1", "weather", oslo))), asks=ask_tools(client))
+        assert not p.answer.is_whole and "error" in p.answer.response.events[-1], p
+
+
+def test_calls_for_a_client_that_gets_them_whole():
+    from scripted import Answer
+
+    def asks(weir):
+        body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "tools": [{"functionDeclarations": [{"name": "weather"}]}]}
+        return Answer(weir.post("/v1beta/models/m:streamGenerateContent?alt=sse", body), "gemini")
+    p = Play("gemini", ("openai", calls([ARGUMENTS[:17]], ends=False)), ("openai", calls([ARGUMENTS], "call_2")), asks=asks)
+    parts = [x["functionCall"] for e in p.answer.response.events for c in json.loads(e).get("candidates", [])
+             for x in c.get("content", {}).get("parts", []) if "functionCall" in x]
+    assert p.answer.is_whole and len(parts) == 1 and parts[0]["args"] == json.loads(ARGUMENTS), p
+
+
+def test_a_document_that_was_asked_for():
+    """JSON is joined where exactly one reading of what comes is a document."""
+    from scripted import Answer
+    document = '{"city": "Reykjavik", "days": [1, 2, 3]}'
+
+    def asks(weir):
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}], "response_format": {"type": "json_object"}}
+        return Answer(weir.post("/v1/chat/completions", body), "openai")
+
+    def first(conn, _request, _script):
+        conn.start_sse()
+        for piece in list(openai_pieces([document[:12], document[12:22]], False))[:3]:
+            conn.event(piece)
+        conn.close()
+        return False
+    for words in ([document], [document[22:]], ["```json\n", document, "\n```"], [document.replace(" ", "\n  ")]):
+        p = Play("openai", ("openai", first), ("openai", says("openai", words)), asks=asks)
+        assert p.answer.is_whole and json.loads(p.answer.text) == json.loads(document) and p.answer.text.startswith(document[:22]), p
+    for words in (['{"city": "Oslo"}'], ["Sorry."], [document[22:-1]]):
+        p = Play("openai", ("openai", first), ("openai", says("openai", words)), asks=asks)
+        assert_error(p, [1, 1], document[:22])
+
+
+def test_an_answer_that_only_lacks_its_end_is_ended():
+    """All was said and the reason is known: nobody has to be asked."""
+    for client in DIALECTS:
+        for a, last in (("anthropic", 1), ("openai", 0)):
+            def first(conn, _request, _script, a=a, last=last):
+                conn.start_sse()
+                pieces = list(PIECES[a](WORDS, False))
+                for piece in pieces[:len(pieces) - last]:
+                    send(conn, a, piece)
+                conn.close()
+                return False
+            p = Play(client, (a, first), ("openai", says("openai", ["never"])))
+            assert p.answer.text == TEXT and p.answer.is_whole and p.asked == [1, 0], (client, a, p)
+            check_order(client, p.answer)
+
+
 def without_error(answer):
     return type("R", (), {"events": answer.response.events[:-1]})
 
