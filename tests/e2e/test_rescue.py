@@ -1,6 +1,7 @@
 """A stream that broke after the client had seen part of it: another target finishes it, in three client dialects, from providers of
 three, by prefill or in words. What the client sees byte by byte, how often each target is asked, what the record says."""
 import json
+import random
 import statistics
 import threading
 import time
@@ -676,6 +677,87 @@ def test_a_client_of_responses():
         finally:
             for u in ups:
                 u.close()
+
+
+# ---- all at once ----------------------------------------------------------------------------------------------------
+
+
+def story_of(question):
+    """A text of its own for each question."""
+    dice = random.Random(question)
+    nouns, verbs = ("harbour", "gull", "lantern", "captain", "barrel", "rope", "mill", "garden"), ("waits", "sings", "turns", "falls", "returns")
+    lines = [f"{question}, line {i}: the {dice.choice(nouns)} {dice.choice(verbs)} {dice.randrange(1000)} times while the {dice.choice(nouns)} "
+             f"{dice.choice(verbs)}" for i in range(6)]
+    return ". ".join(lines) + "."
+
+
+def pieces_of(text, dice):
+    while text:
+        n = dice.randrange(1, 40)
+        yield text[:n]
+        text = text[n:]
+
+
+def goes_on(sent, whole, words, dice):
+    """As models do when they are asked so."""
+    assert whole.startswith(sent) and sent.endswith(words)
+    repeated = whole[len(sent) - len(words):]
+    return dice.choice([repeated, whole, "Sure, here is the rest:\n\n" + repeated, repeated.replace(" ", "  ", 1)])
+
+
+def test_random_cuts():
+    """Six clients in three dialects, three providers that break off at random: each answer is the whole text, or what was sent of it and an
+    error; most are whole."""
+    def unreliable(seed):
+        dice = random.Random(seed)
+
+        def act(conn, request, script):
+            messages = request.json["messages"]
+            question = messages[0]["content"] if isinstance(messages[0]["content"], str) else messages[0]["content"][0]["text"]
+            whole, said = story_of(question), story_of(question)
+            if len(messages) == 3:
+                said = goes_on(messages[1]["content"], whole, messages[2]["content"].split("\n\n")[-1], dice)
+            with script.lock:
+                pieces, breaks = list(pieces_of(said, dice)), dice.random() < 0.5
+                at = dice.randrange(1, len(pieces) + 1) if breaks else None
+            conn.start_sse()
+            for piece in list(openai_pieces(pieces, True))[:at and 1 + at]:
+                conn.event(piece)
+            if breaks:
+                conn.close()
+                return False
+            conn.event("[DONE]")
+            conn.end()
+            return None
+        return Script(act)
+    wrong, counts = [], {"whole": 0, "error": 0}
+
+    def client(weir, who):
+        for i in range(20):
+            dialect, question = DIALECTS[(who + i) % 3], f"story {who}-{i}"
+            answer = ask(weir, dialect, True, text=question)
+            if answer.is_whole and answer.text == story_of(question):
+                counts["whole"] += 1
+            elif not answer.is_whole and story_of(question).startswith(answer.text):
+                counts["error"] += 1
+            else:
+                wrong.append((question, answer))
+    ups = [Upstream(unreliable(n)) for n in range(3)]
+    try:
+        with Weir(settings(ups, workers=2, providers={n: {"breaker": {"failures": 0}} for n in "abc"})) as weir:
+            threads = [threading.Thread(target=client, args=(weir, n)) for n in range(6)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            print(f"  {counts}")
+            assert not wrong, wrong[:2]
+            assert sum(counts.values()) == 120 and counts["whole"] > 90, counts
+            told = records(weir, 120)
+            assert sum(len(r["attempts"]) for r in told) == sum(len(u.requests) for u in ups)
+    finally:
+        for u in ups:
+            u.close()
 
 
 # ---- bytes and time -------------------------------------------------------------------------------------------------
