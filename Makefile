@@ -53,7 +53,7 @@ RUN_TESTS := WEIR_BUILD=$(abspath $(BUILD)) python3 tests/run.py
 Q    := $(if $(V),,@)
 SAYS  = $(if $(V),,@echo "  $(1) $(2)")
 
-.PHONY: all so run deps deps-test deps-bench unit-build test unit e2e lint bench soak fuzz fuzz-build install clean FORCE
+.PHONY: all lua-definitions so run deps deps-test deps-bench unit-build test unit e2e lint bench soak fuzz fuzz-build install clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -112,6 +112,14 @@ $(BUILD)/plugins/policy.so: $(patsubst lua/%.c,$(BUILD)/lua-stage/%.o,$(wildcard
 	$(Q)$(CC) $(SANFLAGS) $(SOLINK) -o $@.new $^ $(LUA_LIBS) -lm
 	@mv $@.new $@
 
+# What editors know of policies, from the tables of the stage.
+$(BUILD)/lua-definitions: lua/tool/definitions.c $(patsubst lua/%.c,$(BUILD)/lua-stage/%.o,$(wildcard lua/*.c))
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SOFLAGS) $(LUA_FLAGS) -o $@ $^ $(LUA_LIBS) -lm
+
+lua-definitions: $(BUILD)/lua-definitions
+	$(BUILD)/lua-definitions > lua/definitions/weir.lua
+
 # The program finds what it ships beside itself, in the tree as when installed.
 $(BUILD)/lua:
 	@mkdir -p $(BUILD)
@@ -160,7 +168,7 @@ $(BUILD)/tests/plugins/%.so: tests/hostile/%.c
 
 # One test that doesn't build is one failure, not the end of the run: run.py counts what is missing.
 unit-build:
-	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS) $(COUNTS)
+	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS) $(COUNTS) $(BUILD)/lua-definitions
 
 unit:
 	@$(MAKE) -k so $(UNIT) $(TEST_PLUGINS) || true
@@ -171,7 +179,7 @@ e2e: all $(TEST_PLUGINS)
 
 test: deps-test
 	@$(MAKE) --no-print-directory -j2 all
-	@$(MAKE) --no-print-directory -j2 -k $(UNIT) $(TEST_PLUGINS) $(COUNTS) || true
+	@$(MAKE) --no-print-directory -j2 -k $(UNIT) $(TEST_PLUGINS) $(COUNTS) $(BUILD)/lua-definitions || true
 	@$(RUN_TESTS)
 
 lint: all
@@ -272,12 +280,13 @@ SHAREDIR := $(DESTDIR)$(PREFIX)/share/weir
 UNITDIR  := $(DESTDIR)$(if $(filter /usr,$(PREFIX)),/lib/systemd/system,$(PREFIX)/lib/systemd/system)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/plugins $(LIBDIR)/providers $(LIBDIR)/lua $(SHAREDIR)/policies \
+	install -d $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/plugins $(LIBDIR)/providers $(LIBDIR)/lua $(SHAREDIR)/policies $(SHAREDIR)/definitions \
 	  $(SHAREDIR)/sdk $(DESTDIR)$(PREFIX)/include/weir $(UNITDIR)
 	install -m 755 $(BUILD)/weir $(DESTDIR)$(PREFIX)/bin/weir
 	install -m 644 $(PLUGINS) $(POLICY) $(LIBDIR)/plugins/
 	install -m 644 $(PROVIDERS) $(DATA) $(LIBDIR)/providers/
 	for f in $(wildcard lua/lib/*.lua); do install -m 644 $$f $(LIBDIR)/lua/ || exit 1; done
+	install -m 644 lua/definitions/weir.lua $(SHAREDIR)/definitions/
 	for f in $(wildcard policies/*.lua policies/*.yaml policies/README.md); do install -m 644 $$f $(SHAREDIR)/policies/ || exit 1; done
 	ln -sfn ../../share/weir/policies $(LIBDIR)/policies
 	install -m 644 $(wildcard sdk/include/weir/*.h) $(DESTDIR)$(PREFIX)/include/weir/

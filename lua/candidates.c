@@ -491,13 +491,13 @@ static int candidates_tostring(lua_State *L)
 }
 
 const struct binding candidates_bindings[] = {
-    { "where", candidates_where, "fun(self: Candidates, fields: Fields|fun(c: Candidate): boolean): Candidates",
+    { "where", candidates_where, "fun(self: Candidates, fields: Fields|(fun(c: Candidate): boolean)): Candidates",
       "Those that fit. A list of values: any of them, of tags and capabilities all." },
     { "without", candidates_without, "fun(self: Candidates, fields: Fields): Candidates",
       "Those that don't fit." },
     { "prefer", candidates_prefer, "fun(self: Candidates, fields: Fields): Candidates",
       "Those that fit first, the others behind them." },
-    { "by", candidates_by, "fun(self: Candidates, field: string|fun(c: Candidate): number, ...: string): Candidates",
+    { "by", candidates_by, "fun(self: Candidates, field: string|(fun(c: Candidate): number), ...: string): Candidates",
       "In order of a field (\"-field\": falling), then of others; or of what a function says." },
     { "cheapest", candidates_cheapest, "fun(self: Candidates): Candidates",
       "A list of the one with the lowest price; empty if the list is." },

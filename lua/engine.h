@@ -15,6 +15,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <weir/plugin.h>
 
 enum {
@@ -251,6 +252,7 @@ struct binding_group {
 const struct binding *binding_at(const struct binding_group *g, size_t i); /* NULL behind the last */
 extern const struct binding base_bindings[], json_bindings[], hash_bindings[], base64_bindings[], re_bindings[],
     clock_bindings[], shared_bindings[], http_bindings[], request_bindings[], candidates_bindings[];
+int definitions_write(FILE *out); /* -1: it could not be written */
 extern const struct binding field_bindings[]; /* what the caller set: enum weir_field */
 
 /* ---- json.c, yaml.c ---------------------------------------------------------------------------------------------- */
