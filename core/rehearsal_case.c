@@ -159,6 +159,13 @@ static void put_shared(struct play *p)
     }
 }
 
+/* A figure of a target that is a number; -1: it has none. */
+static int64_t figure_of(const json_t *target, const char *key)
+{
+    const json_t *v = json_object_get(target, key);
+    return json_is_number(v) ? (int64_t)json_number_value(v) : -1;
+}
+
 static void put_figures(struct play *p)
 {
     size_t i;
@@ -166,6 +173,9 @@ static void put_figures(struct play *p)
     json_array_foreach(p->targets, i, target) {
         int id = target_declare(target_of(target));
         double latency_s = json_number_value(json_object_get(target, "latency"));
+        target_left(id, figure_of(target, "left_requests"), figure_of(target, "left_tokens"));
+        for (int k = 0; figure_of(target, "throughput") > 0 && k < 16; k++)
+            target_speed(id, figure_of(target, "throughput"), 1000);
         for (int k = 0; latency_s > 0 && k < 16; k++) {
             target_begin(id, 0);
             target_end(id, false, (uint32_t)(latency_s * 1000));
