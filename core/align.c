@@ -183,24 +183,41 @@ static bool is_repeated_inside(struct weir_str words)
     return false;
 }
 
-/* The same words once more before the last: which of them are repeated? */
-static bool is_said_twice(const struct align *x, size_t start)
+/* With one space for each run of white space. */
+static void write_evenly(struct weir_out *to, struct weir_str s)
 {
-    struct weir_str words = { x->sent.p + start, x->sent.n - start };
-    if (is_repeated_inside(words))
-        return true;
-    size_t before = start;
-    while (before && align_is_space(x->sent.p[before - 1]))
-        before--;
-    return before >= words.n && memcmp(x->sent.p + before - words.n, words.p, words.n) == 0;
+    char *p = out_reserve(to, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; p && i < s.n; i++) {
+        bool is_space = align_is_space(s.p[i]);
+        if (!is_space || (n && p[n - 1] != ' '))
+            p[n++] = is_space ? ' ' : s.p[i];
+    }
+    to->n += n;
+}
+
+/* The same words once more before the last: which of them are repeated? */
+static bool is_said_twice(const struct align *x, size_t start, size_t *evenly)
+{
+    struct weir_out all = { 0 };
+    size_t n = x->sent.n - start, from = start > n + n ? start - n - n : 0;
+    write_evenly(&all, (struct weir_str){ x->sent.p + from, start - from });
+    size_t before = all.n && all.p[all.n - 1] == ' ' ? all.n - 1 : all.n, at = all.n;
+    write_evenly(&all, (struct weir_str){ x->sent.p + start, n });
+    struct weir_str words = { all.p + at, all.n - at };
+    *evenly = words.n;
+    bool is_twice = all.failed || is_repeated_inside(words) || (before >= words.n && memcmp(all.p + before - words.n, words.p, words.n) == 0);
+    out_free(&all);
+    return is_twice;
 }
 
 static enum align_state decide_repeated(struct align *x, bool is_last, struct weir_str *now)
 {
-    size_t n = x->sent.n - x->whole.start;
-    if (n < (x->whole.start == 0 ? SURE_TOP : SURE))
+    size_t n, least = x->whole.start == 0 ? SURE_TOP : SURE;
+    bool is_twice = is_said_twice(x, x->whole.start, &n);
+    if (n < (x->n_whole > 1 ? 2 * least : least))
         return give_up(x, "it begins with what may be the last word again, or the next");
-    if (is_said_twice(x, x->whole.start))
+    if (is_twice)
         return give_up(x, "what was sent repeats itself, so that it fits at several places");
     return go_on_behind(x, x->whole.end, is_last, now);
 }

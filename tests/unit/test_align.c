@@ -237,6 +237,35 @@ TEST(never_a_duplicate_and_never_a_hole)
     CHECK(joined[ALIGN_ASKED][PREAMBLE] == 0 && joined[ALIGN_ASKED][STOPS] == 0 && joined[ALIGN_ASKED][NOTHING] == 0);
 }
 
+/* Words that come again and again, as in lists, poems and tables. */
+static void make_text(char *to, size_t n)
+{
+    static const char *const words[] = { "the", "cat", "a", "sat", "on", "mat", "and", "is", "red", "cats", "The", "1", "22", "b" };
+    static const char *const between[] = { " ", " ", " ", " ", " ", ", ", ". ", "\n", "\n\n", " - ", "-", "_", "/" };
+    to[0] = 0;
+    while (strlen(to) < n) {
+        const char *word = words[next_random(14)], *mark = between[next_random(13)];
+        add(to, word, strlen(word));
+        add(to, mark, strlen(mark));
+    }
+    add(to, "end.", 4);
+}
+
+TEST(words_that_come_again_and_again)
+{
+    uint32_t joined[2][KINDS] = { { 0 } }, n = 0;
+    static char text[1024];
+    for (int t = 0; t < 40; t++) {
+        make_text(text, 120 + next_random(200));
+        for (size_t cut = 1; cut < strlen(text); cut += 1 + next_random(3), n++)
+            for (int k = 0; k < KINDS; k++)
+                for (int how = 0; how < 2; how++)
+                    if (is_of_the_protocol((enum kind)k, (enum align_how)how))
+                        check_one((enum kind)k, (enum align_how)how, text, cut, joined[how]);
+    }
+    printf("  of %u: exactly on, prefilled %u; the last words, asked %u\n", n, joined[0][EXACT], joined[1][REPEATS]);
+}
+
 static void check_goes_on(enum align_how how, const char *sent, const char *piece, enum align_state wanted, const char *new)
 {
     struct align x;
