@@ -28,7 +28,7 @@ struct queue {
 
 struct numbers {
     int id; /* in shared memory */
-    int retries, shed; /* counters */
+    int retries, hedges, shed; /* counters */
 };
 
 static struct queue *queues; /* by provider.index */
@@ -52,6 +52,15 @@ void admission_count_retry(const struct config_provider *p)
 {
     if (numbers)
         metric_add(numbers[p->index].retries, 1);
+}
+
+bool admission_take_hedge(const struct config_provider *p, double share)
+{
+    if (!provider_take_hedge(admission_provider(p), share, monotonic_us() / 1000))
+        return false;
+    if (numbers)
+        metric_add(numbers[p->index].hedges, 1);
+    return true;
 }
 
 static bool count(struct candidate *c)
@@ -246,6 +255,7 @@ static void declare(struct numbers *n, const char *provider)
     n->id = provider_declare(provider);
     metric_label(labels, sizeof(labels), "provider", provider);
     n->retries = metric_declare("retries_total", labels, "Calls that were made again", METRIC_COUNTER);
+    n->hedges = metric_declare("hedges_total", labels, "Calls beside which another target was asked", METRIC_COUNTER);
     n->shed = metric_declare("shed_total", labels, "Requests that found no place, nor one in the queue", METRIC_COUNTER);
 }
 

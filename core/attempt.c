@@ -70,8 +70,18 @@ static bool begin(struct request *r, struct candidate *c, struct attempt **out)
     return a->codec_state != NULL && rescue_attach(a);
 }
 
+static bool is_underway(const struct request *r)
+{
+    for (const struct attempt *a = r->attempts; a; a = a->next)
+        if (a->upstream)
+            return true;
+    return false;
+}
+
 static void fail_for_memory(struct request *r)
 {
+    if (is_underway(r))
+        return; /* what was begun before goes on */
     struct weir_error e = { .size = sizeof(e),
                             .error_class = WEIR_ERROR_UNAVAILABLE,
                             .code = WEIR_LIT("overloaded"),
@@ -112,6 +122,7 @@ static bool send_attempt(struct attempt *a)
     }
     if (is_built && upstream_send(a) == 0) {
         a->state = ATTEMPT_SENT;
+        hedge_plan(a);
         return true;
     }
     if (a->call.error.error_class == WEIR_ERROR_NONE)
@@ -134,7 +145,8 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
     if (v == WEIR_FAIL) {
         a->error = a->call.error;
         attempt_close(a);
-        request_fail(r, &a->error);
+        if (!attempt_beside(a))
+            request_fail(r, &a->error);
         return true;
     }
     a->n_entered = r->lane->n;
@@ -171,6 +183,14 @@ bool attempt_next(struct request *r)
             return true;
     }
     return false;
+}
+
+void attempt_another(struct request *r)
+{
+    struct candidate *c;
+    while (r->n_attempts < ATTEMPTS_MAX && (c = candidate_next(r)))
+        if (start(r, c))
+            return;
 }
 
 struct attempt *attempt_own_answer(struct request *r)
@@ -213,6 +233,8 @@ void attempt_fail(struct attempt *a, const struct weir_error *error)
         request_fail(r, &a->error);
         return;
     }
+    if (attempt_beside(a))
+        return; /* the other may still answer; what follows is decided when it fails too */
     r->were_candidates_set = false;
     after_failure(a, pipeline_run(&a->call, HOOK_FAILURE, 0, r->lane->n_slots[HOOK_FAILURE]));
 }
@@ -222,7 +244,11 @@ void attempt_after_attempt(struct attempt *a, enum weir_verdict v)
     struct request *r = a->call.request;
     if (a->call.hook == HOOK_FAILURE) {
         after_failure(a, v);
-    } else if (!take_attempt_verdict(a, v)) {
+    } else if (take_attempt_verdict(a, v)) {
+        return;
+    } else if (attempt_beside(a)) {
+        attempt_another(r);
+    } else {
         r->state = REQUEST_SERVE;
         request_run(r);
     }

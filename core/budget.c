@@ -21,7 +21,7 @@ bool budget_take(_Atomic uint64_t *word, const struct budget_rules *rules, uint6
         uint32_t tokens = (uint32_t)w & 0xffff, calls_before = (uint32_t)(w >> 16) & (MODULO - 1);
         uint32_t tick_before = (uint32_t)(w >> 40);
         uint64_t earned = (uint64_t)(since(calls_before, seen) * rules->share * ONE) +
-                          (uint64_t)since(tick_before, tick) * PER_TICK;
+                          (uint64_t)since(tick_before, tick) * (rules->is_of_calls_only ? 0 : PER_TICK);
         uint64_t now = w ? tokens + earned : BUDGET_FLOOR * ONE;
         now = now < BUDGET_MOST * ONE ? now : BUDGET_MOST * ONE;
         if (now < ONE)

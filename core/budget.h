@@ -13,6 +13,7 @@
 enum { BUDGET_FLOOR = 10, BUDGET_MOST = 100 }; /* tokens: at the beginning; at most */
 struct budget_rules {
     double share; /* of calls that may be made again, beside the floor and one every two seconds */
+    bool is_of_calls_only; /* nothing is earned by time */
 };
 
 /* calls: made so far, by all workers. true: a token was taken. Of zero a word is a new bucket. */

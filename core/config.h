@@ -119,6 +119,13 @@ enum config_rescue {
     CONFIG_RESCUE_ANY,
 };
 
+/* When a second target is asked beside one whose answer is late (hedge.c). */
+struct config_hedge {
+    enum config_hedge_mode { CONFIG_HEDGE_DEFAULT = 0, CONFIG_HEDGE_OFF, CONFIG_HEDGE_ON } mode;
+    uint32_t after_ms; /* 0: the target's own p95 */
+    double share;      /* of a provider's calls; ON: as said */
+};
+
 enum config_unknown { CONFIG_UNKNOWN_PASS = 0, CONFIG_UNKNOWN_DROP, CONFIG_UNKNOWN_REFUSE };
 
 /* What happens when a target's dialect can't say what a request uses (losses.c). */
@@ -144,6 +151,7 @@ struct config_route {
     enum config_unknown unknown_fields;
     enum config_on_loss on_loss;
     enum config_rescue rescue;
+    struct config_hedge hedge;
     struct config_provider **raw; /* `raw:`: relayed to one of these as it is; n_raw 0: an ordinary route */
     uint32_t n_raw;
 };

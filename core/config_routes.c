@@ -254,6 +254,36 @@ static void read_rescue(struct reader *r, const struct tree_node *node, void *ba
         ((struct config_route *)base)->rescue = (enum config_rescue)(CONFIG_RESCUE_OFF + choice);
 }
 
+static const struct field hedge_fields[] = {
+    { .name = "after",
+      .type = FIELD_MS,
+      .offset = offsetof(struct config_hedge, after_ms),
+      .min = 1,
+      .max = 3600e3,
+      .help = "How late the first content may be; not said: later than 95 % of the target's answers (8s until 50 are known)." },
+    { .name = "share",
+      .type = FIELD_NUMBER,
+      .offset = offsetof(struct config_hedge, share),
+      .fallback = "0.05",
+      .min = 0,
+      .max = 1,
+      .help = "The share of a provider's calls beside which another target may be asked, after ten in any case." },
+    { .name = NULL },
+};
+
+static void read_hedge(struct reader *r, const struct tree_node *node, void *base)
+{
+    struct config_hedge *hedge = &((struct config_route *)base)->hedge;
+    if (node->type == TREE_SCALAR && weir_is(node->text, "off")) {
+        hedge->mode = CONFIG_HEDGE_OFF;
+    } else if (node->type == TREE_MAP) {
+        hedge->mode = CONFIG_HEDGE_ON;
+        table_read(r, hedge_fields, NULL, node, hedge);
+    } else {
+        mistake(r, node, "hedge is off, or { after: 3s, share: 0.05 }, of which either may be left out");
+    }
+}
+
 static void read_raw_one(struct reader *r, struct config_route *route, const struct tree_node *node)
 {
     const struct value_rule rule = { .name = "raw" };
@@ -334,6 +364,12 @@ const struct field config_route_fields[] = {
       .schema = "{\"enum\":[\"off\",\"same_model\",\"any\"]}",
       .help = "Who may finish a stream that broke after the client had seen part of it: nobody, a target of the same model, or any "
               "[any, where there is more than one target]." },
+    { .name = "hedge",
+      .type = FIELD_OWN,
+      .read = read_hedge,
+      .schema = "{\"anyOf\":[{\"const\":\"off\"},{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+                "\"after\":{\"type\":\"string\"},\"share\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1}}}]}",
+      .help = "When a second target is asked beside one whose answer is late: off, or { after, share }." },
     { .name = "raw",
       .type = FIELD_OWN,
       .read = read_raw,

@@ -100,6 +100,7 @@ static int64_t next_deadline(const struct request *r)
 {
     const char *what;
     int64_t at = earlier(request_deadline_us(r), earlier(wait_deadline_us(&r->call), keepalive_at(r)));
+    at = earlier(at, hedge_at_us(r));
     for (const struct attempt *a = r->attempts; a; a = a->next)
         at = earlier(at, earlier(attempt_deadline(a, &what), wait_deadline_us(&a->call)));
     return at;
@@ -168,6 +169,8 @@ static void check_deadlines(struct request *r, int64_t now)
         else if (attempt_deadline(a, &what) <= now)
             overdue_attempt(a, what);
     }
+    if (!r->is_ending && hedge_at_us(r) <= now)
+        hedge_begin(r);
     if (!r->is_ending && keepalive_at(r) <= now)
         deliver_keepalive(r);
 }

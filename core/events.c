@@ -303,6 +303,7 @@ void events_elect(struct attempt *a)
     struct request *r = a->call.request;
     if (a->state >= ATTEMPT_HEADING)
         return;
+    hedge_settle(a);
     r->elected = a;
     a->state = ATTEMPT_HEADING;
     events_head_done(a, pipeline_run(&a->call, HOOK_HEAD, first_step(a, HOOK_HEAD), r->lane->n_slots[HOOK_HEAD]),

@@ -74,7 +74,8 @@ static void tell_breaker(struct attempt *a, enum blame blame)
 static void tell_figures(const struct attempt *a, enum blame blame)
 {
     int id = a->target->figures;
-    uint32_t first_ms = a->first_token_us ? (uint32_t)((a->first_token_us - a->started_us) / 1000) + 1 : 0;
+    int64_t first_us = a->first_token_us ? a->first_token_us : a->was_outrun ? a->ended_us : 0; /* it would have come later still */
+    uint32_t first_ms = first_us ? (uint32_t)((first_us - a->started_us) / 1000) + 1 : 0;
     struct rate_left left = rate_left(a->response_headers, a->n_response_headers);
     target_end(id, blame != BLAME_NOBODY, first_ms);
     target_left(id, left.requests, left.tokens);

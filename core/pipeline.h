@@ -2,8 +2,8 @@
  *
  * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), doors.c (dialect, credential, route), serve.c (a
  * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c and attempt_answer.c (one call to a
- * provider: its life, its answer), recovery.c (what follows when it fails), upstream.c (what goes there), events.c (events through
- * the stages), deliver.c (to the client), host*.c (the host table), record.c.
+ * provider: its life, its answer), hedge.c (a second beside it), recovery.c (what follows when it fails), upstream.c (what goes
+ * there), events.c (events through the stages), deliver.c (to the client), host*.c (the host table), record.c.
  */
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
@@ -133,6 +133,7 @@ const struct config_model *model_find(struct weir_str name);
 void attempt_start(struct request *r, struct candidate *c); /* of one that was admitted */
 bool attempt_next(struct request *r); /* begins one; false: none is left */
 struct attempt *attempt_own_answer(struct request *r); /* the answer that a stage makes */
+void attempt_another(struct request *r); /* begins one beside the one that lives, if any candidate is left */
 void attempt_fail(struct attempt *a, const struct weir_error *error);
 void attempt_cut(struct attempt *a); /* ends its upstream, and what that says of its target: its answer goes on */
 void attempt_close(struct attempt *a); /* ends its upstream, on_attempt_done, figures; idempotent */
@@ -154,12 +155,20 @@ enum admission { ADMISSION_GIVEN, ADMISSION_FULL, ADMISSION_REFUSED }; /* REFUSE
 int admission_start(struct worker *w);
 void admission_stop(void);
 void admission_count_retry(const struct config_provider *p);
+bool admission_take_hedge(const struct config_provider *p, double share); /* may a late call of it be hedged? Counts it */
 int admission_provider(const struct config_provider *p); /* its number in shared memory; -1: none */
 enum admission admission_ask(struct request *r, struct candidate *c); /* GIVEN: counted, until … */
 void admission_end(const struct candidate *c); /* … its attempt is settled, or … */
 void admission_return(struct candidate *c); /* … it never began */
 void admission_leave(struct request *r); /* it is over: what it was given and did not use */
 bool admission_wait(struct request *r); /* for r->full; true: it stands in the queue */
+
+/* ---- hedging (hedge.c) ---- */
+void hedge_plan(struct attempt *a); /* it was sent: when would another be asked beside it? */
+int64_t hedge_at_us(const struct request *r); /* INT64_MAX: never */
+void hedge_begin(struct request *r); /* it is time */
+void hedge_settle(struct attempt *elected); /* the others have lost */
+struct attempt *attempt_beside(const struct attempt *a); /* another that may still be elected; NULL: none */
 
 /* ---- what an attempt's end says (outcome.c) and its key (provider_keys.c) ---- */
 void outcome_spoke(struct attempt *a); /* its first content came */
@@ -173,6 +182,7 @@ bool keys_has_another(const struct attempt *a); /* it failed for its key, and an
 bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms);
 
 /* ---- failures (recovery.c) ---- */
+bool request_has_hosted_tool(const struct request *r); /* one that runs at the provider */
 void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: the same target, another, or the end */
 void recovery_give_up(struct request *r); /* no candidate is left: the error that tells what was tried and passed over */
 bool candidates_any(struct request *r); /* could one of those left be tried now? */

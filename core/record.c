@@ -112,6 +112,10 @@ static void put_attempt(struct weir_out *o, const struct attempt *a)
         json_key(o, "reconnected");
         json_put_bool(o, true);
     }
+    if (a->was_outrun) {
+        json_key(o, "outrun");
+        json_put_bool(o, true);
+    }
     put_usage(o, &a->usage);
     put_cost(o, attempt_cost_usd(a));
     put_error(o, &a->error);

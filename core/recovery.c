@@ -54,14 +54,18 @@ static bool may_have_begun(const struct attempt *a)
     }
 }
 
+bool request_has_hosted_tool(const struct request *r)
+{
+    for (const struct weir_tool *t = r->conversation ? r->conversation->view.tools : NULL; t; t = t->next)
+        if (t->raw.n && !(t->flags & WEIR_TOOL_OF_CLIENT))
+            return true;
+    return false;
+}
+
 /* A tool that runs at the provider may have had its effect: only a rule may have it run twice. */
 static bool may_have_run_tool(const struct attempt *a)
 {
-    const struct conversation *c = a->call.request->conversation;
-    for (const struct weir_tool *t = c ? c->view.tools : NULL; t; t = t->next)
-        if (t->raw.n && !(t->flags & WEIR_TOOL_OF_CLIENT))
-            return may_have_begun(a);
-    return false;
+    return request_has_hosted_tool(a->call.request) && may_have_begun(a);
 }
 
 /* ---- the same target again ---- */

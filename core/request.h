@@ -205,6 +205,8 @@ struct attempt {
     bool was_sent;
     struct breaker_ticket ticket;
     bool was_silent; /* it gave no answer until a time-out */
+    int64_t hedge_at_us; /* when another is asked beside it; 0: never (hedge.c) */
+    bool was_outrun; /* another was faster */
     struct weir_str reason; /* why it was made, for the record */
 
     bool has_told_wrongly; /* its codec's fault was noted: once is enough */
@@ -279,6 +281,7 @@ struct request {
     struct attempt *elected;
     struct attempt *finisher; /* who finishes the elected one's answer; NULL: itself */
     uint32_t n_attempts;
+    bool was_hedged; /* a second target was asked beside one that was late */
     struct header_item *headers; /* for the answer, by stages */
     struct note *notes, **notes_end;
     struct weir_str *attributes; /* by id */

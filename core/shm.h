@@ -128,6 +128,7 @@ uint32_t provider_in_flight(int id);
 void provider_wait(int id, int by); /* one more, one less in the queue */
 uint32_t provider_waiting(int id);
 bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_ms); /* may a call be made again? */
+bool provider_take_hedge(int id, double share, int64_t now_ms); /* may one be made twice? */
 
 /* ---- keys that providers refuse (benches.c) ---- */
 /* Names a key of a provider entry, or with a model that key and model; of one generation, so that a reload forgives. */

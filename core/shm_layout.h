@@ -12,7 +12,7 @@
 
 enum {
     SHM_MAGIC = 0x72696577,
-    SHM_LAYOUT = 3,
+    SHM_LAYOUT = 4,
     SHM_SLOT_MASTER = SHM_SLOTS,      /* the master counts here */
     SHM_SLOT_CHECKER = SHM_SLOTS + 1, /* the checker child */
     SHM_ALL_SLOTS = SHM_SLOTS + 2,
@@ -183,7 +183,7 @@ struct shm {
     uint32_t next_pair;          /* the master's */
     struct name_table metric_names, target_names, fault_names, provider_names;
     struct shm_breaker breakers[TARGETS_MAX];
-    struct shm_budget budgets[PROVIDERS_MAX];
+    struct shm_budget budgets[PROVIDERS_MAX], hedges[PROVIDERS_MAX];
     _Atomic uint32_t n_benches; /* ever made; 0: no key ever failed */
     _Atomic int64_t benched_until_ms; /* unix: no key sits longer than that */
     struct shm_bench benches[BENCHES_MAX];

@@ -63,14 +63,23 @@ void provider_wait(int id, int by)
         atomic_fetch_add(&shm_own->providers[id].waiting, (uint32_t)by);
 }
 
-bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_ms)
+static uint64_t calls_made(int id)
 {
     uint64_t calls = 0;
-    if (!is_provider(id))
-        return true;
     for (int i = shm_next_slot(-1); i >= 0 && i < SHM_SLOTS; i = shm_next_slot(i))
         calls += atomic_load_explicit(&shm_area->slots[i].providers[id].calls, memory_order_relaxed);
-    return budget_take(&shm_area->budgets[id].word, rules, calls, now_ms);
+    return calls;
+}
+
+bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_ms)
+{
+    return !is_provider(id) || budget_take(&shm_area->budgets[id].word, rules, calls_made(id), now_ms);
+}
+
+bool provider_take_hedge(int id, double share, int64_t now_ms)
+{
+    const struct budget_rules rules = { .share = share, .is_of_calls_only = true };
+    return !is_provider(id) || budget_take(&shm_area->hedges[id].word, &rules, calls_made(id), now_ms);
 }
 
 void providers_clear_slot(uint32_t slot)

@@ -50,8 +50,10 @@ CASES = [
      'asked = { "openai/gpt-4o", "openai/gpt-4o-mini" }, answer = "Hi" }', ""),
     ('{ "all are down", answers = { ["openai/gpt-4o"] = { status = 503 }, ["openai/gpt-4o-mini"] = { status = 500 }, ["claude/sonnet"] = '
      '{ class = "overloaded" }, ["vllm/coder"] = { refused = true } }, denied = "all_attempts_failed" }', ""),
-    ('{ "nobody speaks", request = { stream = true }, targets = { { name = "a/x" }, { name = "b/x" } }, answers = { ["a/x"] = { silent = true }, ["b/x"] = "Late." }, '
-     'asked = { "a/x", "b/x" }, answer = "Late.", waited = { 100, 700 } }', ""),
+    ('{ "the first is late: a hedge", request = { stream = true }, targets = { { name = "a/x" }, { name = "b/x" } }, answers = { ["a/x"] = { silent = true }, ["b/x"] = "Late." }, '
+     'asked = { "a/x", "b/x" }, answer = "Late.", waited = { 8, 9 } }', ""),
+    ('{ "nobody speaks", request = { stream = true }, targets = { { name = "a/x" } }, answers = { ["a/x"] = { silent = true } }, '
+     'asked = { "a/x" }, denied = "timeout", waited = { 100, 700 } }', ""),
     ('{ "a stream", request = { stream = true }, answers = { ["openai/gpt-4o"] = "one two three" }, answer = "one two three" }', ""),
     ('{ "a list that is none", with = { text = "x" }, answers = 5 }', ""),
 ]

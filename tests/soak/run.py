@@ -27,7 +27,8 @@ def settings(ports):
                         "timeouts": {"first_token": "2s", "idle": "1s", "total": "4s"}, "breaker": {"failures": 200}, "retry_budget": 1}
                  for name, dialect, port in zip("abc", ("openai", "anthropic", "openai"), ports)}
     return {"entry": ["log"], "providers": providers, "models": {"m": {"targets": ["a/m", "b/m", "c/m"]}},
-            "routes": [{"match": {"path": path}, "open": True, "pipeline": [], "retries": 2} for path in ("/v1/*", "/v1beta/*")]}
+            "routes": [{"match": {"path": path}, "open": True, "pipeline": [], "retries": 2,
+                        "hedge": {"after": "250ms", "share": 1}} for path in ("/v1/*", "/v1beta/*")]}
 
 
 def rss_kb(weir):
