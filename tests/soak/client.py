@@ -138,7 +138,8 @@ def judge(n, status, answer, tool):
         return "right" if is_right else "wrong: a clean end of something else"
     if not answer.error:
         return "wrong: neither an end nor an error"
-    return "error_event" if right.startswith(got) or tool and answer.dialect == "gemini" and not got else "wrong: no part of the answer"
+    is_part = right.startswith(got) or tool and answer.dialect == "gemini" and (not got or json.loads(got) == json.loads(right))
+    return "error_event" if is_part else "wrong: no part of the answer"
 
 
 async def ask(n):
