@@ -29,7 +29,7 @@ return {
     end
     if has(cfg.cheap_teams, team) then
       note("office_hours", "cheapest")
-      return req.candidates:where{ healthy = true }:by("price")
+      return req.candidates:by("price"):prefer{ healthy = true }
     end
   end,
 }

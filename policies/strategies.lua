@@ -11,7 +11,11 @@ local check = require("settings").of{ "order" }
 local strategy = require("strategy")
 
 local use = {
-  fits = function(req, list, o) return strategy.fits(req, list, o.room) end,
+  -- while nobody can, weir's own errors say more than an empty list would
+  fits = function(req, list, o)
+    local able = strategy.fits(req, list, o.room)
+    return #able > 0 and able or list
+  end,
   priority = function(_, list, o) return strategy.priority(list, o.names) end,
   weighted = function(_, list, o) return strategy.weighted(list, o.weights, o.default) end,
   split = function(req, list, o) return strategy.split(list, strategy.key(req, o.key), o.weights, o.default) end,

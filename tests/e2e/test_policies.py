@@ -75,6 +75,18 @@ def test_sessions_stay_and_only_those_of_a_dead_target_move():
             assert all(x == y for x, y in zip(before, after) if x != "from b"), (before, after)
 
 
+def test_rules_that_prefer_leave_the_last_word_to_weir_when_all_are_down():
+    def failing(conn):
+        while conn.read_request() is not None:
+            conn.respond(503, {"error": {"message": "down"}})
+    with Upstream(failing) as a, Upstream(failing) as b:
+        policy = {"file": os.path.join(ROOT, "policies", "strategies.lua")}
+        with Weir(several([a, b], policy)) as weir:
+            for _ in range(6):
+                answer = weir.chat()
+                assert answer.status == 503 and "polic" not in answer.text, answer
+
+
 def test_where_healthy_leaves_out_what_the_breaker_keeps_away():
     def failing(conn):
         while conn.read_request() is not None:
