@@ -488,9 +488,9 @@ static int lab_decode_frame(struct lab *l, struct weir_frame *frame)
     return rc;
 }
 
-/* The whole answer; piece: bytes of each read, 0: all at once. 0 if it ended well or with an ERROR event, -1 if it broke. */
-__attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_framing framing, struct weir_str bytes,
-                                                     size_t piece, bool clean)
+/* The whole answer: a first read of `first` bytes, then reads of `piece` (0: all that is left). 0 if it ended well or with an ERROR
+ * event, -1 if it broke. clean: as the connection ended. */
+static int lab_decode_reads(struct lab *l, enum weir_framing framing, struct weir_str bytes, size_t first, size_t piece, bool clean)
 {
     struct framer f;
     struct weir_frame frame;
@@ -498,7 +498,7 @@ __attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_fr
     int rc = 0;
     framer_init(&f, framing);
     for (size_t at = 0; at < bytes.n && rc == 0;) {
-        size_t n = piece && piece < bytes.n - at ? piece : bytes.n - at;
+        size_t wish = at == 0 ? first : piece, n = wish && wish < bytes.n - at ? wish : bytes.n - at;
         struct weir_str in = { bytes.p + at, n };
         at += n;
         while (rc == 0 && (got = framer_next(&f, &in, &frame, SIZE_MAX / 2)) != FRAMER_MORE)
@@ -510,6 +510,13 @@ __attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_fr
         rc = l->codec->decode_end(l->self, &l->call, l->state, clean);
     framer_free(&f);
     return rc == 0 && (l->has_ended || l->has_error) && !l->grammar_error ? 0 : -1;
+}
+
+/* In reads of `piece` bytes each, 0: all at once. */
+__attribute__((unused)) static int lab_decode_answer(struct lab *l, enum weir_framing framing, struct weir_str bytes,
+                                                     size_t piece, bool clean)
+{
+    return lab_decode_reads(l, framing, bytes, piece, piece, clean);
 }
 
 /* ---- as text ---- */
