@@ -144,7 +144,7 @@ static enum align_state give_up(struct align *x, const char *why)
 static enum align_state goes_on(struct align *x, size_t from, struct weir_str *now)
 {
     struct weir_str held = out_bytes(&x->held);
-    *now = (struct weir_str){ held.p + from, held.n - from };
+    *now = from < held.n ? (struct weir_str){ held.p + from, held.n - from } : WEIR_NONE;
     return x->state = ALIGN_GOES_ON;
 }
 
@@ -161,7 +161,7 @@ static enum align_state go_on_behind(struct align *x, size_t end, bool is_last, 
 {
     struct weir_str held = out_bytes(&x->held);
     size_t n = spaces(held, end);
-    if (!x->tail.n)
+    if (!x->tail.n || !held.n)
         return goes_on(x, end, now);
     if (end + n == held.n && !is_last)
         return ALIGN_HOLDS;
@@ -206,7 +206,8 @@ static bool is_said_twice(const struct align *x, size_t start, size_t *evenly)
     write_evenly(&all, (struct weir_str){ x->sent.p + start, n });
     struct weir_str words = { all.p + at, all.n - at };
     *evenly = words.n;
-    bool is_twice = all.failed || is_repeated_inside(words) || (before >= words.n && memcmp(all.p + before - words.n, words.p, words.n) == 0);
+    bool is_before = before >= words.n && memcmp(all.p + before - words.n, words.p, words.n) == 0;
+    bool is_twice = all.failed || is_before || is_repeated_inside(words);
     out_free(&all);
     return is_twice;
 }

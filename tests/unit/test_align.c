@@ -291,6 +291,15 @@ TEST(what_can_be_told_at_once_is)
     check_goes_on(ALIGN_PREFILLED, "f(g(x)", ") + 1", ALIGN_GOES_ON, ") + 1");
 }
 
+TEST(nothing_more)
+{
+    struct align x;
+    struct weir_str now;
+    align_begin(&x, weir_cstr("All is said. "), ALIGN_PREFILLED);
+    CHECK(align_end(&x, &now) == ALIGN_GOES_ON && !now.n);
+    align_free(&x);
+}
+
 TEST(inside_a_character)
 {
     check_goes_on(ALIGN_ASKED, "gr\xc3", "\xbc\xc3\x9f", ALIGN_GOES_ON, "\xbc\xc3\x9f");
