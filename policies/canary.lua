@@ -29,7 +29,8 @@ return {
         list[#list + 1] = c
       elseif c.error_rate > (cfg.max_errors or 0.1) or not c.healthy then
         note("canary", "unwell")
-        return req.candidates:without{ name = cfg.to }
+        local others = req.candidates:without{ name = cfg.to }
+        return #others > 0 and others or nil
       end
     end
     tag("canary", gets_it and "new" or "old")

@@ -17,6 +17,8 @@ return {
     asked = { "vllm/coder", "openai/gpt-4o" } },
   { "when it has failed too often it gets nobody", with = with(1), times = 12,
     answers = { ["vllm/coder"] = { class = "server" } }, left = old, notes = { canary = "unwell" } },
+  { "unwell, but there is no other", with = with(1), targets = { { name = "vllm/coder" } }, times = 12,
+    answers = { ["vllm/coder"] = { class = "server" } }, status = 503, notes = { canary = "unwell" } },
   { "only the new one: nothing to choose", with = with(0), targets = { { name = "vllm/coder" } },
     left = { "vllm/coder" } },
 }
