@@ -410,6 +410,7 @@ void pipeline_resumed(struct weir_call *c, enum weir_verdict verdict)
         attempt_after_attempt(c->attempt, v);
     else if (took(r, v))
         request_run(r);
+    deliver_flush(r); /* nothing else may come of its provider for long */
     request_arm(r);
 }
 

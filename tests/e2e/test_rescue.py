@@ -605,6 +605,34 @@ def test_stages_go_on_with_the_answer():
                     u.close()
 
 
+def test_what_waited_for_a_stage_leaves_at_once():
+    """Not with the next bytes of its provider, and not to whoever is served next."""
+    gate = threading.Event()
+
+    def slow(conn, _request, _script):
+        conn.start_sse()
+        for piece in list(openai_pieces(["mine alone"], False))[:2]:
+            conn.event(piece)
+        assert gate.wait(harness.DEADLINE)
+        return False
+    plugin = harness.compile_plugin("slows", STAGE)
+    with Upstream(Script(slow, says("openai", ["fine"]))) as up:
+        c = settings([up])
+        c["plugins"], c["routes"][0]["pipeline"] = [plugin], ["slows"]
+        try:
+            with Weir(c) as weir, weir.client() as client:
+                client.request("POST", "/v1/messages", {"model": "m", "stream": True, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+                up.wait_requests(1)
+                harness.wait_until(lambda: weir.details()[0]["calls"] and not weir.details()[0]["calls"][0].get("waits_for"), "the stage to go on")
+                assert "mine alone" not in ask(weir, "anthropic", True).response.body.decode()
+                client.head()
+                while "mine alone" not in client.event():
+                    pass
+                gate.set()
+        finally:
+            gate.set()
+
+
 def test_a_client_that_leaves_during_a_rescue_ends_it():
     def first(conn, request, script):
         says("openai", WORDS, CUT)(conn, request, script)
