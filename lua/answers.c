@@ -79,6 +79,7 @@ static enum weir_verdict deny(struct lua_call *c, const struct weir_error *e)
     char text[160];
     snprintf(text, sizeof(text), "%s (%.*s)", c->policy->name, (int)e->code.n, e->code.n ? e->code.p : "");
     h->note(c->call, "denied_by", weir_cstr(text));
+    shadow_say_denial(c->denial, sizeof(c->denial), e);
     h->count(c->policy->inst, c->policy->count_denied, 1);
     return h->fail(c->call, e);
 }

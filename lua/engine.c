@@ -109,7 +109,7 @@ static struct lua_call *begin(struct policy *p, struct weir_call *call, enum lua
     c->is_cancelled = c->is_answer_made = c->is_answer_used = false;
     c->token = 0;
     c->timer = c->fetch = NULL;
-    c->error[0] = 0;
+    c->error[0] = c->denial[0] = 0;
     c->verdict = WEIR_NEXT;
     c->cpu_limit_us = hook == LUA_ON_LOAD ? LOAD_CPU_US : p->config->cpu_ms * 1000;
     struct policy_block *block = call ? engine.host->request_block(call) : NULL;
@@ -269,6 +269,8 @@ static enum weir_verdict end(struct lua_call *c, int status)
         describe(c, status);
         v = fail(c);
     }
+    if (c->policy->shadow && c->call && c->hook == LUA_ON_REQUEST)
+        shadow_compare(c->policy, c->call, v, c->denial);
     give_back(c, is_clean);
     return v;
 }
@@ -373,9 +375,19 @@ int engine_run_now(struct policy *p, lua_CFunction body, void *arg, char *why, s
 
 /* ---- waiting, as library functions ask for it -------------------------------------------------------------------- */
 
+/* A version in shadow waits for nothing: what it would decide then is not known. */
+static void refuse_wait(lua_State *L, struct lua_call *c, const char *what)
+{
+    engine.host->suspend(c->call, what, NULL, NULL);
+    limits_kill(c, "stopped: %s would wait, and a policy in shadow can't", what);
+    luaL_error(L, "%s", c->killed);
+}
+
 void engine_check_wait(lua_State *L, const char *what)
 {
-    const struct lua_call *c = engine_call(L);
+    struct lua_call *c = engine_call(L);
+    if (c && c->policy->is_shadow && c->hook == LUA_ON_REQUEST)
+        refuse_wait(L, c, what);
     if (!c || (c->hook != LUA_ON_REQUEST && c->hook != LUA_ON_FAILURE))
         luaL_error(L, "%s can wait only in on_request and on_failure, not %s", what,
                    c && c->hook == LUA_ON_FINISH ? "in on_finish" : "while the file is loaded");

@@ -29,6 +29,7 @@ enum {
     FILE_BYTES_MAX = 256 << 10,
     CANDIDATES_MAX = 256,
     STRING_ARGUMENTS_MAX = 8000, /* values that a library call may put on the stack */
+    SHADOW_DENIAL = 96,
 };
 
 /* ---- memory (memory.c) ------------------------------------------------------------------------------------------- */
@@ -89,6 +90,7 @@ struct lua_call {
 
     enum weir_verdict verdict;
     char error[512]; /* a failed run's sentence */
+    char denial[SHADOW_DENIAL]; /* what was refused with which words, for shadow_compare() */
 };
 
 /* Per request and stage. */
@@ -96,6 +98,7 @@ struct policy_block {
     int64_t cpu_us;   /* used by the earlier hooks of this request */
     int vars_ref;     /* req.vars; 0: none */
     uint32_t is_used; /* a run took place */
+    char *shadow;     /* what the version in shadow decided; NULL: nothing */
 };
 
 /* A Lua file that gives hooks; shared by all uses of the same path. */
@@ -116,6 +119,7 @@ struct policy_config {
     int64_t cpu_ms, memory;
     int32_t on_error;
     int64_t max_body;
+    const char *shadow;
 };
 
 /* One use of a file in the configuration. */
@@ -129,6 +133,8 @@ struct policy {
     int cfg_ref;
     struct account *account, *idle_account;
     int count_runs, count_errors, count_denied;
+    struct shadow *shadow; /* another version beside this one; NULL: none */
+    bool is_shadow;        /* this is one */
 };
 
 /* One per worker. Plugin-wide on purpose: a policy costs kilobytes instead of a state of its own, and workers are
@@ -363,6 +369,15 @@ void sandbox_freeze(lua_State *L, const char *name); /* replaces the table at th
 void sandbox_push_prelude(lua_State *L, const char *name); /* a function of the prelude */
 int prelude_call(lua_State *L, int n_args); /* calls the function below its arguments: `return prelude_call(L, n)` */
 extern const char prelude_source[];
+
+/* ---- another version in shadow (shadow.c) ------------------------------------------------------------------------ */
+struct policy *shadow_new(struct policy *live); /* not opened yet; NULL: no memory */
+void shadow_count_in(struct policy *live);      /* declares its counters */
+void shadow_free(struct shadow *s);
+void shadow_run(struct policy *live, struct weir_call *call); /* on_request, before the live one's */
+/* The live one has ended; denial: "" or what shadow_say_denial() made. */
+void shadow_compare(struct policy *live, struct weir_call *call, enum weir_verdict v, const char *denial);
+void shadow_say_denial(char *to, size_t n, const struct weir_error *e);
 
 /* ---- tests of policies (test_file.c) ---- */
 int test_file_read(const struct weir_host *host, const char *path, struct weir_out *out);

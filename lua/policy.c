@@ -42,13 +42,29 @@ static int open_policy(struct policy *p, char *why, size_t n)
     p->file = file_open(p, config->file, why, n);
     if (!p->file || engine_run_now(p, take_config, p, why, n) < 0)
         return -1;
-    p->name = strdup(config->name && config->name[0] ? config->name : p->file->name);
+    if (!p->name)
+        p->name = strdup(config->name && config->name[0] ? config->name : p->file->name);
     p->is_pass_on_error = config->on_error == 0 ? p->file->is_pass_on_error : config->on_error == 2;
     if (!p->name)
         return -1;
     p->count_runs = declare_counter(p, "policy_runs_total");
     p->count_errors = declare_counter(p, "policy_errors_total");
     p->count_denied = declare_counter(p, "policy_denied_total");
+    return 0;
+}
+
+static int open_shadow(struct policy *p, char *why, size_t n)
+{
+    if (!p->config->shadow || !p->config->shadow[0])
+        return 0;
+    struct policy *other = shadow_new(p);
+    if (!other) {
+        snprintf(why, n, "not enough memory");
+        return -1;
+    }
+    if (open_policy(other, why, n) < 0)
+        return -1;
+    shadow_count_in(p);
     return 0;
 }
 
@@ -60,6 +76,7 @@ static void policy_destroy(void *self)
             *at = p->next;
             break;
         }
+    shadow_free(p->shadow);
     account_close(p->idle_account);
     account_close(p->account);
     free(p->name);
@@ -81,7 +98,7 @@ static int policy_create(const struct weir_host *host, struct weir_instance *ins
     p->cfg_ref = LUA_NOREF;
     p->next = engine.policies;
     engine.policies = p;
-    if (open_policy(p, why, sizeof(why)) == 0) {
+    if (open_policy(p, why, sizeof(why)) == 0 && open_shadow(p, why, sizeof(why)) == 0) {
         *self = p;
         return 0;
     }
@@ -97,7 +114,14 @@ static bool has_hook(const struct policy *p, enum lua_hook hook)
 
 static enum weir_verdict policy_on_request(void *self, struct weir_call *call)
 {
-    return has_hook(self, LUA_ON_REQUEST) ? engine_run(self, call, LUA_ON_REQUEST) : WEIR_NEXT;
+    struct policy *p = self;
+    if (p->shadow)
+        shadow_run(p, call);
+    if (has_hook(p, LUA_ON_REQUEST))
+        return engine_run(p, call, LUA_ON_REQUEST);
+    if (p->shadow)
+        shadow_compare(p, call, WEIR_NEXT, "");
+    return WEIR_NEXT;
 }
 
 static enum weir_verdict policy_on_failure(void *self, struct weir_call *call)
@@ -133,6 +157,8 @@ static const struct weir_option policy_options[] = {
       "Bytes of an answer that http accepts." },
     { "name", WEIR_OPTION_STRING, 0, offsetof(struct policy_config, name), NULL, 0, 0, NULL,
       "The policy's name in messages and records; else the file's own." },
+    { "shadow", WEIR_OPTION_FILE, WEIR_OPTION_WITH_FOLDER, offsetof(struct policy_config, shadow), NULL, 0, 0, NULL,
+      "Another version of the file, which decides beside it without effect; differences are counted and logged." },
     WEIR_OPTIONS_END,
 };
 
