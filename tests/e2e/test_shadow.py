@@ -28,10 +28,10 @@ def counted(weir, outcome):
     return weir.metric('weir_policy_shadow_total{policy="live",outcome="%s"}' % outcome) or 0
 
 
-def with_shadow(other, check, **more):
+def with_shadow(other, check, live=LIVE, **more):
     with Upstream(openai_answer("from a")) as a, Upstream(openai_answer("from b")) as b:
         with Weir(config(a)) as weir:
-            weir.write("live.lua", LIVE)
+            weir.write("live.lua", live)
             weir.write("other.lua", other)
             weir.configure(two(a, b, weir, **more))
             weir.reload()
@@ -74,3 +74,37 @@ def test_errors_and_waits_and_loops_hurt_nobody():
             assert counted(weir, outcome) == 3, (body, outcome)
             assert counted(weir, "same") == counted(weir, "different") == 0
         with_shadow("return { on_request = function(req) %s end }" % body, check, hosts=["127.0.0.1:1"])
+
+
+def test_a_live_version_that_waits_or_says_nothing_is_compared_at_its_end():
+    for live in ("sleep(0.01) return { 'b/m' }", "return { 'b/m' }"):
+        def check(weir, _):
+            assert "from b" in weir.chat().text
+            assert counted(weir, "same") == 1 and counted(weir, "different") == 0
+        with_shadow("return { on_request = function(req) return { 'b/m' } end }", check,
+                    live='return { name = "live", on_request = function(req) %s end }' % live)
+
+    def none(weir, _):
+        assert "from a" in weir.chat().text
+        assert counted(weir, "different") == 1
+    with_shadow("return { on_request = function(req) return { 'b/m' } end }", none, live='return { name = "live" }')
+
+
+def test_the_live_version_counts_as_if_it_were_alone():
+    live = """return { name = "live", on_request = function(req) return answer("n=" .. shared.incr("n")) end }"""
+    def check(weir, _):
+        for i in range(1, 4):
+            assert f"n={i}" in weir.chat().text
+        assert counted(weir, "same") == 3
+    with_shadow(live, check, live=live)
+
+
+def test_a_shadow_that_cannot_be_loaded_is_refused_and_the_old_configuration_stays():
+    with Upstream(openai_answer("from a")) as a, Upstream(openai_answer("from b")) as b:
+        with Weir(config(a)) as weir:
+            weir.write("live.lua", LIVE)
+            weir.write("other.lua", "return {")
+            weir.configure(two(a, b, weir))
+            is_taken, why = weir.reload()
+            assert not is_taken and "other.lua" in why + weir.log(), why
+            assert "from a" in weir.chat().text
