@@ -162,6 +162,18 @@ void breaker_forget(_Atomic uint64_t *word, int64_t now_ms, struct breaker_ticke
     t->is_valid = false;
 }
 
+void breaker_admit_soon(_Atomic uint64_t *word, int64_t now_ms)
+{
+    for (uint64_t w = load(word);;) {
+        struct parts p = take_apart(w);
+        if (p.state != BREAKER_OPEN || ahead_ms(p.time, now_ms) <= 0)
+            return;
+        p.time = (uint64_t)now_ms;
+        if (swap(word, &w, &p))
+            return;
+    }
+}
+
 void breaker_orphan(_Atomic uint64_t *word, uint32_t holder, int64_t now_ms)
 {
     for (uint64_t w = load(word);;) {

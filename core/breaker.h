@@ -54,6 +54,8 @@ void breaker_failed(_Atomic uint64_t *word, const struct breaker_rules *rules, i
 void breaker_forget(_Atomic uint64_t *word, int64_t now_ms, struct breaker_ticket *ticket); /* it says nothing about the target */
 
 /* The worker of that number is dead: the probe it may hold may be taken by another. */
+/* Open: the next call may probe at once. */
+void breaker_admit_soon(_Atomic uint64_t *word, int64_t now_ms);
 void breaker_orphan(_Atomic uint64_t *word, uint32_t holder, int64_t now_ms);
 
 /* wait_ms: until a probe may go at the latest; 0 when closed, or now. */

@@ -3,6 +3,7 @@
  * A candidate is a view of one target for one request and lives in the request's arena. Order is meaning: the first that can
  * be tried is tried.
  */
+#include "health.h"
 #include "pipeline.h"
 
 #include "log.h"
@@ -79,7 +80,7 @@ static bool is_healthy(struct request *r, const struct candidate *c)
     uint32_t wait_ms;
     bool may_try = c->figures < 0 || !c->provider->breaker.failures || breaker_is_closed(target_breaker(c->figures)) ||
                    breaker_admits(target_breaker(c->figures), monotonic_us() / 1000);
-    return may_try && !c->view.unavailable.n && !keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms);
+    return may_try && !c->view.unavailable.n && !health_is_down(c->provider) && !keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms);
 }
 
 static void fill_figures(struct request *r, struct candidate *c)
@@ -355,6 +356,8 @@ static const char *obstacle(struct request *r, const struct candidate *c)
         return arena_printf(r->arena, "the request names ids of %s", r->pinned->name).p;
     if (is_raw(r))
         return codec_instance(c->provider->codec) ? NULL : "its codec is not there";
+    if (health_is_down(c->provider))
+        return "its health check fails";
     bool serves = candidate_serves(r, c);
     const char *missing = serves ? missing_capability(r, c) : NULL;
     r->is_beyond_targets |= !serves || missing;

@@ -65,6 +65,10 @@ struct config_provider {
     uint32_t queue_ms, queue_length; /* how long, and how many may wait for a place */
     struct breaker_rules breaker;
     struct budget_rules retry_budget;
+    struct config_health {
+        const char *path;        /* from the server's root; NULL: it is not checked */
+        uint32_t every_ms, timeout_ms, failures;
+    } health;
     uint32_t retries;            /* of the same target; CONFIG_UNSET: not said here */
     const char *region;
     const char *prices;          /* under which name the table of models knows it; NULL: it doesn't */

@@ -26,6 +26,48 @@ const struct field config_breaker_fields[] = {
     { .name = NULL },
 };
 
+static void read_path(struct reader *r, const struct tree_node *node, void *base)
+{
+    const struct value_rule rule = { .name = "path", .min = 1, .max = 1000 };
+    const char *path;
+    if (value_string(r, &rule, node, &path))
+        return;
+    if (path[0] == '/' && !path[strcspn(path, " \t\r\n#")])
+        ((struct config_health *)base)->path = path;
+    else
+        mistake(r, node, "%s: health_check: path begins with a slash, as in /health", r->where);
+}
+
+const struct field config_health_fields[] = {
+    { .name = "path",
+      .type = FIELD_OWN,
+      .read = read_path,
+      .schema = "{\"type\":\"string\"}",
+      .help = "What is asked for with GET, from the server's root; any answer below 500 is well. Not said: nothing is." },
+    { .name = "every",
+      .type = FIELD_MS,
+      .offset = offsetof(struct config_health, every_ms),
+      .fallback = "30s",
+      .min = 100,
+      .max = 3600e3,
+      .help = "Once by one worker for all." },
+    { .name = "timeout",
+      .type = FIELD_MS,
+      .offset = offsetof(struct config_health, timeout_ms),
+      .fallback = "5s",
+      .min = 10,
+      .max = 60e3,
+      .help = "For the head of the answer." },
+    { .name = "failures",
+      .type = FIELD_U32,
+      .offset = offsetof(struct config_health, failures),
+      .fallback = "2",
+      .min = 1,
+      .max = 200,
+      .help = "So many in a row, and its targets are passed by until a check is well." },
+    { .name = NULL },
+};
+
 #define QUEUE_AT(member) .offset = offsetof(struct config_provider, member) - offsetof(struct config_provider, queue_ms)
 const struct field config_queue_fields[] = {
     { .name = "wait",

@@ -128,6 +128,10 @@ uint32_t provider_in_flight(int id);
 void provider_wait(int id, int by); /* one more, one less in the queue */
 uint32_t provider_waiting(int id);
 bool provider_take_retry(int id, const struct budget_rules *rules, int64_t now_ms); /* may a call be made again? */
+/* Health checks (health.c): may this worker look now? Then nobody else may for `every_ms`. */
+bool provider_check_turn(int id, uint32_t every_ms, int64_t now_ms);
+uint32_t provider_check_told(int id, bool is_well); /* returns how many in a row failed */
+uint32_t provider_check_failures(int id);
 bool provider_take_hedge(int id, double share, int64_t now_ms); /* may one be made twice? */
 
 /* ---- keys that providers refuse (benches.c) ---- */

@@ -12,7 +12,7 @@
 
 enum {
     SHM_MAGIC = 0x72696577,
-    SHM_LAYOUT = 4,
+    SHM_LAYOUT = 5,
     SHM_SLOT_MASTER = SHM_SLOTS,      /* the master counts here */
     SHM_SLOT_CHECKER = SHM_SLOTS + 1, /* the checker child */
     SHM_ALL_SLOTS = SHM_SLOTS + 2,
@@ -117,6 +117,10 @@ struct shm_breaker {
 struct shm_budget {
     _Atomic uint64_t word; /* budget.h */
 } __attribute__((aligned(64)));
+struct shm_health {
+    _Atomic int64_t due_ms; /* monotonic: when the next look is due */
+    _Atomic uint32_t failures; /* in a row */
+} __attribute__((aligned(64)));
 struct shm_bench {
     _Atomic uint64_t key;  /* 0: free */
     _Atomic uint64_t word; /* benches.c */
@@ -184,6 +188,7 @@ struct shm {
     struct name_table metric_names, target_names, fault_names, provider_names;
     struct shm_breaker breakers[TARGETS_MAX];
     struct shm_budget budgets[PROVIDERS_MAX], hedges[PROVIDERS_MAX];
+    struct shm_health healths[PROVIDERS_MAX];
     _Atomic uint32_t n_benches; /* ever made; 0: no key ever failed */
     _Atomic int64_t benched_until_ms; /* unix: no key sits longer than that */
     struct shm_bench benches[BENCHES_MAX];

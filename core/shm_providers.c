@@ -82,6 +82,30 @@ bool provider_take_hedge(int id, double share, int64_t now_ms)
     return !is_provider(id) || budget_take(&shm_area->hedges[id].word, &rules, calls_made(id), now_ms);
 }
 
+bool provider_check_turn(int id, uint32_t every_ms, int64_t now_ms)
+{
+    if (!is_provider(id))
+        return true; /* beyond the table: each worker for itself */
+    int64_t due_ms = atomic_load(&shm_area->healths[id].due_ms);
+    bool is_due = now_ms >= due_ms || due_ms - now_ms > (int64_t)every_ms; /* or the interval was longer once */
+    return is_due && atomic_compare_exchange_strong(&shm_area->healths[id].due_ms, &due_ms, now_ms + every_ms);
+}
+
+uint32_t provider_check_told(int id, bool is_well)
+{
+    if (!is_provider(id))
+        return 0;
+    if (!is_well)
+        return atomic_fetch_add(&shm_area->healths[id].failures, 1) + 1;
+    atomic_store(&shm_area->healths[id].failures, 0);
+    return 0;
+}
+
+uint32_t provider_check_failures(int id)
+{
+    return is_provider(id) ? atomic_load_explicit(&shm_area->healths[id].failures, memory_order_relaxed) : 0;
+}
+
 void providers_clear_slot(uint32_t slot)
 {
     for (uint32_t i = 0; i < PROVIDERS_MAX && names_at(&shm_area->provider_names, i); i++) {
@@ -109,4 +133,6 @@ void providers_text(struct shm_text *t)
         return;
     put_gauge(t, "provider_in_flight", "Calls to this provider that are running now.", provider_in_flight);
     put_gauge(t, "provider_waiting", "Requests that wait for a place among the calls to this provider.", provider_waiting);
+    put_gauge(t, "provider_health_failures", "Health checks of this provider that failed in a row; 0: well, or not checked.",
+              provider_check_failures);
 }

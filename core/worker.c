@@ -23,6 +23,7 @@
 #include "balance.h"
 #include "channel.h"
 #include "crash.h"
+#include "health.h"
 #include "log.h"
 #include "shm_layout.h"
 #include "status.h"
@@ -141,6 +142,8 @@ static void start_listening(void)
                      strerror(errno));
     if (has_master())
         balance_start(&life.worker, life.listen_fds, life.n_listen_fds);
+    if (health_start(&life.worker))
+        log_text(LOG_LEVEL_ERROR, "worker.health", "memory is short: not all providers are checked");
     atomic_store(&shm_own->state, SHM_READY);
 }
 
@@ -153,6 +156,7 @@ static void start_draining(bool is_final)
     life.worker.is_draining = true;
     atomic_store(&shm_own->state, SHM_DRAINING);
     balance_stop();
+    health_stop();
     edge_drain(life.worker.edge);
     pipeline_drain();
     for (uint32_t i = 0; i < life.n_listen_fds; i++)
@@ -334,6 +338,7 @@ static void stop(void)
 {
     struct worker *w = &life.worker;
     balance_stop();
+    health_stop();
     if (w->edge)
         edge_free(w->edge);
     if (life.has_pipeline)
