@@ -80,7 +80,8 @@ static bool is_healthy(struct request *r, const struct candidate *c)
     uint32_t wait_ms;
     bool may_try = c->figures < 0 || !c->provider->breaker.failures || breaker_is_closed(target_breaker(c->figures)) ||
                    breaker_admits(target_breaker(c->figures), monotonic_us() / 1000);
-    return may_try && !c->view.unavailable.n && !health_is_down(c->provider) && !keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms);
+    return may_try && !c->view.unavailable.n && !health_is_down(c->provider) &&
+           !keys_are_benched(r->arena, c->provider, c->view.model, &wait_ms);
 }
 
 static void fill_figures(struct request *r, struct candidate *c)
