@@ -339,8 +339,8 @@ def files_go_up_and_come_down():
     stored = client.files.create(file=("f", content), purpose="batch")
     assert stored.id == "file-1" and stored.bytes == len(content), stored
     assert client.files.content("file-1").read() == content
-    error = raises(openai.InternalServerError, lambda: client.with_options(api_key=NARROW).files.content("file-1"))
-    assert "no right" in error.message, error
+    error = raises(openai.PermissionDeniedError, lambda: client.with_options(api_key=NARROW).files.content("file-1"))
+    assert "takes the right to" in error.message, error
 
 
 @test()
