@@ -5,8 +5,8 @@
  * back while the client doesn't take it. Only what a signature needs is read whole, up to the body limit, and JSON where several
  * providers stand behind the route: then ids carry their provider's name (ids.h), which is put behind those of an answer while it
  * passes and taken out of those of a request, which they send to that provider. A call is tried once,
- * since its body is gone then. The usage of a small JSON answer is read, if the codec can (WEIR_OP_RAW among its operations), from
- * a copy that is kept with the attempt.
+ * since its body is gone then. What passes is read for its usage, frame by frame, if the codec says that it can read such calls
+ * (WEIR_OP_RAW among its operations); a document or event of more than 64 KiB, or one that makes no sense, ends the reading.
  */
 #include <stdlib.h>
 
@@ -232,6 +232,80 @@ void raw_on_data(struct request *r)
         egress_feed(a->upstream);
 }
 
+/* ---- usage ---- */
+
+/* How an answer that the codec may be able to read is cut into frames; false: it can't. */
+static bool readable_framing(const struct attempt *a, enum weir_framing *framing)
+{
+    struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
+    if (!(a->codec->plugin->codec.operations & WEIR_OP_BIT(WEIR_OP_RAW)))
+        return false;
+    if (is_type(type, "text/event-stream"))
+        *framing = WEIR_FRAMING_SSE;
+    else if (is_type(type, "ndjson"))
+        *framing = WEIR_FRAMING_NDJSON;
+    else if (is_type(type, "json"))
+        *framing = WEIR_FRAMING_JSON;
+    else
+        return false;
+    return true;
+}
+
+static void begin_metering(struct attempt *a)
+{
+    enum weir_framing framing;
+    a->is_metered = readable_framing(a, &framing);
+    if (a->is_metered)
+        framer_init(&a->framer, framing);
+}
+
+/* What it can't read is no mistake: it only isn't counted. */
+static void read_frame(struct attempt *a, struct weir_frame *frame)
+{
+    struct weir_call *c = &a->call;
+    const struct weir_codec *codec = &a->codec->plugin->codec;
+    struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_FRAME, true);
+    c->is_decoding = true;
+    a->is_metered = codec->decode_frame(a->codec->self, c, a->codec_state, frame) == 0 &&
+                    c->error.error_class == WEIR_ERROR_NONE;
+    c->is_decoding = false;
+    c->error.error_class = WEIR_ERROR_NONE;
+    visit_leave(&v);
+}
+
+static void read_end(struct attempt *a)
+{
+    struct weir_call *c = &a->call;
+    struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_END, true);
+    c->is_decoding = true;
+    a->codec->plugin->codec.decode_end(a->codec->self, c, a->codec_state, true);
+    c->is_decoding = false;
+    c->error.error_class = WEIR_ERROR_NONE;
+    visit_leave(&v);
+}
+
+static void meter(struct attempt *a, struct weir_str bytes)
+{
+    struct weir_frame frame;
+    enum framer_result rc = FRAMER_MORE;
+    struct scratch s = scratch_enter();
+    while (a->is_metered && (rc = framer_next(&a->framer, &bytes, &frame, METERED_MAX)) == FRAMER_FRAME)
+        read_frame(a, &frame);
+    a->is_metered &= rc >= 0;
+    scratch_leave(s);
+}
+
+static void meter_last(struct attempt *a)
+{
+    struct weir_frame frame;
+    struct scratch s = scratch_enter();
+    if (a->is_metered && framer_last(&a->framer, &frame) == FRAMER_FRAME)
+        read_frame(a, &frame);
+    if (a->is_metered && a->codec->plugin->codec.decode_end)
+        read_end(a);
+    scratch_leave(s);
+}
+
 /* ---- the answer ---- */
 
 void raw_on_head(struct attempt *a)
@@ -255,6 +329,7 @@ static void begin_naming(struct attempt *a)
 void raw_head_done(struct attempt *a)
 {
     begin_naming(a);
+    begin_metering(a);
     deliver_raw_head(a, a->call.request->raw && a->call.request->raw->names_ids);
 }
 
@@ -272,40 +347,15 @@ static void give(struct attempt *a, struct weir_str bytes)
     scratch_leave(s);
 }
 
-static bool is_metered(const struct attempt *a, size_t more)
-{
-    struct weir_str type = http_find(a->response_headers, a->n_response_headers, "content-type");
-    return (a->codec->plugin->codec.operations & WEIR_OP_BIT(WEIR_OP_RAW)) && !a->error_body.failed &&
-           a->error_body.n + more <= METERED_MAX && type.n && memmem(type.p, type.n, "json", 4);
-}
-
 void raw_feed(struct attempt *a, struct weir_str bytes)
 {
-    if (is_metered(a, bytes.n))
-        out_write(&a->error_body, bytes);
-    else
-        a->error_body.failed = true; /* too large to be read: half of it says nothing */
+    meter(a, bytes);
     give(a, bytes);
-}
-
-static void meter(struct attempt *a)
-{
-    struct weir_call *c = &a->call;
-    struct weir_str body = out_bytes(&a->error_body);
-    struct weir_frame frame = { .size = sizeof(frame), .framing = WEIR_FRAMING_JSON, .bytes = body, .data = body };
-    if (a->error_body.failed || !body.n || !is_metered(a, 0))
-        return;
-    struct visit v = visit_enter(c, a->codec, CRUMB_DECODE_FRAME, true);
-    c->is_decoding = true;
-    a->codec->plugin->codec.decode_frame(a->codec->self, c, a->codec_state, &frame);
-    c->is_decoding = false;
-    c->error.error_class = WEIR_ERROR_NONE;
-    visit_leave(&v);
 }
 
 void raw_end(struct attempt *a)
 {
-    meter(a);
+    meter_last(a);
     a->grammar.has_ended = true; /* HTTP says that it is whole */
     deliver_end(a->call.request);
 }

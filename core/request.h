@@ -167,6 +167,7 @@ struct attempt {
     uint32_t n_response_headers;
     struct header_item *trailers; /* of the upstream's answer */
     struct framer framer;
+    bool is_metered; /* of a relayed call: what passes is read for its usage */
     struct weir_out error_body;
     enum egress_result result;
     bool is_paused, has_ended; /* upstream paused by us; its bytes are over */

@@ -81,7 +81,8 @@ static const struct weir_says says[] = {
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED) |
+                  WEIR_OP_BIT(WEIR_OP_RAW),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_FILE_INLINE |
                     WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING | WEIR_CAN_LOGPROBS |
                     WEIR_CAN_STREAM,

@@ -104,7 +104,8 @@ static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 25
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT) |
+                  WEIR_OP_BIT(WEIR_OP_RAW),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_URL | WEIR_CAN_IMAGE_INLINE |
                     WEIR_CAN_AUDIO_IN | WEIR_CAN_FILE_INLINE | WEIR_CAN_FILE_URL | WEIR_CAN_JSON_OBJECT |
                     WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING | WEIR_CAN_LOGPROBS | WEIR_CAN_STREAM,

@@ -3,6 +3,7 @@ import json
 import threading
 
 from harness import Upstream, Weir, compile_plugin, config, wait_until
+from scripted import records
 from test_doors import tiny
 from test_jobs import expected_mac, serve
 
@@ -21,6 +22,59 @@ def relaying(up, provider=None, entry=(), **more):
 
 def once(body, status=200, headers=None):
     return serve(lambda conn: conn.respond(status, body, headers or {"content-type": "application/json"}))
+
+
+def sse(*events, named=True):
+    return "".join((f"event: {e['type']}\n" if named else "") + "data: " + json.dumps(e) + "\n\n" for e in events)
+
+
+CLAUDE = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "stop_reason": "tool_use", "stop_sequence": None,
+          "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": 1}}], "usage": {"input_tokens": 11, "output_tokens": 5}}
+GEMINI = {"candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model", "parts": [{"text": "hi"}]}}],
+          "usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 5, "totalTokenCount": 16}, "modelVersion": "gemini-x"}
+RESPONSE = {"id": "resp_1", "object": "response", "status": "completed", "model": "gpt-x", "created_at": 1, "error": None,
+            "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                        "content": [{"type": "output_text", "text": "hi", "annotations": []}]}],
+            "usage": {"input_tokens": 11, "output_tokens": 5, "total_tokens": 16}}
+COHERE = {"id": "c1", "finish_reason": "COMPLETE", "message": {"role": "assistant", "content": [{"type": "text", "text": "hi"}]},
+          "usage": {"billed_units": {"input_tokens": 11, "output_tokens": 5}, "tokens": {"input_tokens": 11, "output_tokens": 5}}}
+OLLAMA = {"model": "l", "created_at": "2026-01-01T00:00:00Z", "message": {"role": "assistant", "content": "hi"}, "done": True,
+          "done_reason": "stop", "prompt_eval_count": 11, "eval_count": 5}
+COMPLETION = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "i", "choices": [{"index": 0, "text": "hi"}]}
+
+
+def test_usage_is_read_from_what_passes():
+    """In the dialect of the provider, whole and streamed; what it makes no sense of passes all the same."""
+    claude_stream = sse({"type": "message_start", "message": {**CLAUDE, "content": [], "stop_reason": None}},
+                        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+                        {"type": "content_block_stop", "index": 0},
+                        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+                        {"type": "message_stop"})
+    lines = json.dumps({**OLLAMA, "done": False}) + "\n" + json.dumps({**OLLAMA, "message": {"role": "assistant", "content": ""}}) + "\n"
+    completion_stream = sse(COMPLETION, {**COMPLETION, "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}},
+                            named=False) + "data: [DONE]\n\n"
+    known, unknown = {"input": 11, "output": 5}, None
+    stream, document, ndjson = "text/event-stream", "application/json", "application/x-ndjson"
+    cases = [("anthropic", document, json.dumps(CLAUDE), known), ("anthropic", stream, claude_stream, known),
+             ("gemini", document, json.dumps(GEMINI), known), ("gemini", stream, sse(GEMINI, named=False), known),
+             ("responses", document, json.dumps(RESPONSE), known), ("cohere", document, json.dumps(COHERE), known),
+             ("ollama", document, json.dumps(OLLAMA), known), ("ollama", ndjson, lines, known),
+             ("openai", stream, completion_stream, known), ("anthropic", document, '{"data":[]}', unknown),
+             ("anthropic", stream, "data: {no json\n\n" + claude_stream, unknown), ("gemini", document, "[" * 70000, unknown),
+             ("anthropic", document, json.dumps({**CLAUDE, "more": "x" * 70000}), unknown),
+             ("cohere", document, "null", unknown), ("ollama", ndjson, "\n\n1\n", unknown)]
+    for dialect, kind, body, wanted in cases:
+        with Upstream(once(body, headers={"content-type": kind})) as up:
+            c = relaying(up, entry=["log"])
+            c["providers"]["up"]["dialect"] = dialect
+            with Weir(c) as weir:
+                answer = weir.post("/v1/moderations", "{}", {"content-type": "application/json"})
+                assert answer.status == 200 and answer.text == body, (dialect, kind, answer)
+                record = records(weir, 1)[0]
+                told = record["attempts"][0].get("tokens")
+                told = told and {k: told[k] for k in ("input", "output")}
+                assert told == wanted and "error" not in record, (dialect, kind, body[:60], record)
 
 
 def test_a_call_is_relayed_as_it_is():

@@ -19,7 +19,8 @@ enum weir_operation {
     WEIR_OP_COUNT = 4,
     WEIR_OP_EMBED = 5,
     WEIR_OP_RERANK = 6,
-    WEIR_OP_RAW = 7,
+    WEIR_OP_RAW = 7, /* a call that is relayed as it is. Among a codec's operations: its decode_frame may be given what passes,
+                      * and only usage is taken from it; conversation() is NULL then */
 };
 
 #define WEIR_OP_BIT(op) (UINT32_C(1) << (op))
