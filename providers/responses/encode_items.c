@@ -327,9 +327,20 @@ static const struct weir_part *put_said(struct encoding *x, const struct weir_pa
     return p;
 }
 
+/* Streams of other dialects leave empty texts beside calls, where a message would part them from their results. */
+static bool is_empty_beside(const struct encoding *x, const struct weir_message *m, const struct weir_part *p)
+{
+    return !x->o.is_own && p->kind == WEIR_PART_TEXT && !p->text.n && m->parts->next;
+}
+
 static void put_assistant(struct encoding *x, const struct weir_message *m)
 {
     for (const struct weir_part *p = m->parts; p && !x->o.failed;) {
+        if (is_empty_beside(x, m, p)) {
+            lose_text_signature(x, p);
+            p = p->next;
+            continue;
+        }
         if (is_message_part(p)) {
             p = put_said(x, p);
             continue;

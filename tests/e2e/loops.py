@@ -139,6 +139,102 @@ class OpenAIProvider(Provider):
         return {"error": {"message": why, "type": "invalid_request_error", "param": None, "code": None}}
 
 
+class ResponsesProvider(Provider):
+    """Encrypts its reasoning if it is asked to; what comes back must be its own, before what it led to, and not without that."""
+    dialect, model, signs = "responses", "gpt-5.1", True
+    members = {"reasoning": {"id", "summary", "content", "encrypted_content", "status"}, "message": {"id", "role", "content", "status", "phase"},
+               "function_call": {"id", "call_id", "name", "arguments", "status"}, "function_call_output": {"id", "call_id", "output", "status"}}
+
+    def entry(self, url):
+        return {"dialect": "responses", "base_url": url + "/v1", "key": "k"}
+
+    def check_reasoning(self, at, items):
+        encrypted = items[at].get("encrypted_content")
+        demand(encrypted in self.made, "The encrypted content could not be verified.")
+        follower = items[at + 1] if at + 1 < len(items) else {}
+        demand(follower.get("type") in ("function_call", "message") and follower.get("role", "assistant") == "assistant",
+               f"Item '{items[at].get('id')}' of type 'reasoning' was provided without its required following item.")
+        if follower["type"] == "function_call":
+            demand(follower["call_id"] in self.made[encrypted], "The reasoning stands before a call that it did not lead to.")
+
+    def check(self, body):
+        items = [{"role": "user", "content": body["input"]}] if isinstance(body["input"], str) else body["input"]
+        calls, waiting = 0, set()
+        self.encrypts = "reasoning.encrypted_content" in body.get("include", [])
+        for at, item in enumerate(items):
+            kind = item.get("type", "message")
+            unknown = set(item) - self.members.get(kind, set()) - {"type"}
+            demand(not unknown, f"Unknown parameter: 'input[{at}].{unknown}'.")
+            if kind == "reasoning":
+                self.check_reasoning(at, items)
+            elif kind == "function_call":
+                demand(item.get("id", "fc_").startswith("fc"), f"Invalid 'input[{at}].id': expected an ID that begins with 'fc'.")
+                demand(len(item["call_id"]) <= 64, f"Invalid 'input[{at}].call_id': string too long.")
+                json.loads(item["arguments"])
+                waiting.add(item["call_id"])
+                calls += 1
+            elif kind == "function_call_output":
+                demand(item["call_id"] in waiting, f"No tool call found for function call output with call_id {item['call_id']}.")
+                waiting.discard(item["call_id"])
+            else:
+                demand(not waiting, f"No tool output found for function call {waiting}.")
+        demand(not waiting, f"No tool output found for function call {waiting}.")
+        return calls // len(CITIES)
+
+    def say(self, turn, n):
+        encrypted, ids = opaque("responses", n), [f"call_{n}_{c}" for c in CITIES]
+        self.made[encrypted] = ids
+        reasoning = {"type": "reasoning", "id": f"rs_{n}", "summary": [{"type": "summary_text", "text": thought(turn)}]}
+        if self.encrypts:
+            reasoning["encrypted_content"] = encrypted
+        if turn < TURNS:
+            rest = [{"type": "function_call", "id": f"fc_{n}_{c}", "call_id": id, "name": "look_up", "status": "completed",
+                     "arguments": json.dumps(arguments(turn, c))} for c, id in zip(CITIES, ids)]
+        else:
+            rest = [{"type": "message", "id": f"msg_{n}", "role": "assistant", "status": "completed",
+                     "content": [{"type": "output_text", "text": "Done.", "annotations": []}]}]
+        return {"id": f"resp_{n}", "object": "response", "created_at": 1, "status": "completed", "model": self.model, "error": None,
+                "incomplete_details": None, "output": [reasoning, *rest],
+                "usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}}
+
+    def pieces(self, at, item):
+        """What a stream tells between the begin of an item and its end: (event, members)."""
+        own = {"item_id": item["id"], "output_index": at}
+        if item["type"] == "reasoning":
+            text = {**own, "summary_index": 0}
+            yield "reasoning_summary_part.added", {**text, "part": {"type": "summary_text", "text": ""}}
+            for piece in re.findall(".{1,9}", item["summary"][0]["text"]):
+                yield "reasoning_summary_text.delta", {**text, "delta": piece}
+            yield "reasoning_summary_text.done", {**text, "text": item["summary"][0]["text"]}
+            yield "reasoning_summary_part.done", {**text, "part": item["summary"][0]}
+        elif item["type"] == "function_call":
+            for piece in re.findall(".{1,9}", item["arguments"]):
+                yield "function_call_arguments.delta", {**own, "delta": piece}
+            yield "function_call_arguments.done", {**own, "arguments": item["arguments"]}
+        else:
+            text = {**own, "content_index": 0}
+            yield "content_part.added", {**text, "part": {"type": "output_text", "text": "", "annotations": []}}
+            yield "output_text.delta", {**text, "delta": item["content"][0]["text"]}
+            yield "output_text.done", {**text, "text": item["content"][0]["text"]}
+            yield "content_part.done", {**text, "part": item["content"][0]}
+
+    def events(self, answer):
+        begun = {**answer, "status": "in_progress", "output": [], "usage": None}
+        told = [("created", {"response": begun}), ("in_progress", {"response": begun})]
+        for at, item in enumerate(answer["output"]):
+            empty = {"reasoning": {"summary": []}, "function_call": {"arguments": ""}, "message": {"content": []}}[item["type"]]
+            first = {k: v for k, v in {**item, **empty}.items() if k != "encrypted_content"}
+            told.append(("output_item.added", {"output_index": at, "item": {**first, "status": "in_progress"}}))
+            told += self.pieces(at, item)
+            told.append(("output_item.done", {"output_index": at, "item": item}))
+        told.append(("completed", {"response": answer}))
+        for number, (name, members) in enumerate(told):
+            yield {"type": "response." + name, "sequence_number": number, **members}
+
+    def error(self, why):
+        return {"error": {"message": why, "type": "invalid_request_error", "param": "input", "code": None}}
+
+
 class AnthropicProvider(Provider):
     """Signs thoughts; in an open loop they must come back, first in their message, to the letter."""
     dialect, model, signs = "anthropic", "claude-sonnet-4-5", True
@@ -477,7 +573,7 @@ class OllamaProvider(Provider):
         return {"error": why}
 
 
-PROVIDERS = {p.dialect: p for p in (OpenAIProvider, AnthropicProvider, GeminiProvider, BedrockProvider, CohereProvider, OllamaProvider)}
+PROVIDERS = {p.dialect: p for p in (OpenAIProvider, ResponsesProvider, AnthropicProvider, GeminiProvider, BedrockProvider, CohereProvider, OllamaProvider)}
 
 
 # ---- clients ------------------------------------------------------------------------------------------------------
@@ -554,6 +650,42 @@ class OpenAIClient(Client):
 
     def give(self, results):
         self.history += [{"role": "tool", "tool_call_id": id, "content": text} for id, _name, text in results]
+
+
+class ResponsesClient(Client):
+    """Keeps nothing at the provider: every item of an answer goes back as it came."""
+    dialect = "responses"
+
+    def path(self, _model):
+        return "/openai/v1/responses"
+
+    def body(self, model):
+        tool = {"type": "function", "name": "look_up", "description": "Looks it up", "parameters": SCHEMA, "strict": False}
+        return {"model": model, "input": self.history, "tools": [tool], "reasoning": {"effort": "medium", "summary": "auto"}, "store": False,
+                "include": ["reasoning.encrypted_content"], "max_output_tokens": 20000, "stream": self.streams}
+
+    def ask(self, text):
+        self.history.append({"role": "user", "content": text})
+
+    def join(self, events):
+        """The items as they were told one by one; the last event must say the same."""
+        events = list(map(json.loads, events))
+        items = [e["item"] for e in events if e["type"] == "response.output_item.done"]
+        last = events[-1]
+        assert last["type"] == "response.completed" and last["response"]["output"] == items, last
+        pieces = {}
+        for e in events:
+            if e["type"] == "response.function_call_arguments.delta":
+                pieces[e["item_id"]] = pieces.get(e["item_id"], "") + e["delta"]
+        assert all(pieces.get(i["id"], "") == i["arguments"] for i in items if i["type"] == "function_call"), pieces
+        return {"output": items}
+
+    def take(self, answer):
+        self.history += answer["output"]
+        return [(i["call_id"], i["name"], json.loads(i["arguments"])) for i in answer["output"] if i["type"] == "function_call"]
+
+    def give(self, results):
+        self.history += [{"type": "function_call_output", "call_id": id, "output": text} for id, _name, text in results]
 
 
 class AnthropicClient(Client):
@@ -763,4 +895,4 @@ class OllamaWithoutIds(OllamaClient):
         self.history += [{"role": "tool", "tool_name": name, "content": text} for _id, name, text in results]
 
 
-CLIENTS = {c.dialect: c for c in (OpenAIClient, AnthropicClient, GeminiClient, BedrockClient, CohereClient, OllamaClient)}
+CLIENTS = {c.dialect: c for c in (OpenAIClient, ResponsesClient, AnthropicClient, GeminiClient, BedrockClient, CohereClient, OllamaClient)}

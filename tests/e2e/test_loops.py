@@ -96,6 +96,12 @@ def spoilt(dialect, text):
         body = json.loads(text)
         body["messages"][1]["tool_calls"][0]["extra_content"] = {}
         return [json.dumps(body)]
+    if dialect == "responses":
+        foreign, moved, alone = json.loads(text), json.loads(text), json.loads(text)
+        foreign["input"][1]["encrypted_content"] += "x"
+        moved["input"].insert(3, moved["input"].pop(1))
+        del alone["input"][2:4]
+        return [json.dumps(foreign), json.dumps(moved), json.dumps(alone)]
     if dialect == "cohere":
         body = json.loads(text)
         body["messages"][2]["tool_call_id"] = "x"
