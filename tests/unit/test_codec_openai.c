@@ -748,3 +748,27 @@ TEST(a_path_may_name_the_model_and_end_in_a_query)
     lab_end(up);
     lab_end(client);
 }
+
+TEST(no_effort_only_where_it_is_known)
+{
+    NEED_PLUGIN;
+    static const struct {
+        const char *model, *effort;
+        bool is_said;
+    } list[] = {
+        { "\"gpt-4o\"", "\"none\"", false }, { "\"o3\"", "\"none\"", false },     { "\"gpt-5-mini\"", "\"none\"", false },
+        { "\"gpt-5.1\"", "\"none\"", true }, { "\"gpt-6-sol\"", "\"none\"", true }, { "\"o3\"", "\"low\"", true },
+    };
+    for (size_t i = 0; i < sizeof(list) / sizeof(*list); i++) {
+        struct lab *client = lab_begin(plugin, 'i', NULL);
+        decoded(client, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}");
+        client->conversation->view.dialect = WEIR_LIT("other");
+        conversation_set_field(client->conversation, WEIR_FIELD_MODEL, weir_cstr(list[i].model), WEIR_NONE);
+        conversation_set_field(client->conversation, WEIR_FIELD_REASONING_EFFORT, weir_cstr(list[i].effort), WEIR_NONE);
+        struct lab *up = lab_begin(plugin, 'e', client->conversation);
+        CHECK_INT(strstr(encoded(client, up), "\"reasoning_effort\":") != NULL, list[i].is_said);
+        CHECK_INT(strstr(lab_cstr(up, out_bytes(&up->notes)), "loss=dropped:reasoning") != NULL, !list[i].is_said);
+        lab_end(up);
+        lab_end(client);
+    }
+}
