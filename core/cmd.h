@@ -6,6 +6,7 @@
 #define WEIR_CORE_CMD_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "config.h"
 
@@ -44,7 +45,7 @@ struct command {
     }
 
 extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_key_new, cmd_models, cmd_errors, cmd_matrix,
-    cmd_new, cmd_verify_plugin, cmd_explain_plugin, cmd_test, cmd_version;
+    cmd_new, cmd_verify_plugin, cmd_explain_plugin, cmd_test, cmd_record, cmd_replay, cmd_version;
 
 /* The configuration's path: as given, or the first of the usual places that exists. NULL after saying that none does. */
 const char *cmd_config_path(const char *given);
@@ -55,6 +56,12 @@ struct config *cmd_config_load(const char *given, enum config_mode mode, bool sh
 int cmd_probe(const char *given_config, const char *name);
 /* The SDK's folder, absolute; `to` holds CMD_PATH bytes. CMD_FAILED after saying where it was looked for. */
 int cmd_sdk(char *to);
+/* For commands that rehearse: every plugin there is, and those that `more` names (a pattern; NULL: none). */
+void cmd_open_plugins(const char *more);
+/* What the client and all targets of a rehearsal speak: the dialect that can say most. NULL: there is none. */
+const struct plugin *cmd_choose_dialect(void);
+/* run() in a process of its own, for at most 10 s; told: what it wrote to `out` and stderr. What it returned. */
+bool cmd_run_apart(bool (*run)(void *arg, FILE *out), void *arg, struct weir_out *told);
 /* One line on stderr: "weir: …". Returns CMD_FAILED. */
 int cmd_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

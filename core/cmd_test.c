@@ -37,7 +37,7 @@ static void open_all(const char *pattern, uint32_t kind)
     globfree(&found);
 }
 
-static void open_plugins(const char *more)
+void cmd_open_plugins(const char *more)
 {
     char pattern[CMD_PATH];
     snprintf(pattern, sizeof(pattern), "%s/providers/*.so", config_plugin_dir());
@@ -55,8 +55,7 @@ static bool has_both_sides(const struct plugin *p)
            c->encode_answer && c->encode_error && !c->speaks;
 }
 
-/* The client and all targets speak it: the dialect that can say most. */
-static const struct plugin *choose_dialect(void)
+const struct plugin *cmd_choose_dialect(void)
 {
     const struct plugin *best = NULL;
     for (const struct plugin *p = plugin_first(); p; p = p->next)
@@ -103,17 +102,17 @@ static bool listen_to(int fd, pid_t child, struct weir_out *to)
     }
 }
 
-__attribute__((noreturn)) static void be_the_child(struct rehearsal_case *c, int fd)
+__attribute__((noreturn)) static void be_the_child(bool (*run)(void *arg, FILE *out), void *arg, int fd)
 {
     dup2(fd, STDERR_FILENO); /* what plugins log belongs to the case */
-    c->out = fdopen(fd, "w");
-    bool is_well = c->out && rehearsal_case_run(c);
-    if (c->out)
-        fclose(c->out);
+    FILE *out = fdopen(fd, "w");
+    bool is_well = out && run(arg, out);
+    if (out)
+        fclose(out);
     _exit(is_well ? 0 : 1);
 }
 
-static bool run_case(struct rehearsal_case *c, struct weir_out *told)
+bool cmd_run_apart(bool (*run)(void *arg, FILE *out), void *arg, struct weir_out *told)
 {
     int fds[2], status = 1;
     fflush(NULL);
@@ -122,7 +121,7 @@ static bool run_case(struct rehearsal_case *c, struct weir_out *told)
     pid_t child = fork();
     if (child == 0) {
         close(fds[0]);
-        be_the_child(c, fds[1]);
+        be_the_child(run, arg, fds[1]);
     }
     close(fds[1]);
     bool was_in_time = child > 0 && listen_to(fds[0], child, told);
@@ -134,6 +133,13 @@ static bool run_case(struct rehearsal_case *c, struct weir_out *told)
     else if (child > 0 && WIFSIGNALED(status))
         out_write(told, WEIR_LIT("     it crashed; the lines above say where\n"));
     return child > 0 && status == 0;
+}
+
+static bool run_one(void *arg, FILE *out)
+{
+    struct rehearsal_case *c = arg;
+    c->out = out;
+    return rehearsal_case_run(c);
 }
 
 /* ---- one file ---- */
@@ -160,7 +166,7 @@ static void run_cases(struct tests *t, const struct plugin *stage, const char *p
             continue;
         c.settings = json_deep_copy(json_object_get(file, "settings"));
         json_object_update(c.settings, json_object_get(given, "settings"));
-        bool is_well = run_case(&c, &told);
+        bool is_well = cmd_run_apart(run_one, &c, &told);
         count(t, path, name, is_well, out_bytes(&told));
         out_free(&told);
         json_decref(c.settings);
@@ -208,8 +214,8 @@ static int run_test(const struct cmd_line *line)
 {
     struct tests t = { .only = line->options[OPTION_ONLY], .is_verbose = line->options[OPTION_VERBOSE] != NULL };
     struct stat info;
-    open_plugins(line->options[OPTION_PLUGIN]);
-    t.dialect = choose_dialect();
+    cmd_open_plugins(line->options[OPTION_PLUGIN]);
+    t.dialect = cmd_choose_dialect();
     if (!t.dialect)
         return cmd_fail("no provider plugin with both sides is in %s/providers: a test needs one", config_plugin_dir());
     int64_t begin_us = monotonic_us();

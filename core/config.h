@@ -107,6 +107,7 @@ struct config_stage {
     void *config;                /* the plugin's struct, laid out by its table; NULL if it has none */
     uint32_t index;              /* over the whole configuration: one instance per worker and use */
     bool skips_quarantine;       /* on_quarantine: skip */
+    const char *settings;        /* as JSON, references as they are written; NULL: none */
 };
 
 struct config_match {

@@ -58,6 +58,16 @@ static const struct tree_node *take_core_settings(struct reader *r, struct confi
     return rest;
 }
 
+/* References stay what they are: a recording shows which settings a rule had, and no secret. */
+static const char *settings_text(struct reader *r, const struct tree_node *settings)
+{
+    struct weir_out text = { 0 };
+    tree_put_json(settings, &text, NULL);
+    const char *kept = arena_copy(r->a, out_bytes(&text)).p;
+    out_free(&text);
+    return kept;
+}
+
 /* at: the name; settings: NULL or a map. */
 static struct config_stage *read_use(struct reader *r, const struct tree_node *at, const struct tree_node *settings)
 {
@@ -77,6 +87,7 @@ static struct config_stage *read_use(struct reader *r, const struct tree_node *a
     }
     if (settings)
         settings = take_core_settings(r, use, settings);
+    use->settings = settings ? settings_text(r, settings) : NULL;
     use->config = options_read(r, use->plugin, settings, NULL, at);
     return remember_use(r, use) ? use : NULL;
 }

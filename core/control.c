@@ -5,6 +5,7 @@
  * that sends or reads slowly is closed.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 
 #include "log.h"
 #include "master_parts.h"
+#include "recording.h"
 
 enum { CONNECTIONS = 32, HEAD_MAX = 8192, ASK_MS = 500, IDLE_MS = 10 * 1000, RELOAD_MS = 90 * 1000 };
 
@@ -217,12 +219,72 @@ void control_reloaded(void)
             answer_reload(&conns[i]);
 }
 
+/* ---- recording ---- */
+
+/* Where it goes to is written in hex: a path may hold anything. false: that is none. */
+static bool read_path(const char *hex, char *to, size_t n)
+{
+    unsigned byte;
+    size_t k = 0;
+    for (; hex[2 * k] && hex[2 * k] != ' ' && k + 1 < n; k++) {
+        if (sscanf(hex + 2 * k, "%2x", &byte) != 1 || !byte)
+            return false;
+        to[k] = (char)byte;
+    }
+    to[k] = 0;
+    return k && hex[2 * k] == ' ';
+}
+
+static void begin_record(struct conn *c)
+{
+    char path[RECORDING_PATH], text[RECORDING_PATH + 128];
+    const char *query = strchr(c->head, '?'), *hex = query ? strstr(query, "&file=") : NULL;
+    int64_t until_ms;
+    uint64_t max;
+    int contents;
+    if (!hex || sscanf(query, "?until_ms=%" SCNd64 "&max=%" SCNu64 "&contents=%d", &until_ms, &max, &contents) != 3 ||
+        !read_path(hex + 6, path, sizeof(path)) || path[0] != '/') {
+        answer_text(c, 400, "this is no recording that could begin: use `weir record`\n");
+        return;
+    }
+    int fd = recording_state().is_on ? -1 : open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) {
+        if (recording_state().is_on)
+            snprintf(text, sizeof(text), "another recording is under way: one at a time\n");
+        else
+            snprintf(text, sizeof(text), "the weir that runs can't write to %s: %s\n", path, strerror(errno));
+        answer_text(c, 422, text);
+        return;
+    }
+    close(fd);
+    recording_set(path, until_ms, max, contents != 0);
+    answer_text(c, 200, "recording\n");
+}
+
+static void control_record(struct conn *c, bool begins, bool ends)
+{
+    char text[200];
+    if (begins) {
+        begin_record(c);
+        return;
+    }
+    if (ends)
+        recording_set("", 0, 0, false);
+    struct recording_state s = recording_state();
+    snprintf(text, sizeof(text), "{\"is_on\":%s,\"requests\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"dropped\":%" PRIu64 "}\n",
+             s.is_on ? "true" : "false", s.requests, s.bytes, s.dropped);
+    answer(c, 200, "application/json", text, strlen(text));
+}
+
 /* ---- requests ---- */
 
 static void dispatch(struct conn *c)
 {
     static const struct { const char *method, *path; } pages[] = {
         { "GET", "/metrics" }, { "GET", "/status" }, { "GET", "/debug/requests" }, { "POST", "/reload" },
+        { "POST", "/record" },
+        { "POST", "/record/stop" },
+        { "GET", "/record/state" },
     };
     char method[16], path[128];
     int page = -1;
@@ -230,16 +292,19 @@ static void dispatch(struct conn *c)
         answer_text(c, 400, "this is no HTTP request\n");
         return;
     }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 7; i++)
         page = strcmp(path, pages[i].path) == 0 ? i : page;
     if (page < 0)
-        answer_text(c, 404, "there is GET /metrics, GET /status, GET /debug/requests and POST /reload\n");
+        answer_text(c, 404, "there is GET /metrics, GET /status, GET /debug/requests, POST /reload, POST /record, POST /record/stop and "
+                            "GET /record/state\n");
     else if (strcmp(method, pages[page].method))
-        answer_text(c, 405, page == 3 ? "use POST\n" : "use GET\n");
+        answer_text(c, 405, pages[page].method[0] == 'P' ? "use POST\n" : "use GET\n");
     else if (page == 0)
         answer_metrics(c);
     else if (page == 3)
         begin_reload(c);
+    else if (page >= 4)
+        control_record(c, page == 4, page == 5);
     else
         ask_workers(c, page == 2);
 }

@@ -7,6 +7,7 @@
 #include "bytes.h"
 #include "json.h"
 #include "log.h"
+#include "recording.h"
 #include "text.h"
 
 struct arena *call_arena(struct weir_call *c)
@@ -55,6 +56,8 @@ struct weir_str host_format(struct weir_call *c, const char *format, ...)
 
 struct weir_str host_text(struct weir_call *c, const struct weir_text *t)
 {
+    if (recording_tap)
+        recording_tap->content();
     return text_decode(c->arena, t);
 }
 
@@ -87,7 +90,10 @@ void host_resume(struct weir_instance *inst, weir_token token, enum weir_verdict
 struct weir_call *host_waiting(struct weir_instance *inst, weir_token token)
 {
     (void)inst;
-    return wait_call(token);
+    struct weir_call *c = wait_call(token);
+    if (c)
+        recording_goes_on(c);
+    return c;
 }
 
 void error_copy(struct arena *a, struct weir_error *to, const struct weir_error *from)
@@ -196,10 +202,10 @@ struct weir_str host_header(struct weir_call *c, struct weir_str name)
         found = found.p ? arena_printf(c->arena, "%.*s, %.*s", (int)found.n, found.p, (int)h->value.n, h->value.p)
                         : h->value;
     }
-    return found;
+    return recording_tap ? recording_tap->header(c, name, found) : found;
 }
 
-bool host_header_at(struct weir_call *c, uint32_t i, struct weir_str *name, struct weir_str *value)
+static bool header_at(struct weir_call *c, uint32_t i, struct weir_str *name, struct weir_str *value)
 {
     const struct http_head *head = c->request->head;
     for (uint32_t k = 0; head && k < head->n_headers; k++) {
@@ -212,6 +218,13 @@ bool host_header_at(struct weir_call *c, uint32_t i, struct weir_str *name, stru
         }
     }
     return false;
+}
+
+bool host_header_at(struct weir_call *c, uint32_t i, struct weir_str *name, struct weir_str *value)
+{
+    if (recording_tap)
+        return recording_tap->header_at(c, i, name, value);
+    return header_at(c, i, name, value);
 }
 
 struct weir_str host_credential(struct weir_call *c)

@@ -1,6 +1,7 @@
 /* Host functions: the conversation. Codecs build it in decode_request; stages edit it in on_request and on_attempt. */
 #include "complexity.h"
 #include "host.h"
+#include "recording.h"
 
 static struct conversation *building(struct weir_call *c)
 {
@@ -97,6 +98,8 @@ int host_prepend_system(struct weir_call *c, struct weir_str plain)
 void host_request_texts(struct weir_call *c, weir_text_fn fn, void *arg)
 {
     struct conversation *conversation = current(c);
+    if (recording_tap)
+        recording_tap->content();
     if (conversation)
         conversation_texts(conversation, c->arena, fn, arg);
 }
@@ -121,13 +124,16 @@ static const struct weir_token_rates *rates_of(const struct weir_call *c)
 int64_t host_estimate_tokens(struct weir_call *c)
 {
     struct conversation *conversation = current(c);
-    return conversation ? conversation_estimate(conversation, rates_of(c)) : 0;
+    int64_t tokens = conversation ? conversation_estimate(conversation, rates_of(c)) : 0;
+    return recording_tap ? recording_tap->tokens(tokens) : tokens;
 }
 
 bool host_complexity(struct weir_call *c, struct weir_complexity *out)
 {
     struct conversation *conversation = current(c);
     *out = (struct weir_complexity){ 0 };
+    if (recording_tap == &recording_player_tap)
+        return recording_tap->complexity(false, out);
     if (!conversation || !conversation->view.messages)
         return false;
     struct scratch s = scratch_enter();

@@ -14,6 +14,7 @@
 
 #include "json.h"
 #include "log.h"
+#include "recording.h"
 
 static struct crumb enter(const struct weir_instance *inst, enum crumb_hook hook, struct scratch *scratch)
 {
@@ -23,6 +24,7 @@ static struct crumb enter(const struct weir_instance *inst, enum crumb_hook hook
 
 static void leave(const struct crumb *before, struct scratch scratch)
 {
+    recording_pause();
     crumb_leave(before);
     scratch_leave(scratch);
 }
@@ -216,6 +218,7 @@ struct fetch {
     size_t max_body;
     int status;
     uint32_t deadline_ms;
+    json_t *record; /* where its result is noted; NULL: nowhere */
 };
 static const struct egress_origin fetch_origin = { .name = "http" };
 
@@ -226,6 +229,7 @@ static void free_fetch(struct fetch *f)
     out_free(&f->body);
     out_free(&f->headers);
     arena_free(f->arena);
+    json_decref(f->record);
     free(f);
 }
 
@@ -237,6 +241,8 @@ static void tell(struct fetch *f, struct weir_str error)
                                         .body = out_bytes(&f->body),
                                         .headers = out_bytes(&f->headers) };
     struct scratch scratch;
+    if (f->record)
+        recording_fetched(f->record, &result);
     struct crumb before = enter(f->inst, CRUMB_FETCH, &scratch);
     f->done(f->arg, &result);
     leave(&before, scratch);
@@ -334,6 +340,7 @@ void *host_fetch(struct weir_instance *inst, const struct weir_fetch *q, weir_fe
     f->done = done;
     f->arg = arg;
     f->deadline_ms = q->deadline_ms;
+    f->record = recording_tap ? recording_tap->fetch(q) : NULL;
     f->max_body = q->max_body ? q->max_body : FETCH_BODY_MAX;
     f->arena = arena_new();
     if (f->arena && start_fetch(f, q))
@@ -381,9 +388,22 @@ struct weir_str host_shared_get(struct weir_call *c, struct weir_str key)
 {
     char buf[SHM_VALUE];
     size_t n = sizeof(buf);
-    if (shared_get(key, buf, &n, unix_ms()) < 0)
-        return WEIR_NONE;
-    return arena_copy(c->arena, (struct weir_str){ buf, n });
+    bool is_there = shared_get(key, buf, &n, unix_ms()) >= 0;
+    struct weir_str found = is_there ? arena_copy(c->arena, (struct weir_str){ buf, n }) : WEIR_NONE;
+    return recording_tap ? recording_tap->shared(key, found) : found;
+}
+
+/* What a rule is about to change: for a sum, what it was counts; what is set anew, not. */
+static void note_shared_before(struct weir_str key, bool is_set)
+{
+    char buf[SHM_VALUE];
+    size_t n = sizeof(buf);
+    bool is_there = shared_get(key, buf, &n, unix_ms()) >= 0;
+    struct weir_str found = is_there ? (struct weir_str){ buf, n } : WEIR_NONE;
+    if (is_set)
+        recording_tap->shared_set(key, found);
+    else
+        recording_tap->shared(key, found);
 }
 
 static int64_t expiry(uint32_t ttl_ms)
@@ -394,11 +414,15 @@ static int64_t expiry(uint32_t ttl_ms)
 int host_shared_set(struct weir_instance *inst, struct weir_str key, struct weir_str value, uint32_t ttl_ms)
 {
     (void)inst;
+    if (recording_tap)
+        note_shared_before(key, true);
     return shared_set(key, value, expiry(ttl_ms));
 }
 
 int host_shared_incr(struct weir_instance *inst, struct weir_str key, int64_t by, uint32_t ttl_ms, int64_t *result)
 {
     (void)inst;
+    if (recording_tap)
+        note_shared_before(key, false);
     return shared_incr(key, by, expiry(ttl_ms), unix_ms(), result);
 }

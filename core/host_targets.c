@@ -2,6 +2,7 @@
 #include "host.h"
 
 #include "json.h"
+#include "recording.h"
 
 /* ---- candidates ---- */
 
@@ -13,7 +14,8 @@ struct weir_candidate *const *host_candidates(struct weir_call *c, uint32_t *n)
 
 struct weir_candidate *host_candidate(struct weir_call *c, struct weir_str name)
 {
-    return candidate_find(c->request, name);
+    struct weir_candidate *found = candidate_find(c->request, name);
+    return recording_tap ? recording_tap->candidate(c, name, found) : found;
 }
 
 int host_candidates_set(struct weir_call *c, struct weir_candidate *const *list, uint32_t n)

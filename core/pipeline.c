@@ -22,6 +22,7 @@
 #include <stdio.h>
 
 #include "log.h"
+#include "recording.h"
 
 #define MAY(v) (1u << (v))
 
@@ -235,17 +236,20 @@ static enum weir_verdict run_stage(struct weir_call *c)
     mark_entered(c, index);
     int64_t before = monotonic_us();
     struct visit visit = visit_enter(c, s, rules[c->hook].crumb, c->hook == HOOK_EVENT);
+    recording_before(c, s);
     v = call_hook(c, s);
+    recording_pause();
     visit_leave(&visit);
     if (c->request->stage_us)
         c->request->stage_us[index] += (uint32_t)(monotonic_us() - before);
     if (!rules[c->hook].verdicts)
         return WEIR_NEXT;
     v = settle(c, s, v);
+    enum weir_verdict come = v == WEIR_WAIT ? wait_take(c) : 0; /* resumed before the hook returned */
+    v = come ? settle(c, s, come) : v;
     if (v != WEIR_WAIT)
-        return v;
-    enum weir_verdict come = wait_take(c); /* resumed before the hook returned */
-    return come ? settle(c, s, come) : WEIR_WAIT;
+        recording_after(c, v);
+    return v;
 }
 
 static enum weir_verdict walk(struct weir_call *c)
@@ -271,6 +275,7 @@ enum weir_verdict pipeline_continue(struct weir_call *c, enum weir_verdict verdi
 {
     struct weir_instance *s = pipeline_stage(c, c->step);
     verdict = verdict == WEIR_WAIT ? stray_verdict(c, s, verdict) : settle(c, s, verdict);
+    recording_after(c, verdict);
     if (verdict != WEIR_NEXT || c->hook == HOOK_EVENT)
         return verdict; /* events.c decides where an event goes on */
     c->step++;

@@ -282,7 +282,7 @@ void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": [â€
 /* ---- record (record.c) ---- */
 const char *operation_name(uint32_t operation); /* "chat" */
 void record_write(struct request *r, struct weir_out *out);
-void record_metrics(struct request *r);
+void record_complete(struct request *r); /* the request is over: told to whom it concerns, and counted */
 double attempt_cost_usd(const struct attempt *a); /* -1: a price or a count is not known */
 
 /* ---- errors (errors.c) ---- */

@@ -7,6 +7,7 @@
 
 #include "host.h"
 #include "json.h"
+#include "recording.h"
 
 static void put(struct weir_out *o, const char *key, struct weir_str value)
 {
@@ -345,7 +346,7 @@ static struct cell *cell_of(const struct request *r, struct weir_str target, uin
     return NULL; /* full: what is new goes uncounted; the record has it */
 }
 
-void record_metrics(struct request *r)
+static void count_request(struct request *r)
 {
     const struct attempt *a = r->elected ? r->elected : r->attempts;
     struct weir_str target = a && a->target ? a->target->view.name : WEIR_NONE;
@@ -357,6 +358,14 @@ void record_metrics(struct request *r)
     metric_observe_us(c->latency, (uint64_t)(r->ended_us - r->started_us));
     if (a && a->first_token_us)
         metric_observe_us(c->first_token, (uint64_t)(a->first_token_us - a->started_us));
+}
+
+void record_complete(struct request *r)
+{
+    recording_finish(r);
+    if (worker->rehearsal && worker->rehearsal->on_finish)
+        worker->rehearsal->on_finish(worker->rehearsal->arg, r);
+    count_request(r);
 }
 
 /* ---- what is underway ---- */

@@ -378,7 +378,7 @@ static int64_t time_of(const json_t *now)
 {
     struct tm t = { 0 };
     if (json_is_number(now))
-        return (int64_t)(json_number_value(now) * 1000);
+        return (int64_t)(json_number_value(now) * 1000 + 0.5);
     if (json_is_string(now) && strptime(json_string_value(now), "%Y-%m-%dT%H:%M:%S", &t))
         return (int64_t)timegm(&t) * 1000;
     return INT64_C(1767268800000); /* a Thursday at noon */

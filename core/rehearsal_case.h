@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "egress.h"
 #include "loader.h"
 
 struct rehearsal_case {
@@ -14,6 +15,8 @@ struct rehearsal_case {
     json_t *given;                /* the case */
     FILE *out;                    /* what is not as it should be, a line each */
     bool is_verbose;
+    /* What a fetch is answered with, in place of the case's `http`; NULL: the case says it. */
+    const json_t *(*fetched)(const struct egress_request *q);
 };
 
 /* Runs it in this process, which can do nothing else afterwards. true: all is as the case says. */

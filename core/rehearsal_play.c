@@ -236,7 +236,9 @@ static void answer_target(struct play *p, struct attempt *a, const struct egress
 
 static void answer_fetch(struct play *p, const struct egress_request *q, struct rehearsal_reply *reply)
 {
-    const json_t *faked = json_object_get(p->the_case->given, "http"), *answer = faked ? next_of(p, "http", faked) : NULL;
+    const json_t *(*fetched)(const struct egress_request *) = p->the_case->fetched;
+    const json_t *faked = json_object_get(p->the_case->given, "http");
+    const json_t *answer = fetched ? fetched(q) : faked ? next_of(p, "http", faked) : NULL;
     const char *url = text_of(answer, "url", NULL), *body = text_of(answer, "body", "");
     const json_t *json = json_object_get(answer, "json");
     if (!answer || (url && strcmp(url, q->url) != 0)) {

@@ -19,6 +19,7 @@
 #include "shm.h"
 
 struct event;
+struct recorded;
 struct wait;
 
 /* ---- stages and lanes ---- */
@@ -304,6 +305,7 @@ struct request {
     uint32_t *stage_us; /* by stage of the lane */
     uint64_t random[2]; /* seeded per request */
     uint64_t bytes_out;
+    struct recorded *recorded; /* what its rules read (recording.c); NULL: nothing is recorded */
 };
 
 #endif

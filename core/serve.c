@@ -455,9 +455,7 @@ void request_finish(struct request *r)
         attempt_close(a);
     r->ended_us = monotonic_us();
     pipeline_notify(&r->call, HOOK_FINISH, r->n_opened);
-    if (worker->rehearsal && worker->rehearsal->on_finish)
-        worker->rehearsal->on_finish(worker->rehearsal->arg, r);
-    record_metrics(r);
+    record_complete(r);
     let_go(r);
     r->state = REQUEST_OVER;
     r->is_doomed = true;

@@ -12,7 +12,7 @@
 
 enum {
     SHM_MAGIC = 0x72696577,
-    SHM_LAYOUT = 5,
+    SHM_LAYOUT = 6,
     SHM_SLOT_MASTER = SHM_SLOTS,      /* the master counts here */
     SHM_SLOT_CHECKER = SHM_SLOTS + 1, /* the checker child */
     SHM_ALL_SLOTS = SHM_SLOTS + 2,
@@ -177,6 +177,15 @@ struct shared_set {
     struct shared_way ways[SHARED_WAYS];
 };
 
+/* ---- what rules read is written to a file (recording.c) ---- */
+struct shm_recording {
+    _Atomic int64_t until_ms; /* unix; 0: it is off, and what follows is of the last one */
+    _Atomic int64_t left;     /* bytes that the file may still grow by */
+    _Atomic uint64_t requests, bytes, dropped;
+    _Atomic uint32_t serial, has_contents;
+    char path[512]; /* written by the master, while it is off */
+};
+
 struct shm {
     uint32_t magic, layout;
     uint64_t size;
@@ -195,6 +204,7 @@ struct shm {
     struct fault_plugin fault_plugins[FAULT_PLUGINS];
     struct fault_pair fault_pairs[FAULT_PAIRS];
     struct shm_token tokens[SHM_TOKENS];
+    struct shm_recording recording;
     struct shm_slot slots[SHM_ALL_SLOTS];
     struct shared_set sets[SHARED_SETS] __attribute__((aligned(4096)));
 };

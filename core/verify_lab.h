@@ -7,6 +7,7 @@
 #define WEIR_CORE_VERIFY_LAB_H
 
 #include "answer.h"
+#include "canon.h"
 #include "conversation.h"
 #include "framer.h"
 #include "loader.h"
@@ -68,7 +69,6 @@ struct features lab_wrong_losses(void);
 uint32_t lab_framing(const struct plugin *p, bool is_whole);
 
 /* ---- meaning as text (verify_canon.c) and back (verify_parse.c) ---- */
-void canon_conversation(struct arena *a, const struct weir_conversation *c, struct weir_out *out);
 void canon_event(struct arena *a, const struct weir_event *e, struct weir_out *out); /* one line, without its end */
 void canon_events(struct arena *a, const struct lab_event *list, struct weir_out *out);
 /* What the events amount to, however they were cut into deltas. */
@@ -81,8 +81,7 @@ extern const char *const canon_fields[WEIR_FIELD_COUNT], *const canon_roles[], *
 /* The number of a name in a list ended by NULL; 0: not in it. */
 uint32_t canon_number(const char *const *names, struct weir_str name);
 
-/* NULL and a sentence in why. */
-struct conversation *parse_conversation(struct arena *a, const char *dialect, struct weir_str text, const char **why);
+/* false and a sentence in why. */
 bool parse_events(struct arena *a, struct weir_str text, struct lab_event **list, const char **why);
 bool parse_error(struct arena *a, struct weir_str text, struct weir_error *e, const char **why);
 

@@ -44,6 +44,13 @@ static void set_text(lua_State *L, const char *name, struct weir_str s)
 
 static void push_parts(lua_State *L, const struct weir_part *p, int depth);
 
+/* Words are taken from where they lie; the host is told that they are read: a recording may not have them. */
+static void read_content(struct weir_call *call)
+{
+    static const struct weir_text nothing;
+    engine.host->text(call, &nothing);
+}
+
 static void push_part(lua_State *L, const struct weir_part *p, int depth)
 {
     lua_createtable(L, 0, 4);
@@ -118,13 +125,16 @@ static int message_index(lua_State *L)
     if (strcmp(key, "role") == 0) {
         lua_pushstring(L, role_name(v->m->role));
     } else if (strcmp(key, "text") == 0) {
+        read_content(v->head.call->call);
         limits_need(L, "text", (double)said_length(v->m->parts, 0) / 1000);
         buffer_open(L, &b);
         add_said(L, &b, v->m->parts, 0);
         buffer_push(L, &b);
     } else if (strcmp(key, "parts") == 0) {
+        read_content(v->head.call->call);
         push_parts(L, v->m->parts, 0);
     } else if (strcmp(key, "name") == 0) {
+        read_content(v->head.call->call);
         value_push_or_nil(L, v->m->name);
     } else {
         return luaL_error(L, "a message has no field \"%s\" (it has role, text, parts, name)", key);
@@ -190,6 +200,8 @@ void messages_push(lua_State *L, struct lua_call *c, bool is_tools)
 {
     const struct weir_conversation *v = engine.host->conversation(c->call);
     if (is_tools) {
+        if (v && v->tools)
+            read_content(c->call);
         push_tools(L, v ? v->tools : NULL);
         return;
     }
@@ -265,6 +277,7 @@ int request_text(lua_State *L)
 {
     const struct value *v = value_check(L, 1, VALUE_REQUEST);
     const struct weir_conversation *conversation = engine.host->conversation(v->call->call);
+    read_content(v->call->call);
     struct buffer b;
     size_t n = 0;
     const struct weir_message *first = conversation ? conversation->messages : NULL;
