@@ -162,6 +162,13 @@ static const struct weir_principal *host_principal(struct weir_call *c)
     return &c->principal;
 }
 
+/* Words are read from where they lie: this only hears that they are. */
+static struct weir_str host_text(struct weir_call *call, const struct weir_text *t)
+{
+    (void)call, (void)t;
+    return WEIR_NONE;
+}
+
 static const struct weir_conversation *host_conversation(struct weir_call *c)
 {
     return &c->conversation;
@@ -535,7 +542,7 @@ void fake_start(void)
         .alloc = host_alloc, .keep = host_keep, .request_block = host_request_block,
         .suspend = host_suspend, .resume = host_resume, .waiting = host_waiting, .fail = host_fail,
         .answer_text = host_answer_text, .request = host_request, .header = host_header, .header_at = host_header_at,
-        .principal = host_principal, .conversation = host_conversation, .edit_field = host_edit_field,
+        .principal = host_principal, .conversation = host_conversation, .text = host_text, .edit_field = host_edit_field,
         .edit_text = host_edit_text, .prepend_system = host_prepend_system, .request_texts = host_request_texts,
         .estimate_tokens = host_estimate, .complexity = host_complexity, .candidates = host_candidates, .candidate = host_candidate,
         .candidates_set = host_candidates_set, .candidate_copy = host_candidate_copy,
