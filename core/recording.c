@@ -168,9 +168,9 @@ static bool note_header_at(struct weir_call *c, uint32_t i, struct weir_str *nam
     const struct recording_tap *tap = recording_tap;
     recording_tap = NULL; /* as it is */
     bool is_there = host_table.header_at(c, i, name, value);
-    recording_tap = tap;
     if (is_there)
-        note_header(c, *name, *value);
+        note_header(c, *name, host_table.header(c, *name)); /* of one that comes twice, both */
+    recording_tap = tap;
     return is_there;
 }
 

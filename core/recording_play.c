@@ -71,19 +71,18 @@ static struct weir_str play_header(struct weir_call *c, struct weir_str name, st
 static bool play_header_at(struct weir_call *c, uint32_t i, struct weir_str *name, struct weir_str *value)
 {
     (void)c;
-    json_t *v, *all = (json_t *)(uintptr_t)of("headers");
-    const char *key;
-    size_t left = json_array_size(of("header_names"));
-    json_object_foreach(all, key, v) {
-        left -= json_is_string(v) && left;
+    json_t *key;
+    size_t k;
+    json_array_foreach((json_t *)(uintptr_t)of("header_names"), k, key) {
+        const json_t *v = json_is_string(key) ? json_object_get(of("headers"), json_string_value(key)) : NULL;
+        if (!json_is_string(v))
+            lacks("all headers");
         if (!json_is_string(v) || i-- > 0)
             continue;
-        *name = weir_cstr(key);
+        *name = str_of(key);
         *value = str_of(v);
         return true;
     }
-    if (left)
-        lacks("all headers");
     return false;
 }
 

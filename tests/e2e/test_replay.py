@@ -143,6 +143,120 @@ def test_what_would_change_is_said_with_its_cost():
     with_live(check)
 
 
+def test_everything_that_a_rule_reads_is_as_it_was():
+    live = """return { name = "live", on_request = function(req, cfg)
+      local seen = { req.model, req.path, req.dialect, req.principal.name, req.principal.team or "-", tostring(req.stream), req.tokens,
+                     clock.now(), random(1000000), random(), #req.messages, req.messages[1].role, req.max_tokens or 0,
+                     req.temperature or 0, shared.incr("count", 3), tostring(req.headers["x-a"]), tostring(req.headers["x-b"]), cfg.word }
+      for k, v in pairs(req.headers) do if k:sub(1, 2) == "x-" then seen[#seen + 1] = k .. v end end
+      local k = req.complexity
+      for _, name in ipairs{ "score", "words", "sentences", "questions", "numbers", "maths", "code", "conditions", "negations",
+                             "quantities", "turns", "tools", "images" } do
+        seen[#seen + 1] = k[name]
+      end
+      for _, c in ipairs(req.candidates) do
+        for _, name in ipairs{ "name", "provider", "model", "region", "dialect", "price", "price_input", "price_output", "context",
+                               "healthy", "unavailable", "breaker", "latency", "p95", "throughput", "error_rate", "answers", "load",
+                               "left_requests", "left_tokens" } do
+          seen[#seen + 1] = tostring(c[name])
+        end
+        seen[#seen + 1] = c.tags[1] or "-"
+        seen[#seen + 1] = tostring(c.capabilities.tools)
+      end
+      for i, v in ipairs(seen) do seen[i] = tostring(v) end
+      note("seen", table.concat(seen, " "))
+      if req.headers["x-deny"] then return deny{ status = 403, code = hash.sha256(table.concat(seen, "|")) } end
+    end }
+    """
+
+    def check(weir):
+        with Recording(weir) as r:
+            for i in range(8):
+                headers = {"x-a": "1"} if i % 2 else {"x-a": "2", "x-b": "3"}
+                weir.chat("How many words? %d and 7 of x^2" % i, headers=headers, max_tokens=50 + i, temperature=0.5)
+                assert weir.chat("How many words? %d" % i, headers={"x-deny": "1", **headers}, max_tokens=50 + i).status == 403
+            settle(weir, 16)
+        codes = {line["rules"][0]["decision"].get("denied") for line in r.lines()[1:]}
+        assert len(codes) == 9, codes
+        done = replay(weir, live, r.path)
+        assert done.stdout.startswith("16 requests: 16 the same"), done.stdout
+        done = replay(weir, live.replace("random(1000000)", "random(1000001)").replace("random()", "0"), r.path, codes=(3,))
+        assert "8 changed" in done.stdout, done.stdout
+    with_live(check, live=live, **{"with": {"large": 1, "word": "w"}})
+
+
+def test_of_several_policies_one_is_named():
+    first = 'return { name = "first", on_request = function(req) if req.headers["x-b"] then return { "b/m" } end end }\n'
+
+    def check(weir):
+        weir.write("first.lua", first)
+        c = json.load(open(weir.config_path))
+        c["routes"][0]["pipeline"].insert(0, {"policy": {"file": weir.path("first.lua")}})
+        weir.configure(c)
+        weir.reload()
+        with Recording(weir) as r:
+            weir.chat()
+            weir.chat(headers={"x-b": "1"})
+            settle(weir, 2)
+        rules = r.lines()[2]["rules"]
+        assert [len(rule["candidates"]) for rule in rules] == [2, 1]
+        assert "2 undecidable" in replay(weir, LIVE, r.path, codes=(4,)).stdout
+        assert "2 the same" in replay(weir, LIVE, r.path, "--instead-of", "live.lua").stdout
+        assert "2 the same" in replay(weir, first, r.path, name="first.lua").stdout
+        assert "2 changed" in replay(weir, 'return { on_request = function() return { "b/m", "a/m" } end }\n', r.path,
+                                     "--instead-of", "first.lua", codes=(3,)).stdout.replace("1 the same, 1 changed", "2 changed")
+    with_live(check)
+
+
+def test_settings_that_may_be_secrets_are_withheld():
+    reads = 'return { on_request = function(req, cfg) if cfg.api_key == "k" then return { "b/m" } end end }\n'
+
+    def check(weir):
+        with Recording(weir) as r:
+            weir.chat()
+            settle(weir, 1)
+        assert SECRETS[0] not in open(r.path).read() and r.lines()[1]["rules"][0]["settings"] is None
+        assert "1 undecidable" in replay(weir, reads, r.path, codes=(4,)).stdout
+    with_live(check, live=reads, **{"with": {"api_key": SECRETS[0]}})
+
+    def references(weir):
+        with Recording(weir) as r:
+            weir.chat()
+            settle(weir, 1)
+        assert r.lines()[1]["rules"][0]["settings"]["with"] == {"api_key": "env:WEIR_TEST_REPLAY"} and SECRETS[0] not in open(r.path).read()
+        weir.write("new.lua", reads)
+        command(weir, "replay", "--policy", weir.path("new.lua"), r.path, env={"WEIR_TEST_REPLAY": SECRETS[0]})
+    os.environ["WEIR_TEST_REPLAY"] = SECRETS[0]
+    try:
+        with_live(references, live=reads, **{"with": {"api_key": "env:WEIR_TEST_REPLAY"}})
+    finally:
+        del os.environ["WEIR_TEST_REPLAY"]
+
+
+def mutants(value, path=()):
+    """The same with one member gone, or of another type."""
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in list(members):
+        for other in (None, 7, "x", [], {}, [7], {"a": 7}):
+            yield (dict(value, **{key: other}) if isinstance(value, dict) else value[:key] + [other] + value[key + 1:])
+        for changed in mutants(inner):
+            yield (dict(value, **{key: changed}) if isinstance(value, dict) else value[:key] + [changed] + value[key + 1:])
+
+
+def test_no_recording_crashes_a_replay():
+    def check(weir):
+        r = record_some(weir)
+        head, line = r.lines()[0], r.lines()[1]
+        line["outcome"] = {"tokens": line["outcome"]["tokens"]}
+        all_of_them = list(mutants(line))
+        weir.write("new.lua", LIVE)
+        for i in range(0, len(all_of_them), max(1, len(all_of_them) // 60)):
+            weir.write("m.jsonl", json.dumps(head) + "\n" + json.dumps(all_of_them[i]) + "\n")
+            done = command(weir, "replay", "--policy", weir.path("new.lua"), weir.path("m.jsonl"), codes=(0, 1, 3, 4))
+            assert "crashed" not in done.stderr, (all_of_them[i], done.stderr)
+    with_live(check)
+
+
 def test_what_the_recording_lacks_is_undecidable_and_never_guessed():
     def check(weir):
         r = record_some(weir)
