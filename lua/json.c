@@ -326,7 +326,10 @@ static void write_number(struct writer *w, int index)
     snprintf(text, sizeof(text), "%.15g", d);
     if (strtod(text, NULL) != d)
         snprintf(text, sizeof(text), "%.17g", d);
-    put(w, text);
+    if (d == 0 && signbit(d))
+        put(w, "-0.0"); /* read again, "-0" would be a whole number, which has no sign at zero */
+    else
+        put(w, text);
 }
 
 static void write_value(struct writer *w, int index);

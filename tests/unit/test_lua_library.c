@@ -56,6 +56,7 @@ TEST(json_both_ways)
     same("json.decode('\"\\\\u00e9\\\\ud83d\\\\ude00\\\\ud800\"')", "\xC3\xA9\xF0\x9F\x98\x80\xEF\xBF\xBD");
     same("json.encode('\\xff\\1')", "\"\xEF\xBF\xBD\\u0001\"");
     same("json.encode(0.1), json.encode(1e100), json.encode(3)", "0.1 1e+100 3");
+    same("json.encode(-0.0), json.encode(json.decode('-0e+60')), json.encode(json.decode('-0'))", "-0.0 -0.0 0");
     raises("json.decode('{\"a\":}')", "json: expected a value at byte 6");
     raises("json.decode('[1,]')", "expected a value");
     raises("json.decode('[1] x')", "something behind the value");
