@@ -136,3 +136,37 @@ TEST(only_the_response_ends_a_stream)
         lab_end(l);
     }
 }
+
+/* ---- requests of other dialects ---- */
+
+/* The body that a provider gets for what a client of the openai dialect asked; it lives until the next. */
+static const char *sent_for(const char *body)
+{
+    static char text[4096];
+    const struct weir_plugin *openai = lab_plugin("openai");
+    struct lab *client = lab_begin(openai, 'i', NULL), *up;
+    CHECK_INT(lab_decode_request(client, weir_cstr(body)), 0);
+    up = lab_begin(codec(), 'e', client->conversation);
+    struct scratch before = scratch_enter();
+    CHECK_INT(codec()->codec->encode_request(up->self, &up->call, up->state, &client->conversation->view, &up->told), 0);
+    scratch_leave(before);
+    snprintf(text, sizeof(text), "%.*s", (int)out_bytes(&up->told).n, out_bytes(&up->told).p);
+    lab_end(up);
+    lab_end(client);
+    return text;
+}
+
+/* SDKs that gather a stream keep an empty text beside the calls. As a message of its own it would part the reasoning from its calls,
+ * or the calls from their results, which OpenAI refuses. */
+TEST(an_empty_text_beside_something_is_no_message)
+{
+    const char *sent = sent_for(
+        "{\"model\":\"gpt-5.1\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"\","
+        "\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},"
+        "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"\"}]}");
+    CHECK(strstr(sent, "\"function_call\"") && strstr(sent, "\"output\":\"\""));
+    CHECK(!strstr(sent, "\"assistant\""));
+    sent = sent_for("{\"model\":\"gpt-5.1\",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"\"},"
+                    "{\"role\":\"user\",\"content\":\"well?\"}]}");
+    CHECK(strstr(sent, "\"assistant\",\"content\":\"\"")); /* alone it is the assistant's turn */
+}
