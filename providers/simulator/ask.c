@@ -1,4 +1,4 @@
-/* Reads a request of one of three dialects into one shape. Each object is walked once; what the simulator has no use
+/* Reads a request of one of four dialects into one shape. Each object is walked once; what the simulator has no use
  * for is passed over. The ask owns its decoded texts; its spans belong to the connection that received the body. */
 #include "ask.h"
 
@@ -80,7 +80,7 @@ static void count_text(struct ask *a, struct span value)
         a->input_bytes += value.n - 2;
 }
 
-/* One content block of OpenAI or Anthropic. Returns whether it was a text of the user. */
+/* One content block of OpenAI (in both of its dialects) or Anthropic. Returns whether it was a text of the user. */
 static bool read_block(struct ask *a, struct span block, bool is_user, bool is_first)
 {
     struct span type = span_get(block, "type"), text = span_get(block, "text");
@@ -89,7 +89,7 @@ static bool read_block(struct ask *a, struct span block, bool is_user, bool is_f
         set_result(a, span_get(block, "content"));
     else if (span_says(type, "tool_use"))
         a->rounds++;
-    else if (is_user && span_says(type, "text"))
+    else if (is_user && (span_says(type, "text") || span_says(type, "input_text")))
         return add_question(a, text, is_first), true;
     return false;
 }
@@ -191,6 +191,96 @@ static void openai_member(struct ask *a, struct span key, struct span value)
         a->n = span_int(value, 1);
     else if (span_is(key, "stop"))
         add_stops(a, value);
+    else if (span_is(key, "metadata"))
+        tell(a, span_get(value, "simulate"));
+    else if (span_is(key, "user"))
+        tell_user(a, value);
+}
+
+/* ---- Responses ---- */
+
+/* Calls that stand side by side are one round. */
+static void responses_item(struct ask *a, struct span item, bool *was_call)
+{
+    struct span type = span_get(item, "type");
+    bool is_call = span_says(type, "function_call");
+    if (span_says(type, "function_call_output")) {
+        set_result(a, span_get(item, "output"));
+    } else if (span_get(item, "role").p) {
+        read_message(a, item);
+    } else {
+        buf_reset(&a->result);
+        a->rounds += is_call && !*was_call;
+    }
+    *was_call = is_call;
+}
+
+static void responses_input(struct ask *a, struct span input)
+{
+    struct span_walk w = span_elements(input);
+    struct span item;
+    bool was_call = false;
+    if (span_type(input) == '"')
+        read_content(a, input, true);
+    while (span_element(&w, &item))
+        responses_item(a, item, &was_call);
+}
+
+static void responses_tools(struct ask *a, struct span tools)
+{
+    struct span_walk w = span_elements(tools);
+    struct span tool;
+    while (span_element(&w, &tool))
+        if (span_says(span_get(tool, "type"), "function"))
+            add_tool(a, span_get(tool, "name"), span_get(tool, "parameters"));
+}
+
+static void responses_choice(struct ask *a, struct span choice)
+{
+    if (span_says(choice, "none"))
+        a->choice = ASK_NONE;
+    else if (span_says(choice, "required"))
+        a->choice = ASK_REQUIRED;
+    a->named_tool = span_get(choice, "name");
+}
+
+static void responses_format(struct ask *a, struct span format)
+{
+    struct span type = span_get(format, "type");
+    a->wants_json = span_says(type, "json_object") || span_says(type, "json_schema");
+    a->schema = span_get(format, "schema");
+}
+
+static void responses_include(struct ask *a, struct span include)
+{
+    struct span_walk w = span_elements(include);
+    struct span what;
+    while (span_element(&w, &what))
+        a->wants_signature |= span_says(what, "reasoning.encrypted_content");
+}
+
+static void responses_member(struct ask *a, struct span key, struct span value)
+{
+    if (span_is(key, "model"))
+        span_text(value, &a->model);
+    else if (span_is(key, "input"))
+        responses_input(a, value);
+    else if (span_is(key, "instructions"))
+        count_text(a, value);
+    else if (span_is(key, "tools"))
+        responses_tools(a, value);
+    else if (span_is(key, "tool_choice"))
+        responses_choice(a, value);
+    else if (span_is(key, "text"))
+        responses_format(a, span_get(value, "format"));
+    else if (span_is(key, "reasoning"))
+        a->wants_thinking = span_type(span_get(value, "summary")) == '"';
+    else if (span_is(key, "include"))
+        responses_include(a, value);
+    else if (span_is(key, "stream"))
+        a->is_stream = span_true(value);
+    else if (span_is(key, "max_output_tokens"))
+        a->max_tokens = span_int(value, 0);
     else if (span_is(key, "metadata"))
         tell(a, span_get(value, "simulate"));
     else if (span_is(key, "user"))
@@ -384,6 +474,8 @@ bool ask_read(struct ask *a, enum ask_dialect dialect, struct span body, struct 
             openai_member(a, key, value);
         else if (dialect == ASK_ANTHROPIC)
             anthropic_member(a, key, value);
+        else if (dialect == ASK_RESPONSES)
+            responses_member(a, key, value);
         else
             gemini_member(a, key, value);
     tell_lines(a);

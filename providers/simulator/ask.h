@@ -1,10 +1,10 @@
-/* What a request asks, whichever of the three dialects it came in. Spans point into the request's body and path. */
+/* What a request asks, whichever of the four dialects it came in. Spans point into the request's body and path. */
 #ifndef SIMULATOR_ASK_H
 #define SIMULATOR_ASK_H
 
 #include "span.h"
 
-enum ask_dialect { ASK_OPENAI = 1, ASK_ANTHROPIC, ASK_GEMINI };
+enum ask_dialect { ASK_OPENAI = 1, ASK_ANTHROPIC, ASK_GEMINI, ASK_RESPONSES };
 enum ask_choice { ASK_AUTO = 0, ASK_NONE, ASK_REQUIRED };
 enum { ASK_TOOLS_MAX = 128, ASK_STOPS_MAX = 8 };
 
@@ -20,6 +20,7 @@ struct ask {
     struct buf result; /* the last tool result, if the last message holds one */
     struct buf told; /* knobs from metadata, the user field and `simulate:` lines, in this order */
     bool is_stream, wants_usage, wants_json, wants_thinking;
+    bool wants_signature; /* thoughts shall come with what a stateless client sends back */
     enum ask_choice choice;
     struct span named_tool; /* tool_choice names it: a JSON string */
     struct ask_tool tools[ASK_TOOLS_MAX];

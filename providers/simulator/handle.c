@@ -17,6 +17,8 @@ static const struct wire *wire_of(struct span path, enum ask_dialect *dialect)
 {
     if (ends_with(path, "/chat/completions"))
         return *dialect = ASK_OPENAI, &wire_openai;
+    if (ends_with(path, "/responses"))
+        return *dialect = ASK_RESPONSES, &wire_responses;
     if (ends_with(path, "/messages"))
         return *dialect = ASK_ANTHROPIC, &wire_anthropic;
     if (ends_with(path, ":generateContent") || ends_with(path, ":streamGenerateContent"))
@@ -166,7 +168,7 @@ void handle_request(struct script *s, struct knobs *k, const struct handle_conte
         write_models(s, head->is_closing);
     else if (!w)
         refuse(s, &wire_openai, 404,
-               "The simulator has no such path; it answers …/chat/completions, …/messages and "
+               "The simulator has no such path; it answers …/chat/completions, …/responses, …/messages and "
                "…:generateContent.",
                head->is_closing);
     else if (!span_is(head->method, "POST"))

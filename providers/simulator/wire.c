@@ -1,4 +1,4 @@
-/* What the three dialects share: the pace, the error inside a stream, sums over choices. */
+/* What the dialects share: the pace, the error inside a stream, sums over choices. */
 #include "wire.h"
 
 int64_t wire_pause(const struct script *s)

@@ -1,4 +1,4 @@
-/* Replies in the three dialects. */
+/* Replies in the four dialects. */
 #ifndef SIMULATOR_WIRE_H
 #define SIMULATOR_WIRE_H
 
@@ -20,7 +20,7 @@ struct wire {
     const char *error_event; /* SSE name of an error inside a stream; NULL: none */
 };
 
-extern const struct wire wire_openai, wire_anthropic, wire_gemini;
+extern const struct wire wire_openai, wire_responses, wire_anthropic, wire_gemini;
 
 /* The pause before the next event: the first waits for the first token. */
 int64_t wire_pause(const struct script *s);

@@ -1,4 +1,4 @@
-/* What the simulator reads: an HTTP request, its JSON in three dialects, knobs and schemas. The sources are taken in as
+/* What the simulator reads: an HTTP request, its JSON in four dialects, knobs and schemas. The sources are taken in as
  * one unit, because a plugin's folder is no library; two of them have a function of the same name. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static void ask_all(struct span document, struct span path)
 {
-    for (enum ask_dialect dialect = ASK_OPENAI; dialect <= ASK_GEMINI; dialect++) {
+    for (enum ask_dialect dialect = ASK_OPENAI; dialect <= ASK_RESPONSES; dialect++) {
         struct ask ask = { 0 };
         struct knobs knobs;
         struct buf problem = { 0 }, json = { 0 };

@@ -496,6 +496,49 @@ TEST(speaks_anthropic)
     CHECK(has("HTTP/1.1 529") && has("overloaded_error"));
 }
 
+/* The terminal event is one of two; each event's type stands in its name and in its data, numbered without a gap. */
+TEST(speaks_responses)
+{
+    char number[40];
+    STARTED();
+    post("/v1/responses", "{\"model\":\"demo?tokens=4\",\"stream\":true,\"input\":\"Hi there\"}");
+    int events = count("event: response.");
+    for (int i = 0; i < events; i++) {
+        snprintf(number, sizeof(number), "\"sequence_number\":%d,", i);
+        CHECK_INT(count(number), 1);
+    }
+    CHECK_INT(count("event: response.output_text.delta"), 4);
+    CHECK_INT(count("event: response.completed\ndata: {\"type\":\"response.completed\""), 1);
+    post("/v1/responses", "{\"model\":\"demo\",\"stream\":true,\"max_output_tokens\":3,\"input\":\"Hi\"}");
+    CHECK(has("event: response.incomplete") && has("\"incomplete_details\":{\"reason\":\"max_output_tokens\"}"));
+    CHECK(!has("event: response.completed"));
+    post("/v1/responses", "{\"model\":\"demo?no_done\",\"stream\":true,\"input\":\"Hi\"}");
+    CHECK(has("event: response.output_item.done") && !has("event: response.completed"));
+    post("/v1/responses", "{\"model\":\"demo?error_event=4\",\"stream\":true,\"input\":\"Hi\"}");
+    CHECK(has("event: error\ndata: {\"type\":\"error\",\"sequence_number\":4,\"code\":\"server_is_overloaded\""));
+    CHECK_INT(count("event: "), 5);
+    post("/v1/responses", "{\"model\":\"demo?status=429\",\"input\":\"Hi\"}");
+    CHECK(has("HTTP/1.1 429") && has("\"code\":\"rate_limit_exceeded\""));
+}
+
+TEST(responses_loops_and_formats)
+{
+    STARTED();
+    post("/v1/responses", "{\"model\":\"demo?tool=any\",\"input\":[{\"role\":\"user\",\"content\":\"Weather?\"},"
+                          "{\"type\":\"function_call\",\"call_id\":\"a\",\"name\":\"f\",\"arguments\":\"{}\"},"
+                          "{\"type\":\"function_call_output\",\"call_id\":\"a\",\"output\":\"18 degrees\"}],"
+                          "\"tools\":[{\"type\":\"function\",\"name\":\"f\",\"parameters\":{}}]}");
+    CHECK(has("The tool says: 18 degrees") && !has("\"function_call\""));
+    post("/v1/responses", "{\"model\":\"demo?thinking=2\",\"input\":\"Hi\",\"tools\":[{\"type\":\"function\",\"name\":\"f\","
+                          "\"parameters\":{}}],\"tool_choice\":{\"type\":\"function\",\"name\":\"f\"}}");
+    CHECK(has("\"type\":\"reasoning\"") && !has("encrypted_content") && has("\"call_id\":\"call_"));
+    post("/v1/responses", "{\"model\":\"demo?refusal\",\"input\":\"Hi\"}");
+    CHECK(has("{\"type\":\"refusal\",\"refusal\":\"I am sorry") && has("\"status\":\"completed\""));
+    post("/v1/responses", "{\"model\":\"demo\",\"input\":\"Hi\",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"x\","
+                          "\"schema\":{\"type\":\"object\",\"required\":[\"kind\"],\"properties\":{\"kind\":{\"enum\":[\"a\"]}}}}}}");
+    CHECK(has("{\\\"kind\\\":\\\"a\\\"}"));
+}
+
 TEST(speaks_gemini)
 {
     STARTED();
