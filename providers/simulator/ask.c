@@ -266,7 +266,7 @@ static void responses_member(struct ask *a, struct span key, struct span value)
     else if (span_is(key, "input"))
         responses_input(a, value);
     else if (span_is(key, "instructions"))
-        count_text(a, value);
+        count_text(a, a->instructions = value);
     else if (span_is(key, "tools"))
         responses_tools(a, value);
     else if (span_is(key, "tool_choice"))

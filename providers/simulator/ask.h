@@ -25,6 +25,7 @@ struct ask {
     struct span named_tool; /* tool_choice names it: a JSON string */
     struct ask_tool tools[ASK_TOOLS_MAX];
     uint32_t n_tools;
+    struct span instructions; /* a JSON string */
     struct span schema; /* of structured output */
     struct span stops[ASK_STOPS_MAX];
     uint32_t n_stops;

@@ -1,5 +1,5 @@
 /* OpenAI's Responses: the ladder of events and the whole response. What a reply holds becomes items: its thoughts, its text, each of
- * its calls. Nothing is stored, and the response does not repeat the request's settings. */
+ * its calls. Nothing is stored, and of the request's settings the response repeats only the instructions. */
 #include "wire.h"
 
 #include <stdio.h>
@@ -195,9 +195,13 @@ static void put_response(struct buf *b, const struct answer *a, bool is_done)
     buf_print(b, "{\"id\":\"resp_%s\",\"object\":\"response\",\"created_at\":%lld,\"status\":\"%s\",\"model\":",
               a->head.id, (long long)a->head.created_s, is_done ? end_status(a) : "in_progress");
     buf_json(b, a->head.model.p, a->head.model.n);
-    buf_str(b,
-            ",\"background\":false,\"error\":null,\"instructions\":null,\"metadata\":{},\"parallel_tool_calls\":true,"
-            "\"previous_response_id\":null,\"store\":false,\"tool_choice\":\"auto\",\"tools\":[]");
+    buf_str(b, ",\"instructions\":");
+    if (span_type(a->ask->instructions) == '"')
+        buf_add(b, a->ask->instructions.p, a->ask->instructions.n);
+    else
+        buf_str(b, "null");
+    buf_str(b, ",\"background\":false,\"error\":null,\"metadata\":{},\"parallel_tool_calls\":true,"
+               "\"previous_response_id\":null,\"store\":false,\"tool_choice\":\"auto\",\"tools\":[]");
     if (is_done)
         put_end(b, a, incomplete_reason(&a->replies[0]));
     else

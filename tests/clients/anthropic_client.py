@@ -1,7 +1,7 @@
 """The official Python SDK of Anthropic against weir."""
 import anthropic
 
-from client_test import KEY, NARROW, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
+from client_test import KEY, NARROW, STOPPING, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
 
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=20)
 HELLO = [{"role": "user", "content": "How do rivers carry sediment?"}]
@@ -72,7 +72,7 @@ def thoughts_are_blocks(target):
     assert [b.type for b in message.content][:2] == ["thinking", "text"] and message.content[0].thinking, message
 
 
-@test(*TARGETS)
+@test(*STOPPING)
 def limits_and_stops(target):
     message = ask(target + "/demo", max_tokens=5)
     assert message.stop_reason == "max_tokens" and message.usage.output_tokens == 5, message

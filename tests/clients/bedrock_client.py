@@ -8,7 +8,7 @@ import botocore.config
 import botocore.exceptions
 
 import bedrock_upstream
-from client_test import KEY, NARROW, TARGETS, TOOL_SCHEMA, URL, main, test
+from client_test import KEY, NARROW, STOPPING, TARGETS, TOOL_SCHEMA, URL, main, test
 
 HELLO = [{"role": "user", "content": [{"text": "How do rivers carry sediment?"}]}]
 TOOLS = {"tools": [{"toolSpec": {"name": "get_weather", "description": "Weather", "inputSchema": {"json": TOOL_SCHEMA}}},
@@ -147,7 +147,7 @@ def thoughts_are_blocks(target):
     assert list(blocks[0]) == ["reasoningContent"] and blocks[0]["reasoningContent"]["text"] and "text" in blocks[1], blocks
 
 
-@test(*TARGETS)
+@test(*STOPPING)
 def limits_and_stops(target):
     answer = ask(target + "/demo", inferenceConfig={"maxTokens": 5})
     assert answer["stopReason"] == "max_tokens" and answer["usage"]["outputTokens"] == 5, answer

@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 
 export const URL_OF_WEIR = process.env.WEIR_URL, KEY = process.env.WEIR_KEY, NARROW = process.env.WEIR_KEY_NARROW;
-export const TARGETS = ["simulator", "sim_claude", "sim_gemini"];
+export const TARGETS = ["simulator", "sim_claude", "sim_gemini", "sim_responses"];
 export const sdk = (name) => createRequire(process.env.WEIR_NODE + "/")(name);
 
 export const TOOL_SCHEMA = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };

@@ -7,8 +7,10 @@ import traceback
 URL = os.environ["WEIR_URL"]
 KEY = os.environ["WEIR_KEY"]          # may use every model
 NARROW = os.environ["WEIR_KEY_NARROW"]  # may use `demo` only
-# The same simulated model behind weir's three provider codecs.
-TARGETS = ["simulator", "sim_claude", "sim_gemini"]
+# The same simulated model behind four of weir's provider codecs.
+TARGETS = ["simulator", "sim_claude", "sim_gemini", "sim_responses"]
+# Responses has no stop sequences and no limit below 16 tokens.
+STOPPING = [t for t in TARGETS if t != "sim_responses"]
 
 TOOL_SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1}},
                "required": ["city"]}

@@ -5,7 +5,7 @@ import cohere
 from cohere.core.api_error import ApiError
 from cohere.errors import BadRequestError, ForbiddenError, NotFoundError, ServiceUnavailableError, TooManyRequestsError, UnauthorizedError
 
-from client_test import KEY, NARROW, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
+from client_test import KEY, NARROW, STOPPING, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
 
 
 def client_of(key, base="/cohere"):
@@ -82,7 +82,7 @@ def streams_parallel_calls(target):
     assert streamed.end.finish_reason == "TOOL_CALL"
 
 
-@test(*TARGETS)
+@test(*STOPPING)
 def limits_are_heard(target):
     answer = ask(target + "/demo", max_tokens=5)
     assert answer.finish_reason == "MAX_TOKENS" and answer.usage.tokens.output_tokens == 5, answer

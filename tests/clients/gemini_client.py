@@ -5,7 +5,7 @@ from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
 
-from client_test import KEY, NARROW, TARGETS, URL, main, test
+from client_test import KEY, NARROW, STOPPING, TARGETS, URL, main, test
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c626001000000ffff03000006000557bfabd40000000049454e44ae426082")
 HELLO = "How do rivers carry sediment?"
@@ -128,7 +128,7 @@ def thoughts_are_parts(target):
     assert any(p.thought and p.text for p in parts) and any(p.text and not p.thought for p in parts), parts
 
 
-@test(*TARGETS)
+@test(*STOPPING)
 def limits_and_stops(target):
     answer = ask(target, max_output_tokens=5)
     assert answer.candidates[0].finish_reason == types.FinishReason.MAX_TOKENS, answer

@@ -1,7 +1,7 @@
 """The official Python SDK of Ollama against weir."""
 import ollama
 
-from client_test import KEY, NARROW, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
+from client_test import KEY, NARROW, STOPPING, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
 
 
 def client_of(key, base="/ollama"):
@@ -56,7 +56,7 @@ def streams_parallel_calls(target):
     assert parts[-1].done_reason == "stop"
 
 
-@test(*TARGETS)
+@test(*STOPPING)
 def limits_are_heard(target):
     answer = ask(target + "/demo", options={"num_predict": 5})
     assert answer.done_reason == "length" and answer.eval_count == 5, answer

@@ -7,7 +7,7 @@ import threading
 import openai
 import pydantic
 
-from client_test import KEY, NARROW, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
+from client_test import KEY, NARROW, STOPPING, TARGETS, TOOL_SCHEMA, URL, main, raises, recorded, test
 
 client = openai.OpenAI(base_url=URL + "/v1", api_key=KEY, max_retries=0, timeout=20)
 HELLO = [{"role": "user", "content": "How do rivers carry sediment?"}]
@@ -92,12 +92,24 @@ def structured_output_parses(target):
     assert isinstance(parsed, Event) and parsed.guests, parsed
 
 
-@test(*TARGETS)
+@test(*STOPPING)
 def limits_and_stops(target):
     answer = ask(target + "/demo", max_completion_tokens=5)
     assert answer.choices[0].finish_reason == "length" and answer.usage.completion_tokens == 5, answer
     answer = ask(target + "/demo?text=one%20two%20three", stop=" two")
     assert answer.choices[0].message.content == "one", answer
+
+
+@test()
+def limits_and_stops_of_responses():
+    """A limit that the target does not take is raised, and told; stop sequences it has none of are refused."""
+    raw = client.chat.completions.with_raw_response.create(model="sim_responses/demo", messages=HELLO, max_completion_tokens=5)
+    answer = raw.parse()
+    assert answer.choices[0].finish_reason == "length" and answer.usage.completion_tokens == 16, answer
+    assert "max_tokens=changed" in raw.headers["x-weir-loss"], raw.headers
+    assert ask("sim_responses/demo", max_completion_tokens=17).usage.completion_tokens == 17
+    error = raises(openai.BadRequestError, lambda: ask("sim_responses/demo", stop=" two"))
+    assert "would lose stop" in str(error), error
 
 
 @test("simulator", "sim_gemini")
@@ -208,6 +220,9 @@ def responses_that_break_off_fail(target):
         events.extend(respond(target + "/demo?error_event=6", stream=True))  # keeps what came before the connection ends
     except openai.APIConnectionError:
         pass
+    if target == "sim_responses":  # the provider's own event, as it came
+        assert events[-1].type == "error" and events[-1].message, events[-1]
+        return
     assert events[-1].type == "response.failed" and events[-1].response.error.message, events[-1]
     assert events[-1].response.status == "failed"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The official SDKs, at pinned versions, against weir; upstream are the simulator in three dialects and recordings.
+"""The official SDKs, at pinned versions, against weir; upstream are the simulator in four dialects and recordings.
 
     tests/clients/run.py [openai.py|anthropic.py|cohere.py|ollama.py|bedrock.py|openai.mjs|anthropic.mjs|ollama.mjs|bedrock.mjs]
 
@@ -111,6 +111,7 @@ def configuration(simulator_port, upstream_port, replay_url, key, narrow):
             "simulator": {"dialect": "simulator", "port": simulator_port, "ttft": "0ms", "pace": "0ms", "tokens": 20},
             "sim_claude": {"dialect": "anthropic", "base_url": simulated, "key": "any"},
             "sim_gemini": {"dialect": "gemini", "base_url": simulated + "/v1beta", "key": "any"},
+            "sim_responses": {"dialect": "responses", "base_url": simulated + "/v1", "key": "any"},
             "signed": bedrock(upstream_port, "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
             "failing": bedrock(upstream_port, "AKIDEXAMPLE:wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
             "temporary": bedrock(upstream_port, "ASIAEXAMPLE:a/secret+of+temporary/credentials:a/session+token=="),
