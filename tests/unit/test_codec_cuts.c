@@ -11,7 +11,7 @@
 #ifdef __SANITIZE_ADDRESS__
 enum { BYTES_A_STREAM = 200 * 1024 };
 #else
-enum { BYTES_A_STREAM = 4 * 1024 * 1024 };
+enum { BYTES_A_STREAM = 12 * 1024 * 1024 };
 #endif
 enum { LAST = 48, FEWEST = 4 };
 
