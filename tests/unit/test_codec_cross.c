@@ -30,13 +30,21 @@ static void gist_arguments(struct weir_out *o, struct weir_str text)
             out_write(o, (struct weir_str){ text.p + i, 1 });
 }
 
+/* Where the client's dialect has no other room, what was signed travels in a call's id, marked and undone on the way in. */
+static struct weir_str unmarked(struct weir_str id)
+{
+    const char *mark = id.n ? memmem(id.p, id.n, "~weir1~", 7) : NULL;
+    mark = mark || !id.n ? mark : memmem(id.p, id.n, "_weir1_", 7);
+    return mark ? (struct weir_str){ id.p, (size_t)(mark - id.p) } : id;
+}
+
 static void gist_blocks(struct lab *l, struct weir_out *o, uint32_t kind, uint32_t also)
 {
     for (const struct weir_answer_block *b = collector_answer(l->collector)->blocks; b; b = b->next) {
         if (b->choice || (b->kind != kind && b->kind != also))
             continue;
         if (b->kind == WEIR_BLOCK_TOOL_CALL)
-            dump(o, "\ncall %.*s %.*s ", S(b->id), S(b->name));
+            dump(o, "\ncall %.*s %.*s ", S(unmarked(b->id)), S(b->name));
         struct weir_str text = text_decode(l->arena, &b->text);
         if (b->kind == WEIR_BLOCK_TOOL_CALL)
             gist_arguments(o, text.n ? text : WEIR_LIT("{}"));
@@ -152,6 +160,12 @@ static void gist_part(struct lab *l, struct weir_out *o, const struct weir_part 
     }
 }
 
+/* No part, and one empty text, are the same silence. */
+static bool says_something(const struct weir_message *m)
+{
+    return m->parts && (m->parts->next || m->parts->kind != WEIR_PART_TEXT || m->parts->text.n);
+}
+
 /* The prompt, then the turns. */
 static const char *gist_request(struct lab *l)
 {
@@ -160,9 +174,9 @@ static const char *gist_request(struct lab *l)
     uint32_t before = 0;
     for (const struct weir_message *m = c->messages; m; m = m->next) {
         uint32_t side = m->role == WEIR_ROLE_TOOL ? (uint32_t)WEIR_ROLE_USER : m->role;
-        if (side != before && m->parts)
+        if (side != before && says_something(m))
             dump(&o, "\n%u: ", side);
-        before = m->parts ? side : before;
+        before = says_something(m) ? side : before;
         for (const struct weir_part *p = m->parts; p; p = p->next)
             gist_part(l, &o, p);
     }
@@ -398,4 +412,94 @@ TEST(cross_anthropic_to_gemini)
 TEST(cross_gemini_to_anthropic)
 {
     run("gemini", "anthropic");
+}
+
+TEST(cross_responses_to_gemini)
+{
+    run("responses", "gemini");
+}
+
+TEST(cross_responses_to_bedrock)
+{
+    run("responses", "bedrock");
+}
+
+TEST(cross_responses_to_cohere)
+{
+    run("responses", "cohere");
+}
+
+TEST(cross_responses_to_ollama)
+{
+    run("responses", "ollama");
+}
+
+TEST(cross_gemini_to_responses)
+{
+    run("gemini", "responses");
+}
+
+TEST(cross_gemini_to_bedrock)
+{
+    run("gemini", "bedrock");
+}
+
+TEST(cross_gemini_to_cohere)
+{
+    run("gemini", "cohere");
+}
+
+TEST(cross_gemini_to_ollama)
+{
+    run("gemini", "ollama");
+}
+
+TEST(cross_bedrock_to_responses)
+{
+    run("bedrock", "responses");
+}
+
+TEST(cross_bedrock_to_gemini)
+{
+    run("bedrock", "gemini");
+}
+
+TEST(cross_bedrock_to_cohere)
+{
+    run("bedrock", "cohere");
+}
+
+TEST(cross_bedrock_to_ollama)
+{
+    run("bedrock", "ollama");
+}
+
+TEST(cross_cohere_to_responses)
+{
+    run("cohere", "responses");
+}
+
+TEST(cross_cohere_to_gemini)
+{
+    run("cohere", "gemini");
+}
+
+TEST(cross_cohere_to_bedrock)
+{
+    run("cohere", "bedrock");
+}
+
+TEST(cross_ollama_to_responses)
+{
+    run("ollama", "responses");
+}
+
+TEST(cross_ollama_to_gemini)
+{
+    run("ollama", "gemini");
+}
+
+TEST(cross_ollama_to_bedrock)
+{
+    run("ollama", "bedrock");
 }
