@@ -6,10 +6,10 @@
  */
 #include <errno.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd.h"
@@ -18,6 +18,7 @@
 
 enum { OPTION_POLICY, OPTION_INSTEAD, OPTION_JSON, OPTION_PLUGIN };
 enum { REPLAY_CHANGED = 3, REPLAY_UNDECIDABLE = 4 };
+enum { FAILED_MOST = 3 }; /* then the rule is to blame, not the request */
 
 struct replay {
     const char *path, *policy, *instead;
@@ -26,7 +27,7 @@ struct replay {
     bool has_contents;
     int n_line;
     /* what came of it */
-    int requests, same;
+    int requests, same, n_failed; /* failed: the rule could not be run */
     json_t *changed, *undecidable; /* lists of objects */
     int denials[2];                /* before, after */
     double cost[2], latency_s[2];
@@ -119,8 +120,13 @@ static int read_file(struct replay *p, void (*use)(struct replay *p, const json_
     size_t room = 0;
     ssize_t n;
     int rc = 0;
+    struct stat info;
     if (!in)
         return cmd_fail("%s: %s", p->path, strerror(errno)), -1;
+    if (fstat(fileno(in), &info) < 0 || !S_ISREG(info.st_mode)) {
+        fclose(in);
+        return cmd_fail("%s: it is no file that can be read twice", p->path), -1;
+    }
     p->n_line = 0;
     while (rc == 0 && (n = getline(&text, &room, in)) > 0)
         rc = take_line(p, text, (size_t)n, use);
@@ -313,7 +319,8 @@ static void replay_rule(struct replay *p, const json_t *line, const json_t *rule
     const char *lacks = json_string_value(json_object_get(found, "undecidable"));
     const json_t *decisions[2] = { json_object_get(rule, "decision"), json_object_get(found, "replayed") };
     if (!found) {
-        fprintf(stderr, "weir: %s:%d: the rule could not be run:\n%s", p->path, p->n_line, out_bytes(&told).p);
+        if (!p->n_failed++)
+            fprintf(stderr, "weir: %s:%d: the rule could not be run:\n%s", p->path, p->n_line, out_bytes(&told).p);
         add_undecidable(p, id, "a rule that can be run; stderr says why it can't");
     } else if (lacks && *lacks) {
         add_undecidable(p, id, lacks);
@@ -332,6 +339,8 @@ static void replay_request(struct replay *p, const json_t *line)
 {
     const json_t *rules = json_object_get(line, "rules"), *rule = choose_rule(p, rules);
     const json_t *id = json_object_get(json_array_get(rules, 0), "id");
+    if (p->n_failed >= FAILED_MOST)
+        return;
     p->requests++;
     if (!rule)
         add_undecidable(p, id, "a rule that the new version stands for: name its file with --instead-of");
@@ -416,6 +425,8 @@ static int replay_all(struct replay *p, bool wants_json)
 {
     if (read_file(p, NULL) < 0 || read_file(p, replay_request) < 0)
         return CMD_FAILED;
+    if (p->n_failed >= FAILED_MOST)
+        return cmd_fail("%s could not be run for %d requests: given up", p->policy, FAILED_MOST);
     if (wants_json)
         print_json(p);
     else

@@ -335,8 +335,9 @@ def test_a_faulty_file_is_refused_with_its_line():
             assert "faulty.jsonl:%d: " % line in done.stderr and why in done.stderr and not done.stdout, (text[:80], done.stderr)
         done = replay(weir, LIVE, weir.path("nothing.jsonl"), codes=(1,))
         assert "No such file" in done.stderr
-        done = replay(weir, "return {\n", r.path, codes=(1, 4))
-        assert "new.lua" in done.stderr, done.stderr
+        assert "read twice" in replay(weir, LIVE, "/dev/null", codes=(1,)).stderr
+        done = replay(weir, "return {\n", r.path, codes=(1,))
+        assert "new.lua" in done.stderr and "could not be run for 3 requests" in done.stderr and not done.stdout, done.stderr
         assert "No such file" in command(weir, "replay", "--policy", weir.path("none.lua"), r.path, codes=(1,)).stderr
         assert "which rules" in command(weir, "replay", r.path, codes=(2,)).stderr
     with_live(check)
