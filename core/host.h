@@ -35,6 +35,7 @@ int host_set_principal(struct weir_call *c, const struct weir_principal *p);
 int host_set_body_limit(struct weir_call *c, uint64_t bytes);
 const struct weir_key *host_keys(struct weir_instance *inst, uint32_t *n);
 
+int64_t host_now_ms(void);
 int64_t host_monotonic_us(void);
 void host_lose(struct weir_call *c, enum weir_feature feature, enum weir_loss what, const char *why);
 const struct weir_conversation *host_conversation(struct weir_call *c);

@@ -5,6 +5,7 @@
 
 #include "bytes.h"
 #include "ids.h"
+#include "recording.h"
 
 /* ---- towards the provider ---- */
 
@@ -112,6 +113,12 @@ int host_splice(struct weir_call *c, size_t offset, size_t n, struct weir_str re
         return -1;
     splices_add(a->splices, offset, n, arena_copy(a->arena, replacement));
     return a->splices->failed ? -1 : 0;
+}
+
+int64_t host_now_ms(void)
+{
+    int64_t now_ms = unix_ms();
+    return recording_tap ? recording_tap->now_ms(now_ms) : now_ms;
 }
 
 /* Under a stopped clock whoever looks at it again and again, to bound what it does, must see it move. */

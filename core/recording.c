@@ -17,7 +17,7 @@
 #include "pipeline.h"
 #include "shm_layout.h"
 
-enum { LINE_MAX_BYTES = 4 << 20 };
+enum { LINE_MAX_BYTES = 4 << 20, READINGS_MAX = 64 };
 
 const struct recording_tap *recording_tap;
 struct recording_player *recording_player;
@@ -289,6 +289,15 @@ static struct weir_candidate *note_candidate(struct weir_call *c, struct weir_st
     return found;
 }
 
+/* A rule looks at a clock that goes on while it runs. */
+static int64_t note_now(int64_t found_ms)
+{
+    json_t *readings = json_object_get(rule, "clock");
+    if (json_array_size(readings) < READINGS_MAX)
+        json_array_append_new(readings, json_integer(found_ms));
+    return found_ms;
+}
+
 static void note_content(void)
 {
 }
@@ -305,7 +314,7 @@ static bool same_complexity(bool found, struct weir_complexity *k)
 }
 
 static const struct recording_tap recorder_tap = { note_header, note_header_at, note_shared, note_shared_set, note_fetch,
-                                                   note_candidate, note_content, same_tokens, same_complexity };
+                                                   note_candidate, note_now, note_content, same_tokens, same_complexity };
 
 /* ---- the rule's begin and end ---- */
 
@@ -350,8 +359,8 @@ static json_t *new_rule(struct weir_call *c, const struct weir_instance *s, bool
     struct request *r = c->request;
     char seed[40];
     json_t *list = json_array(), *secrets = json_array();
-    rule = json_pack("{s:s, s:o, s:{}, s:{}, s:[]}", "stage", s->plugin->desc.name, "settings", settings_json(s), "shared",
-                     "named", "http");
+    rule = json_pack("{s:s, s:o, s:{}, s:{}, s:[], s:[]}", "stage", s->plugin->desc.name, "settings", settings_json(s), "shared",
+                     "named", "http", "clock");
     snprintf(seed, sizeof(seed), "%016llx%016llx", (unsigned long long)r->random[0], (unsigned long long)r->random[1]);
     json_object_set_new(rule, "now_ms", json_integer(unix_ms()));
     json_object_set_new(rule, "seed", json_string(seed));

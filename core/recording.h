@@ -20,6 +20,7 @@ struct recording_tap {
     void (*shared_set)(struct weir_str key, struct weir_str found);
     json_t *(*fetch)(const struct weir_fetch *q); /* the object that its result goes to; NULL: none */
     struct weir_candidate *(*candidate)(struct weir_call *c, struct weir_str name, struct weir_candidate *found);
+    int64_t (*now_ms)(int64_t found);
     void (*content)(void); /* the words of a conversation are read */
     int64_t (*tokens)(int64_t found);
     bool (*complexity)(bool found, struct weir_complexity *k);

@@ -13,6 +13,7 @@
 
 static struct {
     struct conversation *conversation; /* the rehearsal's own, for the time after the rule */
+    size_t n_clock; /* readings given */
     json_t *set; /* keys of `shared` that the rule itself has set */
 } aside;
 
@@ -134,6 +135,17 @@ const json_t *recording_player_fetch(const struct egress_request *q)
     return NULL;
 }
 
+/* What each reading gave; of a rule that looks more often, what has passed since the last. */
+static int64_t play_now(int64_t found_ms)
+{
+    const json_t *readings = of("clock");
+    size_t n = json_array_size(readings);
+    int64_t last_ms = n ? (int64_t)json_integer_value(json_array_get(readings, n - 1)) : 0;
+    if (aside.n_clock < n)
+        return (int64_t)json_integer_value(json_array_get(readings, aside.n_clock++));
+    return found_ms > last_ms ? found_ms : last_ms;
+}
+
 static void play_content(void)
 {
     if (!recording_player->has_contents)
@@ -220,7 +232,7 @@ static struct weir_candidate *play_candidate(struct weir_call *c, struct weir_st
 }
 
 const struct recording_tap recording_player_tap = { play_header, play_header_at, play_shared, play_shared_set, play_no_object,
-                                                    play_candidate, play_content, play_tokens, play_complexity };
+                                                    play_candidate, play_now, play_content, play_tokens, play_complexity };
 
 /* ---- the rule's begin and end ---- */
 
@@ -283,6 +295,7 @@ void recording_player_before(struct weir_call *c)
     struct request *r = c->request;
     unsigned long long a = 1, b = 0;
     aside.set = json_object();
+    aside.n_clock = 0;
     sscanf(text_of(recording_player->rule, "seed"), "%16llx%16llx", &a, &b);
     put_candidates(r);
     put_conversation(r);

@@ -165,6 +165,10 @@ def test_everything_that_a_rule_reads_is_as_it_was():
       end
       for i, v in ipairs(seen) do seen[i] = tostring(v) end
       note("seen", table.concat(seen, " "))
+      for i = 1, 3 do
+        for _ = 1, 20000 do end
+        seen[#seen + 1] = tostring(clock.now())
+      end
       if req.headers["x-deny"] then return deny{ status = 403, code = hash.sha256(table.concat(seen, "|")) } end
     end }
     """
