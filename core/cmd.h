@@ -45,7 +45,7 @@ struct command {
     }
 
 extern const struct command cmd_serve, cmd_check, cmd_reload, cmd_status, cmd_key_new, cmd_models, cmd_errors, cmd_matrix,
-    cmd_new, cmd_verify_plugin, cmd_explain_plugin, cmd_test, cmd_record, cmd_replay, cmd_version;
+    cmd_new, cmd_verify_plugin, cmd_explain_plugin, cmd_explain_request, cmd_test, cmd_record, cmd_replay, cmd_version;
 
 /* The configuration's path: as given, or the first of the usual places that exists. NULL after saying that none does. */
 const char *cmd_config_path(const char *given);

@@ -10,7 +10,7 @@
 
 static const struct command *const commands[] = {
     &cmd_serve, &cmd_check, &cmd_reload, &cmd_status, &cmd_key_new, &cmd_models, &cmd_matrix, &cmd_errors,
-    &cmd_new,   &cmd_verify_plugin, &cmd_explain_plugin, &cmd_test, &cmd_record, &cmd_replay, &cmd_version,
+    &cmd_new,   &cmd_verify_plugin, &cmd_explain_plugin, &cmd_explain_request, &cmd_test, &cmd_record, &cmd_replay, &cmd_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

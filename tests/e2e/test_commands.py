@@ -60,7 +60,7 @@ def test_wrong_command_lines():
 
 def test_help_of_every_command():
     commands = re.findall(r"^  ([a-z-]+(?: new)?)  ", weir("--help"), re.M)
-    assert len(commands) == 15, commands
+    assert len(commands) == 16, commands
     for command in commands:
         text = weir(*command.split(), "--help")
         assert text.startswith(f"usage: weir {command}") and "-h, --help" in text, text
