@@ -54,20 +54,32 @@ static void aim(struct attempt *a)
         attempt_apply(r->conversation, &a->edits, a->arena, e);
 }
 
-static bool begin(struct request *r, struct candidate *c, struct attempt **out)
+struct attempt *attempt_make(struct request *r, struct candidate *c, struct attempt *fans)
 {
-    struct attempt *a = *out = attempt_new(r, c);
+    struct attempt *a = attempt_new(r, c);
     if (!a) {
         admission_return(c);
-        return false;
+        return NULL;
     }
     r->n_attempts++;
+    a->fans = fans;
     a->reason = r->next_reason;
     r->next_reason = WEIR_NONE;
     a->ticket = c->ticket;
     a->is_counted = true;
     aim(a);
-    return a->codec_state != NULL && rescue_attach(a);
+    return a->codec_state && rescue_attach(a) ? a : NULL;
+}
+
+struct attempt *attempt_make_fan(struct request *r, struct candidate *c)
+{
+    struct attempt *a = attempt_new(r, c);
+    if (!a)
+        return NULL;
+    aim(a);
+    a->can_relay = false;
+    a->state = ATTEMPT_ANSWERING;
+    return a;
 }
 
 static bool is_underway(const struct request *r)
@@ -145,6 +157,8 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
     if (v == WEIR_FAIL) {
         a->error = a->call.error;
         attempt_close(a);
+        if (a->fans)
+            attempt_close(a->fans);
         if (!attempt_beside(a))
             request_fail(r, &a->error);
         return true;
@@ -153,15 +167,22 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
     return send_attempt(a);
 }
 
+bool attempt_enter(struct attempt *a)
+{
+    return take_attempt_verdict(a, pipeline_run(&a->call, HOOK_ATTEMPT, 0, a->call.request->lane->n_slots[HOOK_ATTEMPT]));
+}
+
 /* true: it is settled for now; false: try the next candidate. */
 static bool start(struct request *r, struct candidate *c)
 {
-    struct attempt *a;
-    if (!begin(r, c, &a)) {
+    if (fanout_makes(r, c))
+        return fanout_start(r, c);
+    struct attempt *a = attempt_make(r, c, NULL);
+    if (!a) {
         fail_for_memory(r);
         return true;
     }
-    return take_attempt_verdict(a, pipeline_run(&a->call, HOOK_ATTEMPT, 0, r->lane->n_slots[HOOK_ATTEMPT]));
+    return attempt_enter(a);
 }
 
 void attempt_start(struct request *r, struct candidate *c)
@@ -175,7 +196,7 @@ void attempt_start(struct request *r, struct candidate *c)
 
 bool attempt_next(struct request *r)
 {
-    while (r->n_attempts < ATTEMPTS_MAX) {
+    while (r->n_attempts - r->n_fanned < ATTEMPTS_MAX) {
         struct candidate *c = candidate_next(r);
         if (!c)
             return admission_wait(r);
@@ -188,7 +209,7 @@ bool attempt_next(struct request *r)
 void attempt_another(struct request *r)
 {
     struct candidate *c;
-    while (r->n_attempts < ATTEMPTS_MAX && (c = candidate_next(r)))
+    while (r->n_attempts - r->n_fanned < ATTEMPTS_MAX && (c = candidate_next(r)))
         if (start(r, c))
             return;
 }
@@ -223,6 +244,10 @@ void attempt_fail(struct attempt *a, const struct weir_error *error)
         return;
     bool is_committed = a == r->elected;
     error_copy(a->arena, &a->error, error);
+    if (a->fans) {
+        fanout_fail(a);
+        return;
+    }
     if (is_committed && rescue_may(a, &a->error)) {
         rescue_begin(a);
         return;
@@ -239,18 +264,27 @@ void attempt_fail(struct attempt *a, const struct weir_error *error)
     after_failure(a, pipeline_run(&a->call, HOOK_FAILURE, 0, r->lane->n_slots[HOOK_FAILURE]));
 }
 
-void attempt_after_attempt(struct attempt *a, enum weir_verdict v)
+void attempt_go_elsewhere(struct attempt *a)
 {
     struct request *r = a->call.request;
-    if (a->call.hook == HOOK_FAILURE) {
-        after_failure(a, v);
-    } else if (take_attempt_verdict(a, v)) {
-        return;
-    } else if (attempt_beside(a)) {
+    if (attempt_beside(a)) {
         attempt_another(r);
     } else {
         r->state = REQUEST_SERVE;
         request_run(r);
+    }
+}
+
+void attempt_after_attempt(struct attempt *a, enum weir_verdict v)
+{
+    if (a->call.hook == HOOK_FAILURE) {
+        after_failure(a, v);
+    } else if (take_attempt_verdict(a, v)) {
+        return;
+    } else if (a->fans) {
+        fanout_vetoed(a);
+    } else {
+        attempt_go_elsewhere(a);
     }
 }
 
@@ -287,6 +321,8 @@ void attempt_close(struct attempt *a)
     attempt_stop_asking(a);
     end_upstream(a);
     a->state = ATTEMPT_OVER;
+    if (a->fan)
+        fanout_close(a);
     if (!a->ended_us)
         a->ended_us = monotonic_us();
     if (a->error.error_class == WEIR_ERROR_NONE && r->error.error_class != WEIR_ERROR_NONE)

@@ -264,12 +264,26 @@ static void end_answer(struct attempt *a)
     deliver_flush(r);
 }
 
+void attempt_resume(struct attempt *a)
+{
+    a->is_paused = false;
+    a->last_byte_us = monotonic_us();
+    if (a->fan)
+        fanout_resume(a);
+    else if (a->upstream)
+        egress_resume(a->upstream);
+}
+
 /* Bytes that came while a stage waited, and then perhaps the end. */
 void attempt_go_on(struct attempt *a)
 {
     a = a->is_cut ? request_source(a->call.request) : a;
     if (!a || a->state == ATTEMPT_OVER)
         return;
+    if (a->fan) {
+        fanout_go_on(a);
+        return;
+    }
     struct weir_out bytes = a->backlog;
     memset(&a->backlog, 0, sizeof(a->backlog));
     if (a->is_paused && a->upstream &&

@@ -276,6 +276,8 @@ static const char *missing_capability(const struct request *r, const struct cand
     bool is_same = weir_is(c->view.dialect, r->codec->plugin->desc.name);
     uint32_t lacks = is_same ? c->lacks : ~c->view.capabilities;
     uint32_t missing = r->conversation->view.needs & lacks & ~may_be_lost(c) & ~media_replaces(c->provider, c->view.capabilities);
+    if (fanout_makes(r, c))
+        missing &= ~(uint32_t)WEIR_CAN_CHOICES;
     for (size_t i = 0; missing && i < sizeof(capability_words) / sizeof(*capability_words); i++)
         if (missing & capability_words[i].bit)
             return capability_words[i].words;

@@ -157,6 +157,7 @@ struct config_route {
     enum config_on_loss on_loss;
     enum config_rescue rescue;
     struct config_hedge hedge;
+    uint32_t n_calls;            /* choices that may be made by as many calls (fanout.c); 0: none */
     struct config_provider **raw; /* `raw:`: relayed to one of these as it is; n_raw 0: an ordinary route */
     uint32_t n_raw;
 };

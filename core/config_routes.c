@@ -381,6 +381,13 @@ const struct field config_route_fields[] = {
       .schema = "{\"anyOf\":[{\"const\":\"off\"},{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
                 "\"after\":{\"type\":\"string\"},\"share\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1}}}]}",
       .help = "When a second target is asked beside one whose answer is late: off, or { after, share }." },
+    { .name = "n_calls",
+      .type = FIELD_U32,
+      AT(n_calls),
+      .fallback = "0",
+      .min = 0,
+      .max = 16,
+      .help = "n up to this is made by as many calls where the target gives one choice only; each is paid for [0: refused]." },
     { .name = "raw",
       .type = FIELD_OWN,
       .read = read_raw,

@@ -22,7 +22,10 @@ static void wrote(struct request *r, size_t n)
     r->last_write_us = monotonic_us();
     if (!r->first_byte_us)
         r->first_byte_us = r->last_write_us;
-    if (a && a->upstream && !a->is_paused && exchange_unsent(r->exchange) > worker->config->limits.high_water) {
+    bool is_full = a && exchange_unsent(r->exchange) > worker->config->limits.high_water;
+    if (is_full && a->fan) {
+        fanout_pause(a);
+    } else if (is_full && a->upstream && !a->is_paused) {
         a->is_paused = true;
         egress_pause(a->upstream);
     }

@@ -408,6 +408,10 @@ void events_frame_done(struct attempt *a, struct weir_frame *frame)
     struct request *r = a->call.request;
     if (r->is_ending || a->state == ATTEMPT_OVER)
         return;
+    if (a->fans) {
+        fanout_frame_done(a);
+        return;
+    }
     if (a->rescues) {
         if (a->call.error.error_class == WEIR_ERROR_NONE)
             events_frame_done(a->rescues, NULL);
@@ -481,6 +485,14 @@ bool events_are_relayed(const struct attempt *a)
     return a->can_relay && !has_stages(a);
 }
 
+int events_join(struct attempt *a, struct weir_event *e)
+{
+    if (has_stages(a) || a->state != ATTEMPT_ELECTED)
+        return enqueue(a, e, first_step(a, HOOK_EVENT));
+    leave(a, e);
+    return 0;
+}
+
 int events_go_on(struct attempt *a, const struct weir_event *from)
 {
     struct weir_event e;
@@ -488,10 +500,7 @@ int events_go_on(struct attempt *a, const struct weir_event *from)
     if (grammar_check(&a->grammar, &e, a->arena))
         return -1;
     rescue_note(a, &e);
-    if (has_stages(a))
-        return enqueue(a, &e, first_step(a, HOOK_EVENT));
-    leave(a, &e);
-    return 0;
+    return events_join(a, &e);
 }
 
 static int emit_answer(struct attempt *a, const struct weir_event *from)
@@ -510,8 +519,8 @@ static int emit_answer(struct attempt *a, const struct weir_event *from)
         return take_error(a, &e);
     if (e.kind == WEIR_EVENT_PING)
         return 0; /* weir keeps its own connections alive */
-    if (a->rescues) {
-        rescue_take(a, &e);
+    if (a->fans || a->rescues) {
+        (a->fans ? fanout_take : rescue_take)(a, &e);
         return 0;
     }
     rescue_note(a, &e);

@@ -30,7 +30,7 @@ void hedge_plan(struct attempt *a)
 {
     struct request *r = a->call.request;
     const struct config_hedge *hedge = hedge_of(r);
-    bool may_hedge = r->view.operation == WEIR_OP_CHAT && hedge->mode != CONFIG_HEDGE_OFF && r->n_candidates && !r->elected;
+    bool may_hedge = r->view.operation == WEIR_OP_CHAT && hedge->mode != CONFIG_HEDGE_OFF && r->n_candidates && !r->elected && !a->fans;
     if (may_hedge && !r->was_hedged && !request_has_hosted_tool(r))
         a->hedge_at_us = a->started_us + (int64_t)after_ms(hedge, a->target) * 1000;
 }
@@ -75,7 +75,7 @@ void hedge_begin(struct request *r)
 }
 
 /* What was sent is paid for, as far as anybody knows: the input at least. */
-static void account(struct attempt *a)
+void hedge_account(struct attempt *a)
 {
     if (!a->was_sent || a->usage.input >= 0)
         return;
@@ -87,10 +87,10 @@ static void account(struct attempt *a)
 void hedge_settle(struct attempt *elected)
 {
     for (struct attempt *a = elected->call.request->attempts; a; a = a->next) {
-        if (a == elected || !a->target || a->state == ATTEMPT_OVER)
+        if (a == elected || a->fans == elected || !a->target || a->state == ATTEMPT_OVER)
             continue;
         a->was_outrun = true;
-        account(a);
+        hedge_account(a);
         attempt_close(a);
     }
 }

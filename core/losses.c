@@ -119,6 +119,8 @@ struct weir_str losses_forbid(struct request *r, const struct candidate *c)
     struct features used = used_by(r->conversation);
     apply_edits(&used, c->edits);
     forget_media(&used, media_replaces(c->provider, c->view.capabilities));
+    if (fanout_makes(r, c))
+        used.bits[0] &= ~(UINT64_C(1) << WEIR_FIELD_N);
     for (uint32_t i; (i = features_take(&used)) < WEIR_FEATURES;) {
         uint32_t what = says_loss(&codec->says, i);
         if (is_forbidden(rule, i, what))

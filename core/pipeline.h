@@ -2,8 +2,9 @@
  *
  * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), doors.c (dialect, credential, route), serve.c (a
  * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c and attempt_answer.c (one call to a
- * provider: its life, its answer), hedge.c (a second beside it), recovery.c (what follows when it fails), upstream.c (what goes
- * there), events.c (events through the stages), deliver.c (to the client), host*.c (the host table), record.c.
+ * provider: its life, its answer), hedge.c (a second beside it), fanout.c (several for one answer), recovery.c (what follows
+ * when it fails), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c (the
+ * host table), record.c.
  */
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
@@ -133,6 +134,10 @@ const struct config_model *model_find(struct weir_str name);
 void attempt_start(struct request *r, struct candidate *c); /* of one that was admitted */
 bool attempt_next(struct request *r); /* begins one; false: none is left */
 struct attempt *attempt_own_answer(struct request *r); /* the answer that a stage makes */
+struct attempt *attempt_make(struct request *r, struct candidate *c, struct attempt *fans); /* NULL: no memory */
+struct attempt *attempt_make_fan(struct request *r, struct candidate *c); /* the same, of an answer whose calls are others */
+bool attempt_enter(struct attempt *a); /* its hooks, then it is sent; false: try the next candidate */
+void attempt_go_elsewhere(struct attempt *a); /* it was vetoed: to the next candidate */
 void attempt_another(struct request *r); /* begins one beside the one that lives, if any candidate is left */
 void attempt_fail(struct attempt *a, const struct weir_error *error);
 void attempt_cut(struct attempt *a); /* ends its upstream, and what that says of its target: its answer goes on */
@@ -147,6 +152,7 @@ extern const struct egress_ops attempt_egress_ops;
 void attempt_answer_by_estimate(struct attempt *a); /* counting.c */
 void attempt_ask_again(struct attempt *a); /* again.c: forgets the answer and asks after the delay */
 void attempt_stop_asking(struct attempt *a);
+void attempt_resume(struct attempt *a); /* its client has room again */
 void attempt_go_on(struct attempt *a); /* a stage has waited: what came meanwhile */
 void attempt_after_attempt(struct attempt *a, enum weir_verdict v);
 
@@ -168,7 +174,22 @@ void hedge_plan(struct attempt *a); /* it was sent: when would another be asked 
 int64_t hedge_at_us(const struct request *r); /* INT64_MAX: never */
 void hedge_begin(struct request *r); /* it is time */
 void hedge_settle(struct attempt *elected); /* the others have lost */
+void hedge_account(struct attempt *a); /* it is cancelled: what it cost, as far as anybody knows */
 struct attempt *attempt_beside(const struct attempt *a); /* another that may still be elected; NULL: none */
+
+/* ---- several choices by as many calls (fanout.c) ---- */
+bool fanout_makes(const struct request *r, const struct candidate *c); /* would it be done so? */
+bool fanout_start(struct request *r, struct candidate *c); /* of one that was admitted; false: try the next candidate */
+/* Of the answer, `fan`: */
+void fanout_close(struct attempt *a); /* ends its calls */
+void fanout_pause(struct attempt *a);
+void fanout_resume(struct attempt *a);
+void fanout_go_on(struct attempt *a);
+/* Of a call, `fans`: */
+void fanout_take(struct attempt *b, const struct weir_event *e);
+void fanout_frame_done(struct attempt *b);
+void fanout_fail(struct attempt *b); /* b->error is set */
+void fanout_vetoed(struct attempt *b);
 
 /* ---- what an attempt's end says (outcome.c) and its key (provider_keys.c) ---- */
 void outcome_spoke(struct attempt *a); /* its first content came */
@@ -209,7 +230,7 @@ static inline struct attempt *request_source(const struct request *r)
 /* A stage of the answer waits: so does who supplies it. */
 static inline bool attempt_waits(const struct attempt *a)
 {
-    return a->call.wait || (a->rescues && a->rescues->call.wait);
+    return a->call.wait || (a->rescues && a->rescues->call.wait) || (a->fans && a->fans->call.wait);
 }
 
 /* ---- calls that are relayed as they are (raw.c) ---- */
@@ -236,6 +257,7 @@ void events_pump(struct attempt *a);
 void events_resumed(struct attempt *a, enum weir_verdict v);
 void events_elect(struct attempt *a);
 int events_go_on(struct attempt *a, const struct weir_event *e); /* of an answer that another finishes; -1: against the grammar */
+int events_join(struct attempt *a, struct weir_event *e); /* of one of the calls that make its answer; -1: no memory */
 bool events_are_relayed(const struct attempt *a); /* the client's encoder does not know of them */
 void events_head_done(struct attempt *a, enum weir_verdict v, bool has_waited);
 int events_release(struct weir_call *c, bool forget);

@@ -130,7 +130,7 @@ static double whole_cost(const struct request *r)
 {
     double whole = -1;
     for (const struct attempt *a = r->attempts; a; a = a->next) {
-        double usd = attempt_cost_usd(a);
+        double usd = a->fan ? -1 : attempt_cost_usd(a); /* its calls' is counted */
         whole = usd < 0 ? whole : usd + (whole < 0 ? 0 : whole);
     }
     return whole;
@@ -142,7 +142,7 @@ static void put_attempts(struct weir_out *o, const struct attempt *a)
     if (!a)
         return;
     put_attempts(o, a->next);
-    if (a->target)
+    if (a->target && !a->fan)
         put_attempt(o, a);
 }
 

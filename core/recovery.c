@@ -84,7 +84,7 @@ static uint32_t tries_of(const struct request *r, const struct candidate *c)
 {
     uint32_t n = 0;
     for (const struct attempt *a = r->attempts; a; a = a->next)
-        n += a->target && weir_eq(a->target->view.name, c->view.name);
+        n += a->target && !a->fans && weir_eq(a->target->view.name, c->view.name);
     return n;
 }
 
@@ -276,8 +276,8 @@ static struct weir_str name_attempts(struct request *r, const struct attempt *a)
     if (!a)
         return WEIR_NONE;
     struct weir_str before = name_attempts(r, a->next);
-    if (!a->target || a->error.error_class == WEIR_ERROR_NONE)
-        return before;
+    if (!a->target || a->fans || a->error.error_class == WEIR_ERROR_NONE)
+        return before; /* of an answer that several calls make one speaks for all */
     struct weir_str m = message_of(a), name = a->target->view.name;
     const char *status = a->status ? arena_printf(r->arena, " (%d)", a->status).p : "";
     return arena_printf(r->arena, "%.*s%s%.*s: %s%s%s%.*s", (int)before.n, before.n ? before.p : "", before.n ? "; " : "",
@@ -344,7 +344,7 @@ void recovery_give_up(struct request *r)
     const struct attempt *last = NULL;
     uint32_t n_failed = 0;
     for (const struct attempt *a = r->attempts; a; a = a->next)
-        if (a->target && a->error.error_class != WEIR_ERROR_NONE) {
+        if (a->target && !a->fans && a->error.error_class != WEIR_ERROR_NONE) {
             last = last && !a->is_cut ? last : a; /* what broke an answer off counts more than who could not finish it */
             n_failed++;
         }

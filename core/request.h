@@ -220,6 +220,10 @@ struct attempt {
     struct attempt *rescues; /* the answer that it finishes; NULL: its own */
     struct rescuer *rescuer; /* how */
     bool is_cut; /* its upstream is over, the answer is not: another finishes it */
+
+    struct fan *fan; /* its answer is made by several calls, each an attempt (fanout.c); NULL: by itself */
+    struct attempt *fans; /* the answer of which it makes … */
+    uint32_t choice; /* … this choice; NULL: its own */
 };
 
 /* ---- requests ---- */
@@ -282,7 +286,7 @@ struct request {
     struct attempt *attempts; /* newest first */
     struct attempt *elected;
     struct attempt *finisher; /* who finishes the elected one's answer; NULL: itself */
-    uint32_t n_attempts;
+    uint32_t n_attempts, n_fanned; /* n_fanned: calls beside the first of one answer */
     bool was_hedged; /* a second target was asked beside one that was late */
     struct header_item *headers; /* for the answer, by stages */
     struct note *notes, **notes_end;

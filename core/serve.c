@@ -495,10 +495,7 @@ static void on_drain(void *arg, struct exchange *x)
     if (!a || !a->is_paused || attempt_waits(a))
         return;
     request_enter(r);
-    a->is_paused = false;
-    a->last_byte_us = monotonic_us();
-    if (a->upstream)
-        egress_resume(a->upstream);
+    attempt_resume(a);
     request_arm(r);
     request_leave(r);
 }

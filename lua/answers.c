@@ -196,10 +196,18 @@ static void apply_on_loss(lua_State *L, struct lua_call *c, struct weir_candidat
     lua_pop(L, 1);
 }
 
-/* { "openai/gpt-5-mini", set = {…}, headers = {…}, timeout = {…}, beyond = true, on_loss = "warn" } */
+static void apply_flag(lua_State *L, struct lua_call *c, struct weir_candidate *cand, int fields, const char *name, uint32_t flag)
+{
+    lua_getfield(L, fields, name);
+    if (lua_toboolean(L, -1))
+        engine.host->candidate_flag(c->call, cand, flag);
+    lua_pop(L, 1);
+}
+
+/* { "openai/gpt-5-mini", set = {…}, headers = {…}, timeout = {…}, beyond = true, on_loss = "warn", n_calls = true } */
 static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int fields)
 {
-    static const char *const known[] = { "set", "headers", "timeout", "beyond", "on_loss" };
+    static const char *const known[] = { "set", "headers", "timeout", "beyond", "on_loss", "n_calls" };
     int type = lua_rawgeti(L, fields, 1);
     int at = lua_gettop(L);
     if (type != LUA_TSTRING && !value_test(L, at, VALUE_CANDIDATE))
@@ -212,10 +220,10 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
             continue;
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         size_t i = 0;
-        while (i < 5 && strcmp(known[i], key) != 0)
+        while (i < 6 && strcmp(known[i], key) != 0)
             i++;
-        if (i == 5)
-            luaL_error(L, "a candidate's table has no field \"%s\" (it has set, headers, timeout, beyond, on_loss)", key);
+        if (i == 6)
+            luaL_error(L, "a candidate's table has no field \"%s\" (it has set, headers, timeout, beyond, on_loss, n_calls)", key);
     }
     limits_host_bytes(L, sizeof(*from));
     struct weir_candidate *cand = engine.host->candidate_copy(c->call, from);
@@ -225,10 +233,8 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
     apply(L, c, cand, fields, "headers", apply_headers);
     apply(L, c, cand, fields, "timeout", apply_timeouts);
     apply_on_loss(L, c, cand, fields);
-    lua_getfield(L, fields, "beyond");
-    if (lua_toboolean(L, -1))
-        engine.host->candidate_flag(c->call, cand, WEIR_CANDIDATE_BEYOND);
-    lua_pop(L, 1);
+    apply_flag(L, c, cand, fields, "beyond", WEIR_CANDIDATE_BEYOND);
+    apply_flag(L, c, cand, fields, "n_calls", WEIR_CANDIDATE_N_CALLS);
     return cand;
 }
 

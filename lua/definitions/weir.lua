@@ -26,6 +26,7 @@
 ---@field timeout { first_token?: number, total?: number }? In seconds.
 ---@field beyond boolean? Also for keys that may not use it by themselves.
 ---@field on_loss "warn"|"refuse"|"allow"|nil In place of the route's.
+---@field n_calls boolean? Where it gives one choice only, n are made by n calls.
 
 ---The request; over when the hook ends.
 ---@class Request

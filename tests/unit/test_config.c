@@ -189,7 +189,7 @@ TEST(routes_are_read)
     FINE("entry: [gate: { door: front }]\n"
          "routes:\n  - match: { path: /v1/*, method: POST, key: 'a*', team: x, model: 'gpt-*', header: { X-Class: "
          "secret } }\n    pipeline: [settings]\n    name: first\n"
-         "    timeouts: { total: 5s }\n    open: true\n    usage: as_asked\n    unknown_fields: drop\n    on_loss: refuse\n    rescue: off\n  - match: { "
+         "    timeouts: { total: 5s }\n    open: true\n    usage: as_asked\n    unknown_fields: drop\n    on_loss: refuse\n    rescue: off\n    n_calls: 4\n  - match: { "
          "header: x-y }\n  - {}\non_loss: warn\n");
     const struct config_route *route = config->routes[0];
     CHECK_STR(route->name, "first");
@@ -200,6 +200,7 @@ TEST(routes_are_read)
           route->unknown_fields == CONFIG_UNKNOWN_DROP);
     CHECK(route->on_loss == CONFIG_LOSS_REFUSE && config->on_loss == CONFIG_LOSS_WARN);
     CHECK(config->routes[1]->on_loss == CONFIG_LOSS_UNSAID);
+    CHECK(route->n_calls == 4 && config->routes[1]->n_calls == 0);
     CHECK(route->rescue == CONFIG_RESCUE_OFF && config->routes[1]->rescue == CONFIG_RESCUE_DEFAULT);
     CHECK_INT(route->timeouts.ms[WEIR_TIMEOUT_TOTAL], 5000);
     CHECK_STR(config->routes[1]->name, "*");

@@ -157,6 +157,7 @@ TEST(mistakes_in_routes)
     EXPECT("routes: [{ match: { method: post } }]\n", "capital letters");
     EXPECT("routes: [{ match: { header: { a: b, c: d } } }]\n", "header must be a name");
     EXPECT("routes: [{ on_loss: never }]\n", "on_loss");
+    EXPECT("routes: [{ n_calls: 17 }]\n", "n_calls");
     EXPECT("routes: [{ rescue: always }]\n", "rescue");
     EXPECT("on_loss: [warn]\n", "on_loss");
     EXPECT("routes: [{ name: a, match: { path: /a } }, { name: a }]\n", "two routes have the name \"a\"");

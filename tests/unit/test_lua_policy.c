@@ -219,13 +219,16 @@ TEST(candidates_with_changes)
     begin();
     struct weir_call *c = run_body(
         "return { { 'openai/gpt-4o-mini', set = { max_tokens = 500, stop = { 'END' } }, headers = { ['x-tier'] = 'a' },"
-        " timeout = { first_token = 20, total = 0.5 }, beyond = true, on_loss = 'allow' }, 'claude/sonnet', req.candidates[1] }");
+        " timeout = { first_token = 20, total = 0.5 }, beyond = true, on_loss = 'allow',"
+        " n_calls = true }, 'claude/sonnet', req.candidates[1] }");
     CHECK(c);
     CHECK_INT(v, WEIR_NEXT);
     CHECK_STR(left(c), "openai/gpt-4o-mini claude/sonnet openai/gpt-4o");
     CHECK(c->candidates[0] != &fake.all[1]);
     CHECK(c->candidates[0]->flags & WEIR_CANDIDATE_BEYOND);
     CHECK(c->candidates[0]->flags & WEIR_CANDIDATE_LOSS_ALLOW);
+    CHECK(c->candidates[0]->flags & WEIR_CANDIDATE_N_CALLS);
+    CHECK(!(c->candidates[1]->flags & WEIR_CANDIDATE_N_CALLS));
     CHECK(!(fake.all[1].flags & WEIR_CANDIDATE_BEYOND));
     CHECK_INT(c->n_edits, 5);
     bool has_tokens = false, has_header = false, has_total = false;

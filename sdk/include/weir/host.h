@@ -150,6 +150,7 @@ enum weir_breaker { WEIR_BREAKER_CLOSED = 0, WEIR_BREAKER_OPEN = 1, WEIR_BREAKER
 #define WEIR_CANDIDATE_LOSS_WARN 4u
 #define WEIR_CANDIDATE_LOSS_REFUSE 8u
 #define WEIR_CANDIDATE_LOSS_ALLOW 16u
+#define WEIR_CANDIDATE_N_CALLS 32u /* n > 1 may be made by as many calls where it gives one choice only */
 #endif
 
 /* One thing that happens to the client's bytes; see codec.h, splice(). */
