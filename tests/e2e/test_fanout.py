@@ -136,7 +136,7 @@ def test_streamed():
 
 
 def test_streams_interleave_and_the_first_that_speaks_begins():
-    """The first two calls say nothing until the client has the third's text; then they take turns."""
+    """Two calls say nothing until the client has the third's text; then they take turns, each piece seen before the next is said."""
     may_speak, turns = threading.Event(), [threading.Event() for _ in range(4)]
 
     def slow(conn, request, i):
@@ -145,8 +145,6 @@ def test_streams_interleave_and_the_first_that_speaks_begins():
         for k, piece in enumerate(("t", str(i))):
             turns[2 * k + i].wait(harness.DEADLINE)
             say(conn, piece)
-            if 2 * k + i < 3:
-                turns[2 * k + i + 1].set()
         end_stream(conn, stop_of_number(i))
 
     def stop_of_number(i):
@@ -161,9 +159,10 @@ def test_streams_interleave_and_the_first_that_speaks_begins():
         while content() != ["t2"]:
             chunks.append(json.loads(client.event()))
         may_speak.set()
-        turns[0].set()
-        while len(content()) < 5:
-            chunks.append(json.loads(client.event()))
+        for k, turn in enumerate(turns):
+            turn.set()
+            while len(content()) < k + 2:
+                chunks.append(json.loads(client.event()))
         order = [c["index"] for x in chunks for c in x["choices"] if c["delta"].get("content")][1:]
         assert order == [order[0], order[1]] * 2 and order[0] != order[1], order
         assert len({x["id"] for x in chunks}) == 1, "one answer has one id"
