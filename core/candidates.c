@@ -4,6 +4,7 @@
  * be tried is tried.
  */
 #include "health.h"
+#include "model_lists.h"
 #include "pipeline.h"
 
 #include "log.h"
@@ -421,10 +422,39 @@ struct candidate *candidate_next(struct request *r)
 
 /* ---- what may be asked for ---- */
 
+static bool is_in(const struct weir_model *list, uint32_t n, struct weir_str id)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (weir_eq(list[i].id, id))
+            return true;
+    return false;
+}
+
+/* Those that have a name of their own in the configuration are there already. */
+static void add_listed(struct request *r, const struct config_provider *p, uint32_t n_configured)
+{
+    uint32_t n;
+    for (const struct listed_model *m = model_lists_of(p, &n); m; m = m->next) {
+        struct weir_str id = arena_printf(r->arena, "%s/%.*s", p->name, (int)m->id.n, m->id.p);
+        if (id.n && !is_in(r->models, n_configured, id))
+            r->models[r->n_models++] = (struct weir_model){ .id = id, .owned_by = weir_cstr(p->name) };
+    }
+}
+
+static uint32_t count_models(void)
+{
+    uint32_t all = config->n_models, n;
+    for (uint32_t i = 0; i < config->n_providers; i++) {
+        model_lists_of(config->providers[i], &n);
+        all += n;
+    }
+    return all;
+}
+
 struct weir_model *models_list(struct request *r, uint32_t *n)
 {
     if (!r->models) {
-        r->models = arena_zalloc(r->arena, (config->n_models + 1) * sizeof(*r->models));
+        r->models = arena_zalloc(r->arena, (count_models() + 1) * sizeof(*r->models));
         for (uint32_t i = 0; r->models && i < config->n_models; i++) {
             const struct config_model *m = config->models[i];
             if (strchr(m->name, '*'))
@@ -433,6 +463,9 @@ struct weir_model *models_list(struct request *r, uint32_t *n)
             to->id = weir_cstr(m->name);
             to->owned_by = m->n_targets == 1 ? weir_cstr(m->targets[0].provider->name) : WEIR_LIT("weir");
         }
+        uint32_t n_configured = r->n_models;
+        for (uint32_t i = 0; r->models && i < config->n_providers; i++)
+            add_listed(r, config->providers[i], n_configured);
     }
     *n = r->n_models;
     return r->models;

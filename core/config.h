@@ -69,6 +69,7 @@ struct config_provider {
         const char *path;        /* from the server's root; NULL: it is not checked */
         uint32_t every_ms, timeout_ms, failures;
     } health;
+    uint32_t list_every_ms;      /* how often it is asked for its models (model_lists.c); 0: never */
     uint32_t retries;            /* of the same target; CONFIG_UNSET: not said here */
     const char *region;
     const char *prices;          /* under which name the table of models knows it; NULL: it doesn't */

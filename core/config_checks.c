@@ -169,10 +169,27 @@ static void check_sizes(struct reader *r)
         mistake(r, at, "limits: body_memory (all bodies of a worker) is smaller than body (one of them)");
 }
 
+/* Who is to be asked for its models must have a list that can be asked for. */
+static void check_lists(struct reader *r)
+{
+    for (uint32_t i = 0; i < r->c->n_providers; i++) {
+        const struct config_provider *p = r->c->providers[i];
+        if (!p->list_every_ms || !p->codec)
+            continue;
+        if (!p->codec->codec.model_source)
+            mistake_at(r, p->place, false, "%s: list_models: the dialect %s has no list of models that can be asked for", p->name,
+                       p->codec->desc.name);
+        else if (p->credentials)
+            mistake_at(r, p->place, false, "%s: list_models: the list can be asked for with a key, not with tokens of %s", p->name,
+                       p->credentials->desc.name);
+    }
+}
+
 void checks_run(struct reader *r)
 {
     check_presence(r);
     check_sizes(r);
+    check_lists(r);
     check_protection(r);
     for (uint32_t i = 0; i < r->c->n_routes; i++) {
         check_caller(r, r->c->routes[i]);

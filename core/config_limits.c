@@ -86,3 +86,15 @@ const struct field config_queue_fields[] = {
     { .name = NULL },
 };
 #undef QUEUE_AT
+
+/* How often a provider is asked for its models. */
+void list_models_read(struct reader *r, const struct tree_node *node, void *base)
+{
+    enum { EVERY_MS = 10 * 60 * 1000 };
+    const struct value_rule rule = { .name = "list_models", .min = 100, .max = 24 * 3600e3 };
+    bool is_scalar = node->type == TREE_SCALAR;
+    int64_t every_ms = is_scalar && weir_is(node->text, "true") ? EVERY_MS : 0;
+    bool is_said = every_ms || (is_scalar && weir_is(node->text, "false"));
+    if (is_said || value_duration(r, &rule, node, &every_ms) == 0)
+        ((struct config_provider *)base)->list_every_ms = (uint32_t)every_ms;
+}

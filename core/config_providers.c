@@ -432,6 +432,11 @@ const struct field config_provider_fields[] = {
       .schema = "{\"anyOf\":[{\"type\":\"boolean\"},{\"const\":\"private\"}]}",
       .help = "May URLs inside messages be fetched for it, where it takes only bytes? true: from public addresses; private: from any, "
               "so callers reach what weir reaches." },
+    { .name = "list_models",
+      .type = FIELD_OWN,
+      .read = list_models_read,
+      .schema = "{\"anyOf\":[{\"type\":\"boolean\"},{\"type\":\"string\"}]}",
+      .help = "May the list of models that callers get name all that it says it has? true: asked for every 10m, or as often as said." },
     { .name = "rate_limit_headers",
       .type = FIELD_BOOL,
       AT(shows_rate_limits),

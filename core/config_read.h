@@ -145,6 +145,7 @@ enum config_on_loss on_loss_read(struct reader *r, const struct tree_node *node)
 void checks_run(struct reader *r);
 struct config_provider *config_find_provider(const struct config *c, struct weir_str name);
 
+void list_models_read(struct reader *r, const struct tree_node *node, void *base);
 extern const struct field config_breaker_fields[], config_queue_fields[], config_health_fields[];
 extern const struct field config_fields[], config_provider_fields[], config_model_fields[], config_key_fields[],
     config_route_fields[], config_match_fields[], config_timeout_fields[];

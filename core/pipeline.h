@@ -147,6 +147,7 @@ int upstream_build(struct attempt *a); /* method, url, headers, body */
 int upstream_build_raw(struct attempt *a); /* the same of a call that is relayed as it is; a->body is set, or is streamed */
 int upstream_build_again(struct attempt *a); /* what again() asked for */
 int upstream_send(struct attempt *a);
+struct weir_credential_place upstream_credential_place(const struct config_provider *p);
 void upstream_error_default(struct weir_error *e, int status);
 extern const struct egress_ops attempt_egress_ops;
 void attempt_answer_by_estimate(struct attempt *a); /* counting.c */
@@ -197,6 +198,7 @@ void outcome_settle(struct attempt *a);
 void outcome_refused(struct attempt *a); /* the provider answered with an error, which is whole now */
 struct weir_str keys_choose(struct attempt *a);
 void keys_settle(const struct attempt *a);
+struct weir_str keys_first(struct arena *arena, const struct config_provider *p); /* for questions of weir's own; "": none */
 bool keys_has_fresh(const struct attempt *a); /* one that this request has not used */
 bool keys_has_another(const struct attempt *a); /* it failed for its key, and another may do */
 /* All of them sit on the bench, the first for wait_ms more. */

@@ -46,6 +46,16 @@ bool keys_are_benched(struct arena *arena, const struct config_provider *p, stru
     return nearest > 0;
 }
 
+struct weir_str keys_first(struct arena *arena, const struct config_provider *p)
+{
+    struct weir_str key = WEIR_NONE;
+    for (uint32_t i = 0; i < p->n_keys && !key.n; i++) {
+        struct weir_str value = value_of(arena, &p->keys[i]);
+        key = bench_was_any() && left_ms(p, value, WEIR_NONE) && i + 1 < p->n_keys ? WEIR_NONE : value;
+    }
+    return key;
+}
+
 /* By an attempt of this request before. */
 static bool was_used(const struct attempt *a, struct weir_str key)
 {

@@ -107,7 +107,7 @@ static void configured_headers(struct attempt *a)
 
 /* ---- the credential ---- */
 
-static struct weir_credential_place place_of(const struct config_provider *p)
+struct weir_credential_place upstream_credential_place(const struct config_provider *p)
 {
     const struct weir_credential_place *own = &p->codec->codec.auth;
     switch (p->auth) {
@@ -129,7 +129,7 @@ static struct weir_credential_place place_of(const struct config_provider *p)
 
 static void add_credential(struct attempt *a)
 {
-    struct weir_credential_place place = place_of(a->provider);
+    struct weir_credential_place place = upstream_credential_place(a->provider);
     struct weir_str key = a->key;
     if (!key.n || !http_is_value(key))
         return;

@@ -24,6 +24,7 @@
 #include "channel.h"
 #include "crash.h"
 #include "health.h"
+#include "model_lists.h"
 #include "log.h"
 #include "shm_layout.h"
 #include "status.h"
@@ -144,6 +145,8 @@ static void start_listening(void)
         balance_start(&life.worker, life.listen_fds, life.n_listen_fds);
     if (health_start(&life.worker))
         log_text(LOG_LEVEL_ERROR, "worker.health", "memory is short: not all providers are checked");
+    if (model_lists_start(&life.worker))
+        log_text(LOG_LEVEL_ERROR, "worker.models", "memory is short: not all providers are asked for their models");
     atomic_store(&shm_own->state, SHM_READY);
 }
 
@@ -157,6 +160,7 @@ static void start_draining(bool is_final)
     atomic_store(&shm_own->state, SHM_DRAINING);
     balance_stop();
     health_stop();
+    model_lists_stop();
     edge_drain(life.worker.edge);
     pipeline_drain();
     for (uint32_t i = 0; i < life.n_listen_fds; i++)
@@ -339,6 +343,7 @@ static void stop(void)
     struct worker *w = &life.worker;
     balance_stop();
     health_stop();
+    model_lists_stop();
     if (w->edge)
         edge_free(w->edge);
     if (life.has_pipeline)

@@ -103,6 +103,9 @@ static const struct weir_says says[] = {
     WEIR_SAYS_END,
 };
 
+static const struct weir_model_source model_source = { "/v1/models?limit=1000", "data", "id", NULL, "last_id", "after_id", "has_more",
+                                                       "anthropic-version", "2023-06-01" };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT) |
@@ -122,6 +125,7 @@ static const struct weir_codec codec = {
     .whole_framing = WEIR_FRAMING_JSON,
     .tokens = &token_rates,
     .says = says,
+    .model_source = &model_source,
     .ingress_size = sizeof(struct anthropic_client),
     .egress_size = sizeof(struct anthropic_attempt),
     .create = create,

@@ -116,6 +116,8 @@ static const struct weir_says says[] = {
     WEIR_SAYS_END,
 };
 
+static const struct weir_model_source model_source = { "/v1/models?page_size=1000", "models", "name", NULL, "next_page_token", "page_token", NULL, NULL, NULL };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED) | WEIR_OP_BIT(WEIR_OP_RERANK) |
@@ -147,6 +149,7 @@ static const struct weir_codec codec = {
     .decode_end = cohere_decode_end,
     .decode_error = cohere_decode_error,
     .says = says,
+    .model_source = &model_source,
     .prefix = "/cohere",
 };
 

@@ -89,6 +89,8 @@ static const struct weir_says says[] = {
 
 static const struct weir_token_rates token_rates = { 1, 1.1, 6.7, 5.5, 15.4, 256, 2.1 };
 
+static const struct weir_model_source model_source = { "/models?pageSize=1000", "models", "name", "models/", "nextPageToken", "pageToken", NULL, NULL, NULL };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT) | WEIR_OP_BIT(WEIR_OP_EMBED) |
@@ -107,6 +109,7 @@ static const struct weir_codec codec = {
     .whole_framing = WEIR_FRAMING_JSON,
     .tokens = &token_rates,
     .says = says,
+    .model_source = &model_source,
     .prefix = "/gemini",
     .ingress_size = sizeof(struct gemini_client),
     .egress_size = sizeof(struct gemini_attempt),

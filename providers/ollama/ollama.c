@@ -79,6 +79,8 @@ static const struct weir_says says[] = {
     WEIR_SAYS_END,
 };
 
+static const struct weir_model_source model_source = { "/api/tags", "models", "name", NULL, NULL, NULL, NULL, NULL, NULL };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED) |
@@ -111,6 +113,7 @@ static const struct weir_codec codec = {
     .decode_end = ollama_decode_end,
     .decode_error = ollama_decode_error,
     .says = says,
+    .model_source = &model_source,
     .prefix = "/ollama",
 };
 

@@ -129,6 +129,8 @@ static const struct weir_says says[] = {
     WEIR_SAYS_END,
 };
 
+static const struct weir_model_source model_source = { "/models", "data", "id", NULL, NULL, NULL, NULL, NULL, NULL };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED) | WEIR_OP_BIT(WEIR_OP_RAW),
@@ -147,6 +149,7 @@ static const struct weir_codec codec = {
     .tokens = &token_rates,
     .ids = ids,
     .says = says,
+    .model_source = &model_source,
     .ingress_size = sizeof(struct openai_client),
     .egress_size = sizeof(struct openai_attempt),
     .create = create,

@@ -102,6 +102,8 @@ static const struct weir_says says[] = {
 /* The texts are counted as in OpenAI's chat completions. */
 static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21 };
 
+static const struct weir_model_source model_source = { "/models", "data", "id", NULL, NULL, NULL, NULL, NULL, NULL };
+
 static const struct weir_codec codec = {
     .size = sizeof(codec),
     .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_COUNT) |
@@ -133,6 +135,7 @@ static const struct weir_codec codec = {
     .decode_end = responses_decode_end,
     .decode_error = responses_decode_error,
     .says = says,
+    .model_source = &model_source,
     .prefix = "/openai",
     .tokens = &token_rates,
 };

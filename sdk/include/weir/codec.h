@@ -127,6 +127,19 @@ struct weir_outgoing {
 #define WEIR_CODEC_GOES_ON 2u
 #endif
 
+#if WEIR_ABI_MINOR >= 1
+/* How a provider is asked for the list of its models, and where the answer has them: a JSON object, or only the array. */
+struct weir_model_source {
+    const char *path;       /* behind the base URL: "/models" */
+    const char *list, *id;  /* the array's member in the answer, and the name's in each of its objects */
+    const char *id_prefix;  /* of names, left out: "models/"; NULL: none */
+    const char *next;       /* a member of the answer that tells where the next page begins; NULL: there is one page only … */
+    const char *next_query; /* … and the parameter that takes it */
+    const char *has_more;   /* a member that is false on the last page; NULL: `next` is missing there */
+    const char *header, *header_value; /* that has to be sent; NULL: none */
+};
+#endif
+
 struct weir_codec {
     uint32_t size;
     uint32_t operations;   /* WEIR_OP_BITs of the egress side */
@@ -207,6 +220,8 @@ struct weir_codec {
     /* Members of documents, in calls that are relayed as they are, whose values are ids that the provider gave out: "id",
      * "*_file_id"; NULL at the end. Where several providers stand behind a path weir puts the provider's name behind them. */
     const char *const *ids;
+    /* The provider's own list of models; NULL: there is none to ask for. */
+    const struct weir_model_source *model_source;
 #endif
 };
 

@@ -8,6 +8,7 @@
  *        candidates: is_healthy and what follows it
  *        kind CREDENTIALS (credentials.h), with token and rsa_sha256
  *        ids: codecs' ids, id_out, id_in, insert in a frame
+ *        codecs: model_source; WEIR_CANDIDATE_N_CALLS
  *   1.0  first version
  *
  * A plugin is a shared object that exports exactly one symbol, the constant `weir_plugin`. Write it with WEIR_PLUGIN:
