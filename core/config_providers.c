@@ -1,4 +1,4 @@
-/* Provider entries: how to reach a provider, with which key, and what its codec wants to know. */
+/* Provider entries: how to reach a provider and what its codec wants to know (its keys: config_credentials.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -7,142 +7,13 @@
 #include "config_read.h"
 #include "json.h"
 
-/* ---- keys ---- */
-
-static void add_key(struct reader *r, struct config_provider *p, const struct tree_node *node)
-{
-    struct weir_str text;
-    struct config_key_secret *keys = (struct config_key_secret *)p->keys;
-    r->is_live = true;
-    enum value_result result = value_text(r, "key", node, &text);
-    r->is_live = false;
-    if (result != VALUE_OK)
-        return;
-    bool is_file = value_is_reference(node) && node->text.p[0] == 'f';
-    if (text.n == 0)
-        mistake(r, node, "%s: the key is empty: leave it out, or write `auth: none`", r->where);
-    else if (!http_is_value(text))
-        mistake(r, node, "%s: the key contains a line break or another character that no header may have", r->where);
-    else
-        keys[p->n_keys++] =
-            (struct config_key_secret){ text, is_file ? path_absolute(r, node->file, node->text.p + 5) : NULL };
-}
-
-/* Of several keys some may be missing: the provider works as long as one is there. */
-static void read_keys(struct reader *r, struct config_provider *p, const struct tree_node *map)
-{
-    const struct tree_node *key = tree_get(map, "key"), *keys = tree_get(map, "keys");
-    uint32_t n = !keys ? 1 : keys->type == TREE_LIST ? keys->n : 1;
-    const char *before = p->unavailable;
-    p->keys = arena_zalloc(r->a, (n + 1) * sizeof *p->keys);
-    if (key && keys)
-        mistake(r, keys, "%s: write either `key` or `keys`", r->where);
-    if (!p->keys || (key && keys))
-        return;
-    if (key && !tree_is_null(key))
-        add_key(r, p, key);
-    const char *where = r->where;
-    r->where = keys ? arena_printf(r->a, "a key of %s", where).p : where;
-    for (uint32_t i = 0; keys && i < n; i++)
-        add_key(r, p, keys->type == TREE_LIST ? keys->items[i] : keys);
-    r->where = where;
-    if (p->n_keys)
-        p->unavailable = before;
-}
-
-/* ---- auth ---- */
-
-static bool is_safe_name(const char *name)
-{
-    return http_is_token(weir_cstr(name));
-}
-
-static const char *lower(struct reader *r, const char *name)
+const char *header_name_lower(struct reader *r, const char *name)
 {
     char *copy = (char *)(uintptr_t)arena_copy(r->a, weir_cstr(name)).p;
     for (char *c = copy; c && *c; c++)
         if (*c >= 'A' && *c <= 'Z')
             *c = (char)(*c + ('a' - 'A'));
     return copy ? copy : name;
-}
-
-struct auth_map {
-    const char *header, *query, *prefix;
-};
-
-static const struct field auth_fields[] = {
-    { .name = "header",
-      .type = FIELD_STRING,
-      .offset = offsetof(struct auth_map, header),
-      .help = "The header that carries the key." },
-    { .name = "query",
-      .type = FIELD_STRING,
-      .offset = offsetof(struct auth_map, query),
-      .help = "The query parameter that carries the key." },
-    { .name = "prefix",
-      .type = FIELD_STRING,
-      .offset = offsetof(struct auth_map, prefix),
-      .help = "What stands before the key in the header." },
-    { .name = NULL },
-};
-
-/* { oauth2: { … } }: a plugin gets the tokens. */
-static void read_auth_plugin(struct reader *r, struct config_provider *p, const struct tree_member *m)
-{
-    struct weir_out text = { 0 };
-    p->auth = CONFIG_AUTH_TOKEN;
-    p->credentials = plugins_find(r, m->key, m->key->text.p, WEIR_KIND_CREDENTIALS);
-    if (!p->credentials)
-        return;
-    r->is_live = true; /* what is secret there is read where it stands, and goes into no copy */
-    p->credentials_config = options_read(r, p->credentials, tree_is_null(m->value) ? NULL : m->value, NULL, m->key);
-    r->is_live = false;
-    json_put_str(&text, weir_cstr(p->name));
-    tree_put_json(m->value, &text, NULL);
-    static const uint64_t key[2] = { 1, 2 }; /* the same in every process: nothing depends on who could guess it */
-    p->credentials_id = bytes_siphash(key, out_bytes(&text).p, out_bytes(&text).n) | 1;
-    out_free(&text);
-}
-
-static bool names_plugin(const struct tree_node *node)
-{
-    const struct tree_member *m = node->n == 1 ? &node->members[0] : NULL;
-    return m && !table_has(auth_fields, m->key->text) && (m->value->type == TREE_MAP || tree_is_null(m->value));
-}
-
-static void read_auth_map(struct reader *r, struct config_provider *p, const struct tree_node *node)
-{
-    if (names_plugin(node)) {
-        read_auth_plugin(r, p, &node->members[0]);
-        return;
-    }
-    struct auth_map map = { NULL, NULL, NULL };
-    table_read(r, auth_fields, NULL, node, &map);
-    if (!map.header == !map.query) {
-        mistake(r, node, "%s: auth takes { header: NAME, prefix: TEXT }, { query: NAME } or { PLUGIN: {…} }, as in { oauth2: {…} }",
-                r->where);
-        return;
-    }
-    if (!is_safe_name(map.header ? map.header : map.query) || (map.prefix && !http_is_value(weir_cstr(map.prefix)))) {
-        mistake(r, node, "%s: auth: that is no name of a header or a query parameter", r->where);
-        return;
-    }
-    p->auth = map.header ? CONFIG_AUTH_HEADER : CONFIG_AUTH_QUERY;
-    p->auth_name = map.header ? lower(r, map.header) : map.query;
-    p->auth_prefix = map.prefix ? map.prefix : "";
-}
-
-static void read_auth(struct reader *r, const struct tree_node *node, void *base)
-{
-    static const enum config_auth kinds[] = { CONFIG_AUTH_DIALECT, CONFIG_AUTH_BEARER, CONFIG_AUTH_NONE,
-                                              CONFIG_AUTH_SIGN, CONFIG_AUTH_SIGN };
-    const struct value_rule rule = { .name = "auth", .choices = "dialect|bearer|none|sign|sigv4" };
-    struct config_provider *p = base;
-    int32_t choice;
-    if (node->type == TREE_MAP)
-        read_auth_map(r, p, node);
-    else if (value_choice(r, &rule, node, &choice) == 0)
-        p->auth = kinds[choice];
 }
 
 /* ---- headers ---- */
@@ -161,8 +32,8 @@ static bool is_own_header(const char *name)
 
 static bool check_header_name(struct reader *r, const struct tree_node *key)
 {
-    const char *name = key->type == TREE_SCALAR ? lower(r, key->text.p) : "";
-    if (!is_safe_name(name))
+    const char *name = key->type == TREE_SCALAR ? header_name_lower(r, key->text.p) : "";
+    if (!http_is_token(weir_cstr(name)))
         mistake(r, key, "%s: headers: \"%.80s\" is no name of a header", r->where, name);
     else if (is_own_header(name))
         mistake(r, key, "%s: headers: \"%s\" is made by weir itself and can't be changed", r->where, name);
@@ -184,7 +55,7 @@ static void put_headers(struct reader *r, const struct tree_node *map, struct ht
             mistake(r, m->value, "%s: the value of the header \"%s\" contains a character that no header may have",
                     r->where, m->key->text.p);
         else
-            to[(*n)++] = (struct http_header){ weir_cstr(lower(r, m->key->text.p)), value };
+            to[(*n)++] = (struct http_header){ weir_cstr(header_name_lower(r, m->key->text.p)), value };
     }
 }
 
@@ -193,7 +64,7 @@ static void put_drops(struct reader *r, const struct tree_node *node, struct htt
     for (uint32_t i = 0; i < (node->type == TREE_LIST ? node->n : 1); i++) {
         const struct tree_node *name = node->type == TREE_LIST ? node->items[i] : node;
         if (check_header_name(r, name))
-            to[(*n)++] = (struct http_header){ weir_cstr(lower(r, name->text.p)), WEIR_NONE };
+            to[(*n)++] = (struct http_header){ weir_cstr(header_name_lower(r, name->text.p)), WEIR_NONE };
     }
 }
 
@@ -341,7 +212,7 @@ const struct field config_provider_fields[] = {
       .help = "Several keys that take turns." },
     { .name = "auth",
       .type = FIELD_OWN,
-      .read = read_auth,
+      .read = provider_auth_read,
       .schema = "{\"anyOf\":[{\"enum\":[\"dialect\",\"bearer\",\"none\",\"sign\",\"sigv4\"]},{\"type\":\"object\","
                 "\"additionalProperties\":{\"type\":[\"object\",\"null\"]},"
                 "\"properties\":{\"header\":{\"type\":\"string\"},\"query\":{\"type\":\"string\"},\"prefix\":{\"type\":"
@@ -570,7 +441,7 @@ static struct config_provider *read_entry(struct reader *r, const struct tree_no
     p->origin.name = p->name;
     check_name(r, key);
     bool has_codec = find_codec(r, p, key, node);
-    read_keys(r, p, node);
+    provider_keys_read(r, p, node);
     table_read(r, config_provider_fields, has_codec ? p->plugin->desc.options : NULL, has_codec ? node : NULL, p);
     if (has_codec) {
         p->entry = options_read(r, p->plugin, node, config_provider_fields, key);

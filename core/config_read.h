@@ -132,6 +132,9 @@ const struct tree_node *catalogue_apply(struct reader *r, const struct tree_node
                                         const char **name);
 const char *catalogue_suggestion(struct reader *r, const char *name); /* "; did you mean \"x\"?", or "" */
 void providers_read(struct reader *r, const struct tree_node *map);
+void provider_keys_read(struct reader *r, struct config_provider *p, const struct tree_node *map);
+void provider_auth_read(struct reader *r, const struct tree_node *node, void *base);
+const char *header_name_lower(struct reader *r, const char *name);
 void models_read(struct reader *r, const struct tree_node *map);
 void facts_read(struct reader *r); /* the table of models */
 uint32_t capabilities_read(struct reader *r, const char *name, const struct tree_node *node);
