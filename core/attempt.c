@@ -135,6 +135,10 @@ static bool send_attempt(struct attempt *a)
     if (is_built && upstream_send(a) == 0) {
         a->state = ATTEMPT_SENT;
         hedge_plan(a);
+        if (a->call.request->mirror)
+            mirror_sent(a);
+        else
+            mirror_begin(a->call.request);
         return true;
     }
     if (a->call.error.error_class == WEIR_ERROR_NONE)
@@ -164,6 +168,8 @@ static bool take_attempt_verdict(struct attempt *a, enum weir_verdict v)
         return true;
     }
     a->n_entered = r->lane->n;
+    if (r->mirror)
+        mirror_release(a);
     return send_attempt(a);
 }
 
@@ -254,7 +260,7 @@ void attempt_fail(struct attempt *a, const struct weir_error *error)
     }
     rescue_leave(a);
     attempt_close(a);
-    if (is_committed) {
+    if (is_committed || r->mirror) {
         request_fail(r, &a->error);
         return;
     }
@@ -267,7 +273,9 @@ void attempt_fail(struct attempt *a, const struct weir_error *error)
 void attempt_go_elsewhere(struct attempt *a)
 {
     struct request *r = a->call.request;
-    if (attempt_beside(a)) {
+    if (r->mirror) {
+        mirror_drop(r);
+    } else if (attempt_beside(a)) {
         attempt_another(r);
     } else {
         r->state = REQUEST_SERVE;

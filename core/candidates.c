@@ -165,6 +165,14 @@ static struct weir_candidate *of_target(struct request *r, const struct config_t
     return make(r, t->provider, model, m);
 }
 
+/* Who only got a copy is named to answer. */
+static struct weir_candidate *anew(struct weir_candidate *c)
+{
+    if (c)
+        c->flags &= ~WEIR_CANDIDATE_MIRROR;
+    return c;
+}
+
 struct weir_candidate *candidate_find(struct request *r, struct weir_str name)
 {
     struct config_provider *p;
@@ -172,7 +180,7 @@ struct weir_candidate *candidate_find(struct request *r, struct weir_str name)
     const struct config_model *m = model_find(copy);
     for (uint32_t i = 0; r->has_candidates && i < r->n_candidates; i++)
         if (weir_eq(r->candidates[i]->name, name))
-            return candidate_clone(r, r->candidates[i]);
+            return anew(candidate_clone(r, r->candidates[i]));
     if (m && m->n_targets)
         return of_target(r, &m->targets[0], m, copy);
     return split_name(copy, &p, &model) ? make(r, p, model, NULL) : NULL;

@@ -84,7 +84,7 @@ static int64_t attempt_deadline(const struct attempt *a, const char **what)
 
 static int64_t keepalive_at(const struct request *r)
 {
-    if (r->is_answered || !r->wants_stream || r->state != REQUEST_ATTEMPT)
+    if (r->is_answered || !r->wants_stream || r->state != REQUEST_ATTEMPT || r->mirror)
         return INT64_MAX;
     if (r->is_answering)
         return after(r->last_write_us, worker->config->keepalive_ms);
@@ -93,7 +93,10 @@ static int64_t keepalive_at(const struct request *r)
 
 int64_t request_deadline_us(const struct request *r)
 {
-    return r->is_answered ? INT64_MAX : after(r->started_us, config_timeout(r, NULL, WEIR_TIMEOUT_TOTAL));
+    if (r->is_answered)
+        return INT64_MAX;
+    int64_t total = after(r->started_us, config_timeout(r, NULL, WEIR_TIMEOUT_TOTAL));
+    return r->mirror ? earlier(total, after(r->started_us, MIRROR_LONGEST_MS)) : total;
 }
 
 static int64_t next_deadline(const struct request *r)

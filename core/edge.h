@@ -78,6 +78,7 @@ struct weir_str exchange_body(const struct exchange *x); /* whole; lifetime: the
  * makes room for more. exchange_body() is then what can be taken, until the next take. */
 void exchange_stream_body(struct exchange *x, uint64_t limit);
 void exchange_take(struct exchange *x, size_t n);
+char *exchange_keep_body(struct exchange *x); /* of a whole one: the caller's from now on, to be freed with free(); may be NULL */
 bool exchange_body_is_over(const struct exchange *x); /* its last byte has come */
 uint64_t exchange_body_seen(const struct exchange *x); /* bytes that have come so far */
 

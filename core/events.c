@@ -408,8 +408,8 @@ void events_frame_done(struct attempt *a, struct weir_frame *frame)
     struct request *r = a->call.request;
     if (r->is_ending || a->state == ATTEMPT_OVER)
         return;
-    if (a->fans) {
-        fanout_frame_done(a);
+    if (a->fans || r->mirror) {
+        (a->fans ? fanout_frame_done : mirror_frame_done)(a);
         return;
     }
     if (a->rescues) {
@@ -458,6 +458,8 @@ static void note_event(struct attempt *a, const struct weir_event *e)
         a->first_token_us = monotonic_us();
         outcome_spoke(a);
     }
+    if (e->kind == WEIR_EVENT_FINISH && !a->finish)
+        a->finish = e->finish;
     if (e->kind == WEIR_EVENT_START && e->name.n)
         a->served_model = arena_copy(a->arena, e->name);
 }
@@ -517,8 +519,8 @@ static int emit_answer(struct attempt *a, const struct weir_event *from)
     note_event(a, &e);
     if (e.kind == WEIR_EVENT_ERROR)
         return take_error(a, &e);
-    if (e.kind == WEIR_EVENT_PING)
-        return 0; /* weir keeps its own connections alive */
+    if (e.kind == WEIR_EVENT_PING || a->call.request->mirror)
+        return 0; /* weir keeps its own connections alive; what answers a copy is nobody's */
     if (a->fans || a->rescues) {
         (a->fans ? fanout_take : rescue_take)(a, &e);
         return 0;

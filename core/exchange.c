@@ -59,6 +59,15 @@ void exchange_take(struct exchange *x, size_t n)
     edge_later(x->conn);
 }
 
+char *exchange_keep_body(struct exchange *x)
+{
+    char *body = x->body;
+    x->conn->edge->counts.body_bytes -= x->body_cap;
+    x->body = NULL;
+    x->body_cap = 0;
+    return body;
+}
+
 bool exchange_body_is_over(const struct exchange *x)
 {
     return x->body_done;

@@ -114,8 +114,12 @@ static void play(void *arg, const struct rehearsal_call *call, struct rehearsal_
     json_t *sent = call_json(call->request);
     *reply = (struct rehearsal_reply){ 0 };
     if (call->attempt && call->attempt->target) {
-        note_candidates(e, call->attempt);
+        bool is_copy = call->attempt->call.request->mirror;
+        if (!is_copy)
+            note_candidates(e, call->attempt);
         json_object_set_new(sent, "target", text_json(call->attempt->target->view.name));
+        if (is_copy)
+            json_object_set_new(sent, "mirror", json_true());
     }
     add(e, call->attempt ? "calls" : "fetches", sent);
     if (!call->attempt || !e->fails_with) {
@@ -244,7 +248,7 @@ static json_t *record_of(const char *line, const char *id)
 {
     json_t *record = strstr(line, id) ? json_loads(line, 0, NULL) : NULL;
     const char *found = json_string_value(json_object_get(record, "id"));
-    if (found && strcmp(found, id) == 0)
+    if (found && strcmp(found, id) == 0 && !json_object_get(record, "mirror"))
         return record;
     json_decref(record);
     return NULL;

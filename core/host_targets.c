@@ -87,7 +87,7 @@ int host_candidate_flag(struct weir_call *c, struct weir_candidate *view, uint32
     (void)c;
     const uint32_t on_loss = WEIR_CANDIDATE_LOSS_WARN | WEIR_CANDIDATE_LOSS_REFUSE | WEIR_CANDIDATE_LOSS_ALLOW;
     bool is_one = flag && (flag & (flag - 1)) == 0;
-    if (!is_one || !(flag & (WEIR_CANDIDATE_BEYOND | WEIR_CANDIDATE_N_CALLS | on_loss)))
+    if (!is_one || !(flag & (WEIR_CANDIDATE_BEYOND | WEIR_CANDIDATE_N_CALLS | WEIR_CANDIDATE_MIRROR | on_loss)))
         return -1;
     if (flag & on_loss)
         view->flags &= ~on_loss;

@@ -222,11 +222,18 @@ static void mark_entered(struct weir_call *c, uint32_t index)
         c->attempt->n_entered = index + 1;
 }
 
+/* Of a copy (mirror.c) stages may veto or edit the attempt, and some look at its end. */
+static bool is_for(const struct weir_call *c, const struct weir_instance *s)
+{
+    return !c->request->mirror || c->hook == HOOK_ATTEMPT || c->hook == HOOK_ATTEMPT_DONE ||
+           (c->hook == HOOK_FINISH && s->plugin->stage.flags & WEIR_STAGE_MIRRORS);
+}
+
 static enum weir_verdict run_stage(struct weir_call *c)
 {
     uint32_t index = pipeline_stage_index(c, c->step);
     struct weir_instance *s = c->request->lane->stages[index];
-    enum weir_verdict v = knows_operation(c, s);
+    enum weir_verdict v = is_for(c, s) ? knows_operation(c, s) : WEIR_SKIP;
     if (v == WEIR_NEXT)
         v = is_fit(c, s);
     if (v == WEIR_SKIP || (v == WEIR_NEXT && !wants_event(c, s)))

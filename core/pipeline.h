@@ -2,7 +2,8 @@
  *
  * Rooms: pipeline.c (executor), waits.c (tokens), lanes.c (instances, lanes), doors.c (dialect, credential, route), serve.c (a
  * request from its head to its end), deadlines.c, candidates.c (which targets), attempt.c and attempt_answer.c (one call to a
- * provider: its life, its answer), hedge.c (a second beside it), fanout.c (several for one answer), recovery.c (what follows
+ * provider: its life, its answer), hedge.c (a second beside it), fanout.c (several for one answer), mirror.c (a copy for another
+ * model), recovery.c (what follows
  * when it fails), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c (the
  * host table), record.c.
  */
@@ -103,7 +104,9 @@ const struct config_provider *door_raw(const struct http_head *head, bool is_cla
 void door_enter(struct request *r, struct plugin *codec, uint32_t operation);
 int door_route(struct request *r); /* 1: chosen; 0: the model decides and is not known yet; -1: none */
 
-/* ---- requests (serve.c, deadlines.c) ---- */
+/* ---- requests (request.c, serve.c, deadlines.c) ---- */
+struct request *request_new(struct exchange *x); /* x NULL: a copy. NULL: no memory */
+void request_seed(struct request *r);
 struct request *request_first(void);
 void request_run(struct request *r); /* goes on as far as it can */
 void request_enter(struct request *r);
@@ -191,6 +194,24 @@ void fanout_take(struct attempt *b, const struct weir_event *e);
 void fanout_frame_done(struct attempt *b);
 void fanout_fail(struct attempt *b); /* b->error is set */
 void fanout_vetoed(struct attempt *b);
+
+/* ---- copies for other models (mirror.c) ---- */
+enum { MIRROR_LONGEST_MS = 120 * 1000, MIRROR_ANSWER_BYTES = 4 << 20 };
+void mirror_start(void);
+uint32_t mirror_live(void);
+void mirror_choose(struct request *r); /* takes those that only get a copy out of the candidates */
+void mirror_begin(struct request *r); /* its first attempt is on its way: so are its copies, from here */
+void mirror_keep_body(struct request *r, struct exchange *x); /* x is about to go */
+void mirror_before_end(struct request *r); /* of a client's request, and … */
+void mirror_after_end(struct request *r); /* … when it is recorded */
+void mirror_forget(struct request *r); /* it is being freed; nothing if it is no copy */
+void mirror_stop(const struct weir_error *error); /* of all copies */
+/* Of a copy: */
+void mirror_release(struct attempt *a); /* on_attempt is through */
+void mirror_sent(struct attempt *a);
+void mirror_drop(struct request *r); /* it was not sent, for what its notes say */
+void mirror_frame_done(struct attempt *a);
+bool mirror_waits(struct request *r); /* it is over, but what it is a copy of is not */
 
 /* ---- what an attempt's end says (outcome.c) and its key (provider_keys.c) ---- */
 void outcome_spoke(struct attempt *a); /* its first content came */
@@ -306,6 +327,8 @@ void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": [�
 /* ---- record (record.c) ---- */
 const char *operation_name(uint32_t operation); /* "chat" */
 void record_write(struct request *r, struct weir_out *out);
+/* What became of it, for the record of its copy. */
+void record_write_side(const struct request *r, struct weir_out *out);
 void record_complete(struct request *r); /* the request is over: told to whom it concerns, and counted */
 double attempt_cost_usd(const struct attempt *a); /* -1: a price or a count is not known */
 

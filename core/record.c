@@ -99,6 +99,13 @@ static void put_error(struct weir_out *o, const struct weir_error *e)
     json_object_end(o);
 }
 
+static void put_finish(struct weir_out *o, const struct attempt *a)
+{
+    static const char *const words[] = { "",           "stop",           "stop_sequence", "length", "tool_calls",
+                                         "content_filter", "refusal", "pause",         "context_window", "other" };
+    put(o, "finish", weir_cstr(a->finish < sizeof(words) / sizeof(*words) ? words[a->finish] : "other"));
+}
+
 static void put_attempt(struct weir_out *o, const struct attempt *a)
 {
     json_object_begin(o);
@@ -109,6 +116,7 @@ static void put_attempt(struct weir_out *o, const struct attempt *a)
     put_ms(o, "first_token_ms", a->started_us, a->first_token_us);
     put_ms(o, "ms", a->started_us, a->ended_us);
     put(o, "model", a->served_model);
+    put_finish(o, a);
     if (a->timing.was_retried) {
         json_key(o, "reconnected");
         json_put_bool(o, true);
@@ -158,6 +166,13 @@ static void put_tags(struct weir_out *o, const struct request *r)
         json_put_str(o, p->tags[2 * i + 1]);
     }
     json_object_end(o);
+}
+
+static void put_whose(struct weir_out *o, const struct request *r)
+{
+    put(o, "principal", r->principal.name);
+    put(o, "team", r->principal.team);
+    put_tags(o, r);
 }
 
 static void put_notes(struct weir_out *o, const struct request *r)
@@ -233,15 +248,51 @@ static void put_asked(struct weir_out *o, const struct request *r)
     }
 }
 
+/* Who said how the answer ended: the attempt itself, the first of its calls, or who finished it. */
+static const struct attempt *who_ended(const struct request *r)
+{
+    const struct attempt *a = r->attempts;
+    if (r->finisher)
+        return r->finisher;
+    while (r->elected->fan && a && (a->fans != r->elected || a->choice))
+        a = a->next;
+    return r->elected->fan && a ? a : r->elected;
+}
+
+void record_write_side(const struct request *r, struct weir_out *o)
+{
+    const struct attempt *a = r->elected;
+    json_object_begin(o);
+    put_whose(o, r);
+    if (a && a->target)
+        put(o, "target", a->target->view.name);
+    put_int(o, "status", r->status ? r->status : r->error.status);
+    put_error(o, &r->error);
+    if (a) {
+        put_ms(o, "first_token_ms", a->started_us, a->first_token_us);
+        put_ms(o, "ms", a->started_us, a->ended_us);
+        put_finish(o, who_ended(r));
+    }
+    put_ms(o, "total_ms", r->started_us, r->ended_us);
+    put_int(o, "attempts", r->n_attempts);
+    if (a)
+        put_request_usage(o, r);
+    put_cost(o, whole_cost(r));
+    json_object_end(o);
+}
+
 void record_write(struct request *r, struct weir_out *o)
 {
     int64_t now = r->ended_us ? r->ended_us : monotonic_us();
     json_object_begin(o);
     put(o, "id", r->view.id);
     put_time(o, r->view.started_ms);
-    put(o, "principal", r->principal.name);
-    put(o, "team", r->principal.team);
-    put_tags(o, r);
+    if (r->mirror) { /* nobody is to be charged by mistake: whose request it was stands there */
+        json_key(o, "mirror");
+        json_put_raw(o, r->mirror->beside.n ? r->mirror->beside : WEIR_LIT("{}"));
+    } else {
+        put_whose(o, r);
+    }
     put(o, "route", r->view.route);
     put(o, "dialect", r->view.dialect);
     put(o, "method", r->view.method);
@@ -363,6 +414,8 @@ static void count_request(struct request *r)
 void record_complete(struct request *r)
 {
     recording_finish(r);
+    if (r->mirror)
+        return; /* no client asked for it */
     if (worker->rehearsal && worker->rehearsal->on_finish)
         worker->rehearsal->on_finish(worker->rehearsal->arg, r);
     count_request(r);
@@ -403,6 +456,10 @@ static void put_live(struct weir_out *o, const struct request *r)
 {
     json_object_begin(o);
     put(o, "id", r->view.id);
+    if (r->mirror) {
+        json_key(o, "mirror");
+        json_put_bool(o, true);
+    }
     put(o, "principal", r->principal.name);
     put(o, "route", r->view.route);
     put(o, "path", r->view.path);

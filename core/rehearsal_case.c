@@ -279,6 +279,7 @@ static bool is_same_number(const json_t *want, const json_t *got)
 static void compare(struct play *p, const char *what, const json_t *want, const json_t *got)
 {
     bool is_absent = json_is_string(want) && !*json_string_value(want) && !got;
+    is_absent |= json_is_object(want) && !json_object_size(want) && json_is_array(got) && !json_array_size(got); /* Lua's {} */
     if (!want || is_absent || json_equal(want, got) || is_same_number(want, got))
         return;
     char *wanted = shown(want), *seen = shown(got);
@@ -342,6 +343,7 @@ static void compare_all(struct play *p)
         fail(p, "it was refused: %s, status %d: %s", json_string_value(code), p->status, p->text ? p->text : "");
     compare(p, "left", json_object_get(want, "left"), p->left);
     compare(p, "asked", json_object_get(want, "asked"), asked);
+    compare(p, "mirrored", json_object_get(want, "mirrored"), p->mirrored);
     compare_members(p, "sent", json_object_get(want, "sent"), p->sent);
     compare_members(p, "notes", json_object_get(want, "notes"), notes);
     compare_members(p, "headers", json_object_get(want, "headers"), p->headers);
@@ -360,6 +362,7 @@ static void look_for_typos(struct play *p)
 {
     static const char *const names[] = { "name",   "settings", "request", "targets", "now",   "seed",   "times",
                                          "http",   "shared",   "data",    "secrets", "answers", "left",  "asked",
+                                         "mirrored",
                                          "denied", "answer",   "sent",    "notes",   "headers", "waited", "status" };
     const char *key;
     json_t *value;
@@ -440,6 +443,7 @@ static void clean_up(struct play *p)
     json_decref(p->record);
     json_decref(p->left);
     json_decref(p->sent);
+    json_decref(p->mirrored);
     json_decref(p->headers);
     json_decref(p->counts);
     free(p->text);
@@ -448,7 +452,8 @@ static void clean_up(struct play *p)
 
 bool rehearsal_case_run(const struct rehearsal_case *c)
 {
-    struct play p = { .the_case = c, .arena = arena_new(), .counts = json_object() };
+    struct play p = { .the_case = c, .arena = arena_new(), .counts = json_object(),
+                      .mirrored = json_array() };
     const json_t *targets = json_object_get(c->given, "targets");
     p.targets = json_is_array(targets) ? json_deep_copy(targets) : default_targets();
     p.model = text_of(json_object_get(c->given, "request"), "model", "demo");

@@ -91,7 +91,7 @@ static void note_sent(struct play *p, const struct weir_conversation *c)
 }
 
 /* The dialect's other side reads what was sent. NULL: it can't, which is a fault of its own. */
-static struct lab *read_sent(struct play *p, const struct egress_request *q)
+static struct lab *read_sent(struct play *p, const struct egress_request *q, bool is_copy)
 {
     struct weir_out body = { 0 };
     for (uint32_t i = 0; i < q->n_body; i++)
@@ -99,9 +99,9 @@ static struct lab *read_sent(struct play *p, const struct egress_request *q)
     struct lab *l = lab_new(p->the_case->dialect, p->codec, LAB_INGRESS);
     bool is_read = lab_decode_request(l, out_bytes(&body)) == 0;
     out_free(&body);
-    if (is_read)
+    if (is_read && !is_copy)
         note_sent(p, &l->conversation->view);
-    else
+    else if (!is_read)
         fprintf(p->the_case->out, "     what was sent is no request: %s\n", lab_why(l)), p->has_failed = true;
     return l;
 }
@@ -214,8 +214,12 @@ static void answer_target(struct play *p, struct attempt *a, const struct egress
 {
     const char *name = arena_copy(p->arena, a->target->view.name).p;
     const json_t *all = json_object_get(p->the_case->given, "answers"), *answer = next_of(p, name, json_object_get(all, name));
-    struct lab *l = read_sent(p, q);
-    note_left(p, a);
+    bool is_copy = a->call.request->mirror;
+    struct lab *l = read_sent(p, q, is_copy);
+    if (is_copy)
+        json_array_append_new(p->mirrored, json_string(name));
+    else
+        note_left(p, a);
     reply->head_after_ms = ms_of(answer, "after");
     if (json_is_true(json_object_get(answer, "silent"))) {
         reply->head_after_ms = -1;

@@ -16,6 +16,7 @@ struct play {
     json_t *counts; /* calls so far, by target; and of fetches */
     /* seen */
     json_t *left;    /* the candidates when the first was tried */
+    json_t *mirrored; /* who got a copy */
     json_t *sent;    /* the last conversation that went to a provider: fields, text, texts, system */
     json_t *record;
     json_t *headers; /* of the answer */

@@ -1,7 +1,7 @@
 /* A request and its attempts, as the rooms of the pipeline share them. The diagram of its life stands in pipeline.c.
  *
- * Who owns what: a request is made in serve.c when a head arrives and freed there, once, when its client was answered
- * (or left) and every attempt is over. It owns its arena, its attempts and their arenas, its one wait. The exchange
+ * Who owns what: a request is made when a head arrives (serve.c) or a copy is sent (mirror.c), and freed in request.c, once, when
+ * its client was answered (or left) and every attempt is over. It owns its arena, its attempts and their arenas, its one wait. The exchange
  * belongs to the edge: `exchange` is NULL from the moment it is gone. An attempt owns its upstream call.
  *
  * Lifetimes by name: request->arena, attempt->arena; `scratch` (scratch.h) for the call.
@@ -191,6 +191,7 @@ struct attempt {
     bool whole_is_dirty; /* a whole answer that no longer is its bytes */
     bool end_has_left; /* END is through the stages */
     struct weir_str served_model; /* as the provider names it */
+    uint32_t finish; /* enum weir_finish of its first choice; 0: not said */
 
     struct weir_usage usage;
     struct weir_error error; /* how it ended; error_class NONE: well */
@@ -310,6 +311,24 @@ struct request {
     uint64_t random[2]; /* seeded per request */
     uint64_t bytes_out;
     struct recorded *recorded; /* what its rules read (recording.c); NULL: nothing is recorded */
+
+    struct mirror *mirror; /* it is a copy, for whose answer nobody waits (mirror.c); NULL: a client's */
+    struct candidate **mirrors; /* where copies of it go, until its first attempt is on its way */
+    uint32_t n_mirrors;
+    struct request *copies; /* of it, those that are not freed: a list by mirror->next */
+    char *kept_body; /* what the client sent, when the exchange is gone and copies still read it */
+    bool is_gone; /* freed but for what its copies read */
+};
+
+struct mirror { /* what makes a request a copy; lifetime: that request */
+    struct request *of; /* not freed before the copy; over: `of_is_over` */
+    struct request *next; /* of the same */
+    struct candidate *to; /* where it goes */
+    size_t bytes; /* of the body that is kept for it */
+    bool is_released; /* on_attempt is through: no stage knows of it but those that look at its end */
+    bool is_over; /* its answer is; its end waits for the other's */
+    bool of_is_over;
+    struct weir_str beside; /* what the client got, for the record: JSON */
 };
 
 #endif

@@ -3,56 +3,13 @@
  * request_run() goes on as far as it can and returns when something has to be waited for: a body, a stage, a provider. Every
  * way in from the event loop is wrapped in request_enter()/request_leave(); a request that is over is freed at the last leave.
  */
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "bytes.h"
 #include "host.h"
 #include "log.h"
 
-static struct request *requests;
-static uint32_t n_requests;
-
-struct request *request_first(void)
-{
-    return requests;
-}
-
-uint32_t pipeline_live(void)
-{
-    return n_requests;
-}
-
-/* ---- making and freeing ---- */
-
-uint64_t request_random(struct request *r)
-{
-    /* xorshift128+: seeded once from the system, so that a recorded seed repeats a request's choices */
-    uint64_t a = r->random[0], b = r->random[1];
-    r->random[0] = b;
-    a ^= a << 23;
-    r->random[1] = a ^ b ^ (a >> 17) ^ (b >> 26);
-    return r->random[1] + b;
-}
-
-static void seed(struct request *r)
-{
-    static uint64_t pool[64];
-    static size_t left;
-    if (worker->rehearsal) {
-        r->random[0] = worker->rehearsal->seed | 1;
-        r->random[1] = worker->rehearsal->seed * UINT64_C(0x9e3779b97f4a7c15);
-        return;
-    }
-    if (left < 2) {
-        bytes_random(pool, sizeof(pool));
-        left = sizeof(pool) / sizeof(*pool);
-    }
-    r->random[0] = pool[--left] | 1;
-    r->random[1] = pool[--left];
-}
+/* ---- the head ---- */
 
 static bool is_safe_id(struct weir_str s)
 {
@@ -77,69 +34,6 @@ static void name_request(struct request *r, const struct http_head *head)
     }
     r->view.id = weir_cstr(r->id);
 }
-
-static struct request *request_new(struct exchange *x)
-{
-    struct arena *arena = arena_new();
-    struct request *r = arena ? arena_zalloc(arena, sizeof(*r)) : NULL;
-    if (!r) {
-        arena_free(arena);
-        return NULL;
-    }
-    r->arena = arena;
-    r->call = (struct weir_call){ .request = r, .arena = arena };
-    r->exchange = x;
-    r->head = exchange_head(x);
-    r->lane = lane_entry();
-    r->notes_end = &r->notes;
-    r->started_us = monotonic_us();
-    r->body_limit = worker->config->limits.body_bytes;
-    r->principal.size = sizeof(r->principal);
-    if (worker->rehearsal && worker->rehearsal->caller)
-        r->principal = *worker->rehearsal->caller;
-    r->timer = arena_zalloc(arena, sizeof(struct event));
-    r->timer_at_us = INT64_MAX;
-    r->next = requests;
-    if (requests)
-        requests->prev = r;
-    requests = r;
-    n_requests++;
-    if (!r->timer || lane_give_blocks(r, false) < 0)
-        r->is_doomed = true;
-    else
-        event_assign(r->timer, worker->base, -1, 0, request_on_timer, r);
-    exchange_attach(x, r);
-    return r;
-}
-
-static void request_destroy(struct request *r)
-{
-    while (r->attempts) {
-        struct attempt *a = r->attempts;
-        r->attempts = a->next;
-        attempt_destroy(a);
-    }
-    if (r->timer)
-        event_del(r->timer);
-    *(r->prev ? &r->prev->next : &requests) = r->next;
-    if (r->next)
-        r->next->prev = r->prev;
-    n_requests--;
-    arena_free(r->arena);
-}
-
-void request_enter(struct request *r)
-{
-    r->depth++;
-}
-
-void request_leave(struct request *r)
-{
-    if (--r->depth == 0 && r->is_doomed)
-        request_destroy(r);
-}
-
-/* ---- the head ---- */
 
 static void fail_now(struct request *r, uint32_t error_class, uint16_t status, const char *code, const char *message)
 {
@@ -188,7 +82,7 @@ static void on_head(void *arg, struct exchange *x)
         return;
     }
     request_enter(r);
-    seed(r);
+    request_seed(r);
     name_request(r, head);
     describe(r, head);
     struct door_found door = door_find(head);
@@ -341,6 +235,7 @@ static bool step_serve(struct request *r)
         return false;
     }
     r->state = REQUEST_ATTEMPT;
+    mirror_choose(r);
     if (!attempt_next(r))
         recovery_give_up(r);
     return false;
@@ -437,6 +332,7 @@ static void let_go(struct request *r)
     r->head = NULL;
     if (!x)
         return;
+    mirror_keep_body(r, x);
     if (r->breaks_off || !exchange_has_started(x))
         exchange_abort(x);
     else
@@ -445,17 +341,19 @@ static void let_go(struct request *r)
 
 void request_finish(struct request *r)
 {
-    if (r->is_ending)
+    if (r->is_ending || mirror_waits(r))
         return;
+    mirror_before_end(r);
     r->is_ending = true;
     request_enter(r);
     wait_cancel(&r->call);
     admission_leave(r);
     for (struct attempt *a = r->attempts; a; a = a->next)
         attempt_close(a);
-    r->ended_us = monotonic_us();
+    r->ended_us = r->ended_us ? r->ended_us : monotonic_us();
     pipeline_notify(&r->call, HOOK_FINISH, r->n_opened);
     record_complete(r);
+    mirror_after_end(r);
     let_go(r);
     r->state = REQUEST_OVER;
     r->is_doomed = true;
@@ -507,6 +405,7 @@ static void on_gone(void *arg, struct exchange *x)
     if (!r)
         return;
     request_enter(r);
+    mirror_keep_body(r, x);
     r->exchange = NULL;
     if (!r->is_answered) {
         struct weir_error e = { .size = sizeof(e),
@@ -557,6 +456,7 @@ const struct edge_handler *pipeline_handler(void)
 int pipeline_start(struct worker *w, char *why, size_t n)
 {
     waits_start(w->base);
+    mirror_start();
     if (candidates_start(w) < 0 || doors_start() < 0) {
         snprintf(why, n, "no memory for the front doors or the queues");
         return -1;
@@ -579,8 +479,9 @@ void pipeline_stop(void)
                             .error_class = WEIR_ERROR_UNAVAILABLE,
                             .code = WEIR_LIT("draining"),
                             .message = WEIR_LIT("weir is shutting down.") };
-    while (requests) {
-        struct request *r = requests;
+    mirror_stop(&e);
+    for (struct request *r; (r = request_first()) != NULL;) {
+        r = r->mirror ? r->mirror->of : r; /* its own end waits for that */
         request_enter(r);
         request_fail(r, &e);
         request_finish(r);

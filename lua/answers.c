@@ -204,10 +204,11 @@ static void apply_flag(lua_State *L, struct lua_call *c, struct weir_candidate *
     lua_pop(L, 1);
 }
 
-/* { "openai/gpt-5-mini", set = {…}, headers = {…}, timeout = {…}, beyond = true, on_loss = "warn", n_calls = true } */
+/* { "openai/gpt-5-mini", set = {…}, headers = {…}, timeout = {…}, beyond = true, on_loss = "warn", n_calls = true, mirror = true } */
 static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int fields)
 {
-    static const char *const known[] = { "set", "headers", "timeout", "beyond", "on_loss", "n_calls" };
+    static const char *const known[] = { "set", "headers", "timeout", "beyond", "on_loss", "n_calls", "mirror" };
+    enum { N_KNOWN = sizeof(known) / sizeof(*known) };
     int type = lua_rawgeti(L, fields, 1);
     int at = lua_gettop(L);
     if (type != LUA_TSTRING && !value_test(L, at, VALUE_CANDIDATE))
@@ -220,10 +221,11 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
             continue;
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
         size_t i = 0;
-        while (i < 6 && strcmp(known[i], key) != 0)
+        while (i < N_KNOWN && strcmp(known[i], key) != 0)
             i++;
-        if (i == 6)
-            luaL_error(L, "a candidate's table has no field \"%s\" (it has set, headers, timeout, beyond, on_loss, n_calls)", key);
+        if (i == N_KNOWN)
+            luaL_error(L, "a candidate's table has no field \"%s\" (it has set, headers, timeout, beyond, on_loss, n_calls, mirror)",
+                       key);
     }
     limits_host_bytes(L, sizeof(*from));
     struct weir_candidate *cand = engine.host->candidate_copy(c->call, from);
@@ -235,6 +237,7 @@ static struct weir_candidate *with_changes(lua_State *L, struct lua_call *c, int
     apply_on_loss(L, c, cand, fields);
     apply_flag(L, c, cand, fields, "beyond", WEIR_CANDIDATE_BEYOND);
     apply_flag(L, c, cand, fields, "n_calls", WEIR_CANDIDATE_N_CALLS);
+    apply_flag(L, c, cand, fields, "mirror", WEIR_CANDIDATE_MIRROR);
     return cand;
 }
 

@@ -52,6 +52,7 @@ static void push_tags(lua_State *L, const struct weir_candidate *c)
 
 static void push_can(lua_State *L, const struct weir_candidate *c) { push_capabilities(L, c->capabilities); }
 static void push_healthy(lua_State *L, const struct weir_candidate *c) { lua_pushboolean(L, c->is_healthy != 0); }
+static void push_mirror(lua_State *L, const struct weir_candidate *c) { lua_pushboolean(L, (c->flags & WEIR_CANDIDATE_MIRROR) != 0); }
 static void push_unavailable(lua_State *L, const struct weir_candidate *c) { value_push_or_nil(L, c->unavailable); }
 
 static void push_breaker(lua_State *L, const struct weir_candidate *c)
@@ -76,6 +77,7 @@ const struct candidate_field candidate_fields[] = {
     { { "capabilities", NULL, "table<string, boolean>", "What it can: tools, image_url, json_schema, thinking …" }, NULL, 0,
       push_can },
     { { "healthy", NULL, "boolean", "It can be used, its breaker lets calls in, its key is not refused." }, NULL, 0, push_healthy },
+    { { "mirror", NULL, "boolean", "It only gets a copy, as an earlier rule said." }, NULL, 0, push_mirror },
     { { "unavailable", NULL, "string?", "Why it can't be used." }, NULL, 0, push_unavailable },
     { { "breaker", NULL, "\"closed\"|\"open\"|\"probing\"", "Its breaker." }, NULL, 0, push_breaker },
     { { "latency", NULL, "number", "Seconds to the first token, a moving average; 0: unknown." }, latency, 0, NULL },

@@ -157,6 +157,8 @@ static bool one_fits(lua_State *L, const struct weir_candidate *c, const struct 
         return set_has(L, c, f, value);
     if (type == LUA_TBOOLEAN && strcmp(f->binding.name, "healthy") == 0)
         return (c->is_healthy != 0) == (bool)lua_toboolean(L, value);
+    if (type == LUA_TBOOLEAN && strcmp(f->binding.name, "mirror") == 0)
+        return ((c->flags & WEIR_CANDIDATE_MIRROR) != 0) == (bool)lua_toboolean(L, value);
     if (type == LUA_TNUMBER && f->number)
         return f->number(c) == lua_tonumber(L, value);
     luaL_error(L, "where: %s can't be compared with a %s; fields are %s", f->binding.name, value_type_name(L, value),

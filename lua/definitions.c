@@ -26,6 +26,7 @@ static const struct binding choice[] = {
     { "timeout", NULL, "{ first_token?: number, total?: number }?", "In seconds." },
     { "beyond", NULL, "boolean?", "Also for keys that may not use it by themselves." },
     { "on_loss", NULL, "\"warn\"|\"refuse\"|\"allow\"|nil", "In place of the route's." },
+    { "mirror", NULL, "boolean?", "It does not answer: it gets a copy of the request, and the record says what became of both." },
     { "n_calls", NULL, "boolean?", "Where it gives one choice only, n are made by n calls." },
     END,
 };

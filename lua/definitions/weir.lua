@@ -26,6 +26,7 @@
 ---@field timeout { first_token?: number, total?: number }? In seconds.
 ---@field beyond boolean? Also for keys that may not use it by themselves.
 ---@field on_loss "warn"|"refuse"|"allow"|nil In place of the route's.
+---@field mirror boolean? It does not answer: it gets a copy of the request, and the record says what became of both.
 ---@field n_calls boolean? Where it gives one choice only, n are made by n calls.
 
 ---The request; over when the hook ends.
@@ -110,6 +111,7 @@
 ---@field context number Tokens that it takes; math.huge: unknown.
 ---@field capabilities table<string, boolean> What it can: tools, image_url, json_schema, thinking …
 ---@field healthy boolean It can be used, its breaker lets calls in, its key is not refused.
+---@field mirror boolean It only gets a copy, as an earlier rule said.
 ---@field unavailable string? Why it can't be used.
 ---@field breaker "closed"|"open"|"probing" Its breaker.
 ---@field latency number Seconds to the first token, a moving average; 0: unknown.

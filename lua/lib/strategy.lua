@@ -115,6 +115,28 @@ function M.canary(candidates, key, share, which)
   return candidates:by(function(c) return names[c.name] and 1 or 0 end)
 end
 
+-- A copy of a share of the requests goes to another model as well, whose answer nobody gets: the record says what
+-- became of both. `plan`: to (a target's name), share (0 to 1; 1), key (the same share of keys each time; else by
+-- chance), beyond (also if it is no candidate, or the caller has no right to it), set, headers and timeout as of any
+-- candidate. It gives a table for the hook to return, so it comes last in a chain.
+function M.mirror(candidates, plan)
+  local list, to = {}, plan.beyond and plan.to
+  for _, c in ipairs(candidates) do
+    if c.name == plan.to then to = c else list[#list + 1] = c end
+  end
+  if not to then
+    note("mirror", plan.to .. " is no candidate")
+    return list
+  end
+  local share = plan.share or 1
+  local gets_it = plan.key and M.is_in_share(plan.key .. "\n" .. plan.to, share) or not plan.key and random() < share
+  if gets_it then
+    list[#list + 1] = { to, mirror = true, beyond = plan.beyond, set = plan.set, headers = plan.headers,
+                        timeout = plan.timeout }
+  end
+  return list
+end
+
 -- Regions by preference: the first one's targets first, and so on; targets elsewhere last.
 function M.near(candidates, regions)
   for i = #regions, 1, -1 do candidates = candidates:prefer{ region = regions[i] } end

@@ -91,6 +91,7 @@ static const struct weir_option options[] = {
 
 static const struct weir_stage_ops ops = {
     .size = sizeof ops,
+    .flags = WEIR_STAGE_MIRRORS,
     .create = create,
     .destroy = destroy,
     .on_finish = on_finish,

@@ -151,6 +151,9 @@ enum weir_breaker { WEIR_BREAKER_CLOSED = 0, WEIR_BREAKER_OPEN = 1, WEIR_BREAKER
 #define WEIR_CANDIDATE_LOSS_REFUSE 8u
 #define WEIR_CANDIDATE_LOSS_ALLOW 16u
 #define WEIR_CANDIDATE_N_CALLS 32u /* n > 1 may be made by as many calls where it gives one choice only */
+/* It does not answer: it gets a copy of the request, and the record says what became of both. on_attempt runs for the copy, too;
+ * on_attempt_done follows at once, before it is sent, as cancelled and without usage: its cost is on nobody's account. */
+#define WEIR_CANDIDATE_MIRROR 64u
 #endif
 
 /* One thing that happens to the client's bytes; see codec.h, splice(). */

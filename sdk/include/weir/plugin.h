@@ -9,6 +9,7 @@
  *        kind CREDENTIALS (credentials.h), with token and rsa_sha256
  *        ids: codecs' ids, id_out, id_in, insert in a frame
  *        codecs: model_source; WEIR_CANDIDATE_N_CALLS
+ *        copies: WEIR_CANDIDATE_MIRROR, WEIR_STAGE_MIRRORS
  *   1.0  first version
  *
  * A plugin is a shared object that exports exactly one symbol, the constant `weir_plugin`. Write it with WEIR_PLUGIN:
@@ -134,6 +135,9 @@ struct weir_stage_ops {
 };
 #define WEIR_STAGE_GUARD 1u     /* what it does not understand is refused, never passed */
 #define WEIR_STAGE_SETS_PRINCIPAL 2u /* it authenticates: a route behind it is protected */
+#if WEIR_ABI_MINOR >= 1
+#define WEIR_STAGE_MIRRORS 4u /* on_finish is called for copies, too (WEIR_CANDIDATE_MIRROR), with blocks of their own, all zero */
+#endif
 
 struct weir_codec; /* codec.h */
 struct weir_credentials; /* credentials.h */

@@ -1,0 +1,318 @@
+"""Copies for another model: the client's answer is neither delayed nor changed, whatever becomes of the copy, and the log has the pair. In
+three client dialects, streamed and whole."""
+import json
+import threading
+
+import harness
+from harness import Upstream, Weir, wait_until
+from scripted import WAYS, Script, ask, error, ok, reset, settings, silent
+
+POLICY = """local strategy = require("strategy")
+return { name = "mirrors", on_request = function(req, cfg)
+  return strategy.mirror(req.candidates, { to = cfg.to or "b/m", share = cfg.share, key = cfg.key, beyond = cfg.beyond,
+    timeout = cfg.timeout, set = cfg.set })
+end }
+"""
+PRICES = {"a/m": {"price": {"input": 1, "output": 2}}, "b/m": {"price": {"input": 10, "output": 20}}}
+
+
+class Mirrored:
+    """A weir whose model m is answered by a and copied to b; c is there if three are given."""
+
+    def __init__(self, acts, rule=None, before=(), after=(), **more):
+        self.ups = [Upstream(Script(*a)) if a else None for a in acts]
+        self.weir = Weir(settings(self.ups, **more))
+        self.weir.write("mirror.lua", POLICY)
+        c = settings(self.ups, **more)
+        c["models"].update(PRICES)
+        c["routes"][0]["pipeline"] = [*before, {"policy": {"file": self.weir.path("mirror.lua"), "with": rule or {}}}, *after]
+        self.settings = c
+        self.weir.configure(c)
+
+    def __enter__(self):
+        self.weir.start()
+        return self
+
+    def __exit__(self, *what):
+        if what[0] is None and self.weir.process.poll() is None:
+            wait_until(lambda: not [c for d in self.weir.details() for c in d["calls"]] or self.close(), "copies to end")
+        self.weir.__exit__(*what)
+        self.close()
+
+    def close(self):
+        for u in self.ups:
+            if u:
+                u.close()
+        self.ups = []
+        return False
+
+    def lines(self, n):
+        """The log's first n lines: (those of clients, those of copies)."""
+        def find():
+            lines = [json.loads(x) for x in self.weir.stdout().splitlines() if x.startswith("{") and x.endswith("}")]
+            return lines if len(lines) >= n else None
+        lines = wait_until(find, f"{n} records")
+        return [x for x in lines if "mirror" not in x], [x for x in lines if "mirror" in x]
+
+    def pair(self):
+        clients, copies = self.lines(2)
+        assert len(clients) == len(copies) == 1, (clients, copies)
+        assert clients[0]["id"] == copies[0]["id"], "the pair carries one id"
+        return clients[0], copies[0]
+
+    def count(self, result):
+        return self.weir.metric('weir_mirrors_total{result="%s"}' % result) or 0
+
+
+def notes(record, key="mirror"):
+    return [d[key] for d in record.get("decisions", []) if key in d]
+
+
+def cut(conn, request, _script):
+    """Half of an answer."""
+    if request.json.get("stream"):
+        conn.start_sse()
+        conn.event(harness.openai_chunk({"role": "assistant", "content": "half"}))
+        conn.reset()
+    else:
+        conn.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{\"id\":")
+        conn.reset()
+    return False
+
+
+def garbage(conn, request, _script):
+    if request.json.get("stream"):
+        conn.start_sse()
+        conn.send(b"3\r\n\x00\xff{\r\n")
+        conn.chunk(b"data: {{{ nonsense\n\n")
+        conn.end()
+    else:
+        conn.respond(200, b"{\"choices\": [[[")
+    return True
+
+
+def held(gate, then):
+    def act(conn, request, script):
+        gate.wait(harness.DEADLINE)
+        return then(conn, request, script)
+    return act
+
+
+def test_the_pair_is_in_the_log():
+    for dialect, stream in WAYS:
+        with Mirrored([[ok("ours")], [ok("theirs")]]) as m:
+            answer = ask(m.weir, dialect, stream)
+            assert answer.status == 200 and answer.text == "ours" and answer.is_whole, answer
+            assert answer.headers["x-weir-attempts"] == "1" and answer.headers["x-weir-target"] == "a/m"
+            client, copy = m.pair()
+            assert [a["target"] for a in client["attempts"]] == ["a/m"] and [a["target"] for a in copy["attempts"]] == ["b/m"]
+            side = copy["mirror"]
+            assert copy["target"] == "b/m" and copy["status"] == 200 and side["target"] == "a/m" and side["status"] == 200
+            assert copy["attempts"][0]["finish"] == side["finish"] == "stop" and copy.get("stream", False) == stream
+            assert copy["tokens"] == side["tokens"] == client["tokens"], (copy, client)
+            assert copy["cost_usd"] > 9 * side["cost_usd"] > 0 and side["cost_usd"] == client["cost_usd"], "each pays its own"
+            assert "ms" in side and "total_ms" in side and "ms" in copy["attempts"][0]
+            assert notes(client) == ["b/m"] and m.count("answered") == 1
+            assert b"theirs" not in bytes(answer.response.body) and "hi" not in json.dumps(copy).split('"')
+            assert m.weir.metric('weir_requests_total{route="/v1*",operation="chat",target="b/m",status="2xx"}') in (None, 0)
+
+
+def test_whatever_becomes_of_the_copy_the_client_sees_nothing_of_it():
+    bad = {"server": error(500), "rate_limited": error(429), "broken": cut, "reset": reset, "garbage": garbage}
+    for dialect, stream in WAYS:
+        for word, act in bad.items():
+            with Mirrored([[ok("ours")], [act]]) as m:
+                answer = ask(m.weir, dialect, stream)
+                assert answer.status == 200 and answer.text == "ours" and answer.is_whole, (word, answer)
+                client, copy = m.pair()
+                assert "error" not in client and copy["mirror"]["status"] == 200
+                assert copy["error"]["class"] in (word, "broken", "connect", "server"), (word, copy)
+                assert len(m.ups[1].requests) == 1 and len(copy["attempts"]) == 1, "it is asked once"
+                assert m.count("failed") == 1 and m.count("answered") == 0
+
+
+def test_a_target_that_is_down():
+    with Mirrored([[ok("ours")], None]) as m:
+        assert ask(m.weir, "openai", True).text == "ours"
+        client, copy = m.pair()
+        assert copy["error"]["class"] == "connect" and copy["status"] == 502 and "error" not in client
+
+
+def test_a_silent_or_slow_copy_delays_nobody():
+    for dialect, stream in WAYS:
+        gate = threading.Event()
+        with Mirrored([[ok("ours")], [held(gate, ok("late"))]]) as m:
+            with m.weir.client() as kept:
+                for _ in range(2):
+                    kept.chat(stream=stream)
+                    assert kept.response().content == "ours", "and the connection goes on"
+            answer = ask(m.weir, dialect, stream)
+            assert answer.text == "ours" and answer.is_whole
+            clients, copies = m.lines(3)
+            assert len(clients) == 3 and not copies, "clients' records wait for nothing"
+            assert sum(d["requests_live"] + d["exchanges"] + d["body_bytes"] for d in m.weir.details()) == 0
+            gate.set()
+            clients, copies = m.lines(6)
+            assert len(copies) == 3 and all(c["total_ms"] >= c["mirror"]["total_ms"] for c in copies)
+
+
+def test_the_copy_may_be_first():
+    gate = threading.Event()
+    for stream in (False, True):
+        gate.clear()
+        with Mirrored([[held(gate, ok("ours"))], [ok("theirs")]]) as m:
+            client = m.weir.client()
+            client.chat(stream=stream)
+            wait_until(lambda: m.count("answered") == 1, "the copy to be over")
+            assert "{" not in m.weir.stdout(), "it waits for the other"
+            gate.set()
+            assert client.response().content == "ours"
+            client.close()
+            record, copy = m.pair()
+            assert copy["total_ms"] <= record["total_ms"] and copy["mirror"]["status"] == 200
+
+
+def test_a_client_that_leaves():
+    gate = threading.Event()
+    with Mirrored([[silent], [held(gate, ok("theirs"))]]) as m:
+        client = m.weir.client()
+        client.chat()
+        m.ups[1].wait_requests(1)
+        client.close()
+        wait_until(lambda: len(m.lines(1)[0]) == 1, "the client's record")
+        gate.set()
+        record, copy = m.pair()
+        assert record["status"] == copy["mirror"]["status"] == 499 and copy["mirror"]["error"]["class"] == "cancelled"
+        assert copy["status"] == 200 and copy["attempts"][0]["finish"] == "stop" and "error" not in copy
+
+
+def test_a_share_by_chance_and_by_key():
+    with Mirrored([[ok("ours")], [ok("theirs")]], {"share": 0.3}) as m:
+        for _ in range(100):
+            assert ask(m.weir, "openai", False).text == "ours"
+        wait_until(lambda: m.count("answered") == len(m.ups[1].requests), "all to be over")
+        assert 10 <= len(m.ups[1].requests) <= 55, len(m.ups[1].requests)
+    for share, n in ((0, 0), (1, 5)):
+        with Mirrored([[ok("ours")], [ok("theirs")]], {"share": share, "key": "k"}) as m:
+            for _ in range(5):
+                ask(m.weir, "openai", False)
+            assert len(m.lines(5 + n)[1]) == n == len(m.ups[1].requests)
+
+
+def test_more_than_there_is_room_for_are_dropped_and_counted():
+    gate = threading.Event()
+    caps = {"b": {"max_inflight": 2}}
+    with Mirrored([[ok("ours")], [held(gate, ok("late"))]], providers=caps) as m:
+        for _ in range(6):
+            assert ask(m.weir, "openai", True).text == "ours", "nobody waits in a queue for a copy"
+        clients, _ = m.lines(6)
+        assert [notes(c)[0] for c in clients] == ["b/m"] * 2 + ["b/m: not sent: max_inflight is reached"] * 4, clients
+        assert m.count("dropped") == 4
+        gate.set()
+        assert len(m.lines(8)[1]) == 2
+    gate.clear()
+    with Mirrored([[ok("ours")], [held(gate, ok("late"))]]) as m:
+        for _ in range(20):
+            assert ask(m.weir, "openai", False).text == "ours"
+        clients, _ = m.lines(20)
+        assert [notes(c)[0] for c in clients].count("b/m: not sent: too many copies are underway") == 4
+        gate.set()
+        assert len(m.lines(36)[1]) == 16
+
+
+def test_large_bodies_are_kept_once_and_only_some():
+    gate, text = threading.Event(), "x" * (12 << 20)
+    with Mirrored([[ok("ours")], [held(gate, ok("late"))]]) as m:
+        for _ in range(4):
+            assert m.weir.chat(text).content == "ours"
+        clients, _ = m.lines(4)
+        assert [notes(c)[0] for c in clients] == ["b/m"] * 2 + ["b/m: not sent: copies hold too many bytes"] * 2
+        gate.set()
+        assert len(m.lines(6)[1]) == 2
+        assert m.weir.chat(text).content == "ours"
+        assert notes(m.lines(8)[0][4]) == ["b/m"], "there is room again"
+        assert m.ups[1].requests[0].json["messages"][0]["content"] == text
+
+
+def test_an_answer_too_large_to_hold():
+    with Mirrored([[ok("ours")], [ok("y" * (5 << 20))]]) as m:
+        assert m.weir.chat().content == "ours"
+        assert m.pair()[1]["error"]["class"] == "broken"
+
+
+def test_a_deadline_of_its_own():
+    with Mirrored([[ok("ours")], [silent]], {"timeout": {"total": 0.2}}) as m:
+        assert m.weir.chat(stream=True).content == "ours"
+        copy = m.pair()[1]
+        assert copy["error"]["class"] == "timeout" and copy["total_ms"] >= 200 and copy["status"] == 504
+
+
+def test_it_never_answers():
+    with Mirrored([[error(500)], [ok("theirs")]]) as m:
+        assert ask(m.weir, "openai", False).status == 500
+        client, copy = m.pair()
+        assert [a["target"] for a in client["attempts"]] == ["a/m"] and copy["mirror"]["error"]["class"] == "server"
+        assert copy["status"] == 200
+
+
+def test_changes_of_rules_are_in_the_copy():
+    redact = "return { on_request = function(req) req:redact([[\\d+]], '[n]') req.max_tokens = 7 end }"
+    with Mirrored([[ok("ours")], [ok("theirs")]], {"set": {"temperature": 0.5}}, providers={"b": {"dialect": "anthropic"}}) as m:
+        m.weir.write("redact.lua", redact)
+        for order in (0, 1):
+            stages = m.settings["routes"][0]["pipeline"]
+            stages[:] = [s for s in stages if "redact" not in str(s)]
+            stages.insert(order, {"policy": {"file": m.weir.path("redact.lua")}})
+            m.weir.configure(m.settings)
+            assert m.weir.reload()[0]
+            m.weir.chat("my number is 12345")
+            m.ups[1].wait_requests(order + 1)
+            sent = m.ups[1].requests[order].json
+            assert "12345" not in json.dumps(sent) and "[n]" in json.dumps(sent) and sent["max_tokens"] == 7, sent
+            assert sent["temperature"] == 0.5 and "temperature" not in m.ups[0].requests[order].json
+
+
+def test_later_rules_and_rights_hold_for_it():
+    only_a = "return { on_request = function(req) return req.candidates:where{ name = 'a/m' } end }"
+    with Mirrored([[ok("ours")], [ok("theirs")]]) as m:
+        m.weir.write("only_a.lua", only_a)
+        m.settings["routes"][0]["pipeline"].append({"policy": {"file": m.weir.path("only_a.lua")}})
+        m.weir.configure(m.settings)
+        assert m.weir.reload()[0]
+        assert m.weir.chat().content == "ours"
+        assert not m.ups[1].requests and notes(m.lines(1)[0][0]) == []
+    with Mirrored([[ok("ours")], [ok("theirs")]], {"to": "b/other"}) as m:
+        assert m.weir.chat().content == "ours"
+        assert not m.ups[1].requests and notes(m.lines(1)[0][0]) == ["b/other is no candidate"]
+    with Mirrored([[ok("ours")], [ok("theirs")]], {"to": "b/other", "beyond": True}) as m:
+        assert m.weir.chat().content == "ours"
+        assert m.pair()[1]["target"] == "b/other"
+
+
+def test_reload_in_the_middle():
+    gate = threading.Event()
+    with Mirrored([[ok("ours")], [held(gate, ok("late"))]]) as m:
+        for stream in (False, True):
+            assert m.weir.chat(stream=stream).content == "ours"
+        m.ups[1].wait_requests(2)
+        assert m.weir.reload()[0]
+        clients, copies = m.lines(4)
+        assert [c["error"]["class"] for c in copies] == ["unavailable"] * 2, "an old generation waits for no copy"
+        assert all(c["mirror"]["status"] == 200 for c in copies) and len(clients) == 2
+        assert m.weir.chat().content == "ours"
+        gate.set()
+        assert len(m.lines(6)[1]) == 3
+
+
+def test_stop_in_the_middle():
+    for acts in ([[ok("ours")], [silent]], [[silent], [ok("theirs")]], [[silent], [silent]]):
+        with Mirrored(acts, drain="1s") as m:
+            client = m.weir.client()
+            client.chat(stream=True)
+            m.ups[1].wait_requests(1)
+            if acts[0] != [silent]:
+                assert client.response().content == "ours"
+            m.weir.stop()
+            client.close()
+            record, copy = m.pair()
+            assert record["id"] == copy["id"] and copy["mirror"]["status"] == record["status"]
