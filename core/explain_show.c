@@ -110,11 +110,31 @@ static void show_losses(const json_t *of, FILE *out)
 /* The next call, if it is of this target: an attempt may end before it calls. */
 static const json_t *call_of(const json_t *calls, size_t *at, const char *target)
 {
+    while (json_object_get(json_array_get(calls, *at), "mirror"))
+        ++*at; /* a copy's */
     const json_t *call = json_array_get(calls, *at);
     if (!call || strcmp(text_of(call, "target"), target) != 0)
         return NULL;
     ++*at;
     return call;
+}
+
+static void show_call(const json_t *call, FILE *out)
+{
+    fprintf(out, "     %s %s, %lld bytes\n", text_of(call, "method"), text_of(call, "url"),
+            (long long)json_integer_value(json_object_get(call, "bytes")));
+}
+
+static void show_copies(const json_t *x, FILE *out)
+{
+    size_t i, n = 0;
+    json_t *call;
+    json_array_foreach(json_object_get(x, "calls"), i, call) {
+        if (!json_object_get(call, "mirror"))
+            continue;
+        fprintf(out, "%s  %s\n", n++ ? "" : "\na copy, whose answer nobody gets, would go to\n", text_of(call, "target"));
+        show_call(call, out);
+    }
 }
 
 static void show_attempts(const json_t *x, FILE *out)
@@ -128,8 +148,7 @@ static void show_attempts(const json_t *x, FILE *out)
         const json_t *error = json_object_get(a, "error"), *call = call_of(calls, &n_calls, text_of(a, "target"));
         fprintf(out, "  %zu. %s%s%s\n", i + 1, text_of(a, "target"), *text_of(a, "reason") ? ": " : "", text_of(a, "reason"));
         if (call)
-            fprintf(out, "     %s %s, %lld bytes\n", text_of(call, "method"), text_of(call, "url"),
-                    (long long)json_integer_value(json_object_get(call, "bytes")));
+            show_call(call, out);
         show_losses(a, out);
         if (error && !calls)
             fprintf(out, "     failed: %s, %s\n", text_of(error, "class"), text_of(error, "code"));
@@ -172,6 +191,7 @@ void explain_show(const json_t *x, FILE *out)
     show_stages(x, out);
     show_candidates(x, out);
     show_attempts(x, out);
+    show_copies(x, out);
     show_fetches(x, out);
     show_end(x, out);
 }

@@ -271,8 +271,11 @@ static const char *why_dropped(const struct request *q)
 
 static void close_attempts(struct request *q)
 {
-    for (struct attempt *a = q->attempts; a; a = a->next)
+    for (struct attempt *a = q->attempts; a; a = a->next) {
+        if (a->state != ATTEMPT_OVER)
+            hedge_account(a); /* it is cut: what it cost, as far as anybody knows */
         attempt_close(a);
+    }
 }
 
 void mirror_drop(struct request *q)

@@ -247,10 +247,11 @@ static bool place_edits(struct attempt *a, const struct edit *list)
     return true;
 }
 
+/* Nobody sees what a copy answers: it is always asked. */
 static bool wants_usage_added(const struct attempt *a)
 {
     const struct request *r = a->call.request;
-    return a->is_streaming && !r->wants_usage && !(r->route && r->route->usage_as_asked);
+    return a->is_streaming && !r->wants_usage && (r->mirror || !(r->route && r->route->usage_as_asked));
 }
 
 /* The client's bytes with the edits in them. false: an edit has no place there. */

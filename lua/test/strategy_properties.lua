@@ -77,6 +77,29 @@ function properties.canary(list, n)
   near(count / n, 0.2, 0.05, "the share")
 end
 
+-- The share of copies is as asked, by key and by chance; nobody else is lost, and who gets a copy is never asked to
+-- answer.
+function properties.mirror(list, n)
+  local to, by_key, by_chance = list[2].name, 0, 0
+  local function gets(plan)
+    plan.to = to
+    local got = strategy.mirror(list, plan)
+    local copy = type(got[#got]) == "table" and got[#got]
+    for i = 1, #list - 1 do
+      if got[i] ~= list[i < 2 and i or i + 1] then error("another list") end
+    end
+    if #got ~= #list - 1 + (copy and 1 or 0) then error("one is lost") end
+    return copy and copy.mirror and copy[1].name == to
+  end
+  for i = 1, n do
+    by_key = by_key + (gets{ key = "k" .. i, share = 0.2 } and 1 or 0)
+    by_chance = by_chance + (gets{ share = 0.2 } and 1 or 0)
+    if gets{ key = "k" .. i, share = 0.2 } and not gets{ key = "k" .. i, share = 0.3 } then error("it lost it") end
+  end
+  near(by_key / n, 0.2, 0.05, "by key")
+  near(by_chance / n, 0.2, 0.05, "by chance")
+end
+
 function properties.least_busy(list, n)
   local share = firsts(n, function() return strategy.least_busy(list) end)
   for _, c in ipairs(list) do near(share[c.name] or 0, 1 / #list, 0.06, c.name) end

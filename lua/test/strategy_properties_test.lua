@@ -1,4 +1,4 @@
-local draws = { { "sticky", 1000 }, { "weighted", 2000 }, { "split", 1000 }, { "canary", 1000 },
+local draws = { { "sticky", 1000 }, { "weighted", 2000 }, { "split", 1000 }, { "canary", 1000 }, { "mirror", 1000 },
   { "least_busy", 1500 }, { "whole", 50 } }
 local cases = {}
 for _, d in ipairs(draws) do

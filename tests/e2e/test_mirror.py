@@ -1,6 +1,9 @@
 """Copies for another model: the client's answer is neither delayed nor changed, whatever becomes of the copy, and the log has the pair. In
 three client dialects, streamed and whole."""
+import hashlib
 import json
+import signal
+import subprocess
 import threading
 
 import harness
@@ -316,3 +319,270 @@ def test_stop_in_the_middle():
             client.close()
             record, copy = m.pair()
             assert record["id"] == copy["id"] and copy["mirror"]["status"] == record["status"]
+
+
+# ---- stages and their memory --------------------------------------------------------------------------------------------
+
+WATCHER = r"""
+#include <weir/plugin.h>
+#include <stdlib.h>
+
+static const struct weir_host *host;
+static struct weir_instance *me;
+struct block { int *p; };
+
+static int create(const struct weir_host *h, struct weir_instance *inst, const void *config, void **self)
+{
+    (void)config, (void)self;
+    host = h;
+    me = inst;
+    return 0;
+}
+static void tell(struct weir_call *call, const char *what)
+{
+    const struct weir_candidate *t = host->target(call);
+    host->log(me, WEIR_LOG_WARN, "SAW %s %s class=%u input=%lld", what, t && t->flags & WEIR_CANDIDATE_MIRROR ? "copy" : "own",
+              (unsigned)host->outcome(call)->error_class, (long long)host->usage(call)->input);
+}
+static enum weir_verdict on_open(void *self, struct weir_call *call)
+{
+    struct block *b = host->request_block(call);
+    (void)self;
+    b->p = calloc(1, sizeof(*b->p));
+    return WEIR_NEXT;
+}
+static void cancelled(void *arg)
+{
+    (void)arg;
+    host->log(me, WEIR_LOG_WARN, "SAW cancel");
+}
+static enum weir_verdict on_attempt(void *self, struct weir_call *call)
+{
+    struct block *b = host->request_block(call);
+    const struct weir_candidate *t = host->target(call);
+    struct weir_str wish = host->header(call, WEIR_LIT("x-wish"));
+    (void)self;
+    ++*b->p;
+    if (!(t->flags & WEIR_CANDIDATE_MIRROR))
+        return WEIR_NEXT;
+    if (weir_is(wish, "veto"))
+        return WEIR_SKIP;
+    if (weir_is(wish, "fail")) {
+        struct weir_error e = { .size = sizeof e, .error_class = WEIR_ERROR_PERMISSION, .message = WEIR_LIT("no copies here") };
+        return host->fail(call, &e);
+    }
+    if (weir_is(wish, "wait"))
+        return host->suspend(call, "for ever", cancelled, NULL) ? WEIR_WAIT : WEIR_NEXT;
+    if (weir_is(wish, "edit"))
+        host->edit_field(call, WEIR_FIELD_TEMPERATURE, WEIR_LIT("0.25"));
+    return WEIR_NEXT;
+}
+static void on_attempt_done(void *self, struct weir_call *call)
+{
+    struct block *b = host->request_block(call);
+    (void)self;
+    ++*b->p;
+    tell(call, "done");
+}
+static void on_finish(void *self, struct weir_call *call)
+{
+    struct block *b = host->request_block(call);
+    (void)self;
+    tell(call, b->p ? "finish" : "finish without a block");
+    free(b->p);
+    b->p = NULL;
+}
+static const struct weir_stage_ops ops = { .size = sizeof ops, .flags = @FLAGS@, .request_size = sizeof(struct block), .create = create,
+    .on_open = on_open, .on_attempt = on_attempt, .on_attempt_done = on_attempt_done, .on_finish = on_finish };
+WEIR_PLUGIN = { WEIR_HEAD(WEIR_KIND_STAGE), .name = "watcher", .version = "1", .summary = "Tells what it sees.", .stage = &ops };
+WEIR_NOTE(WEIR_KIND_STAGE);
+"""
+
+
+def watched(acts, flags="0", **more):
+    plugin = harness.compile_plugin("watcher", WATCHER.replace("@FLAGS@", flags))
+    return Mirrored(acts, before=["watcher"], plugins=[plugin], **more)
+
+
+def saw(m, n):
+    def find():
+        lines = [line.split("SAW ")[1].strip('" ') for line in m.weir.log().splitlines() if "SAW " in line]
+        return lines if len(lines) >= n else None
+    return wait_until(find, f"{n} hooks")
+
+
+def test_stages_see_its_beginning_and_only_that():
+    for stream in (False, True):
+        gate = threading.Event()
+        with watched([[held(gate, ok("ours"))], [ok("theirs")]]) as m:
+            client = m.weir.client()
+            client.chat(stream=stream)
+            wait_until(lambda: m.count("answered") == 1, "the copy to be over")
+            gate.set()
+            assert client.response().content == "ours"
+            client.close()
+            m.pair()
+            done, own, finish = saw(m, 3)
+            assert done.startswith("done copy class=") and not done.startswith("done copy class=0") and done.endswith("input=-1"), done
+            assert own.startswith("done own class=0") and finish.startswith("finish own") and len(saw(m, 3)) == 3
+
+
+def test_a_stage_that_wants_to_sees_its_end():
+    with watched([[ok("ours")], [ok("theirs")]], "WEIR_STAGE_MIRRORS") as m:
+        assert m.weir.chat().content == "ours"
+        m.pair()
+        assert sorted(s.split(" class")[0] for s in saw(m, 4)) == ["done copy", "done own", "finish own", "finish without a block own"]
+
+
+def test_stages_may_veto_refuse_and_edit_it():
+    with watched([[ok("ours")], [ok("theirs")]]) as m:
+        assert m.weir.chat(headers={"x-wish": "veto"}).content == "ours"
+        assert notes(m.lines(1)[0][0]) == ["b/m: not sent: a stage vetoed it"] and not m.ups[1].requests
+        assert m.weir.chat(headers={"x-wish": "fail"}).content == "ours"
+        copy = m.lines(3)[1][0]
+        assert copy["error"]["class"] == "permission" and not m.ups[1].requests and "cost_usd" not in copy
+        assert m.weir.chat(headers={"x-wish": "edit"}).content == "ours"
+        m.lines(5)
+        assert m.ups[1].requests[0].json["temperature"] == 0.25 and "temperature" not in m.ups[0].requests[2].json
+
+
+def test_a_stage_that_holds_it_up_holds_up_nobody_else():
+    for stream in (False, True):
+        with watched([[ok("ours")], [ok("theirs")]]) as m:
+            assert m.weir.chat(stream=stream, headers={"x-wish": "wait"}).content == "ours"
+            record = m.lines(1)[0][0]
+            assert notes(record)[0].startswith("b/m: not sent: the request was over"), record
+            assert m.count("dropped") == 1 and not m.ups[1].requests
+            assert saw(m, 4)[-1].startswith("finish own") and "cancel" in saw(m, 4)
+
+
+def test_the_body_is_sent_when_the_client_has_long_been_answered():
+    """Twelve megabytes to a target that does not read, in its own dialect (pieces of the client's bytes) and in another."""
+    gate, text = threading.Event(), "x" * (12 << 20)
+
+    def late(conn):
+        gate.wait(harness.DEADLINE)
+        Script(ok("late"))(conn)
+    for dialect in ("openai", "anthropic"):
+        gate.clear()
+        with Mirrored([[ok("ours")], None]) as m, Upstream(late) as up:
+            m.settings["providers"]["b"].update(dialect=dialect, base_url=up.url + ("/v1" if dialect == "openai" else ""))
+            m.weir.configure(m.settings)
+            assert m.weir.reload()[0]
+            with m.weir.client() as client:
+                client.chat(text)
+                assert client.response().content == "ours"
+            assert len(m.lines(1)[0]) == 1
+            wait_until(lambda: not sum(d["exchanges"] for d in m.weir.details()), "the exchange to be gone")
+            gate.set()
+            assert m.pair()[1]["mirror"]["status"] == 200
+            sent = up.requests[0].json["messages"][0]["content"]
+            assert (sent if isinstance(sent, str) else sent[0]["text"]) == text
+
+
+def test_the_callers_rights_hold_for_it():
+    key = "wk-test-key-of-search"
+    rights = {"name": "search", "hash": "sha256:" + hashlib.sha256(key.encode()).hexdigest(), "models": ["m"]}
+    names = "return { on_request = function(req) return { 'a/m', { 'b/x', mirror = true, beyond = req.headers['x-beyond'] ~= nil } } end }"
+    with Mirrored([[ok("ours")], [ok("theirs")]], entry=["log", "auth"], keys=[rights]) as m:
+        m.weir.write("mirror.lua", names)
+        m.settings["routes"][0].pop("open")
+        m.settings["routes"][0]["pipeline"] = [{"policy": {"file": m.weir.path("mirror.lua")}}]
+        m.weir.configure(m.settings)
+        assert m.weir.reload()[0]
+        bearer = {"authorization": "Bearer " + key}
+        assert m.weir.chat(headers=bearer).content == "ours"
+        assert notes(m.lines(1)[0][0]) == ["b/x: not sent: the key has no right to it"]
+        assert m.weir.chat(headers={**bearer, "x-beyond": "1"}).content == "ours"
+        clients, copies = m.lines(3)
+        assert copies[0]["target"] == "b/x" and copies[0]["mirror"]["principal"] == "search" and "principal" not in copies[0]
+        assert clients[1]["cost_usd"] == copies[0]["mirror"]["cost_usd"]
+
+
+def test_usage_is_known_where_the_client_did_not_ask():
+    with Mirrored([[ok("ours")], [ok("theirs")]]) as m:
+        m.settings["routes"][0]["usage"] = "as_asked"
+        m.weir.configure(m.settings)
+        assert m.weir.reload()[0]
+        assert m.weir.chat(stream=True).content == "ours"
+        copy = m.pair()[1]
+        assert m.ups[1].requests[0].json["stream_options"]["include_usage"] and copy["tokens"]["input"] > 0
+        assert "stream_options" not in m.ups[0].requests[0].json
+
+
+def test_an_access_token_that_comes_late():
+    """The copy waits for its provider's token, is sent when the client was answered, and its stages were told once."""
+    gate = threading.Event()
+
+    def tokens(conn):
+        while conn.read_request():
+            gate.wait(harness.DEADLINE)
+            conn.respond(200, {"access_token": "tok", "expires_in": 3600})
+    with Upstream(tokens) as server:
+        auth = {"oauth2": {"token_url": server.url + "/token", "client_id": "weir", "client_secret": "env:PLANTED"}}
+        late = watched([[ok("ours")], [ok("theirs")]], providers={"b": {"auth": auth, "key": None}})
+        late.weir.env["PLANTED"] = "secret"
+        with late as m:
+            assert m.weir.chat("a long word", stream=True).content == "ours"
+            assert len(m.lines(1)[0]) == 1 and not m.ups[1].requests
+            gate.set()
+            assert m.pair()[1]["status"] == 200
+            assert m.ups[1].requests[0].json["messages"][0]["content"] == "a long word"
+            assert m.ups[1].requests[0].headers["authorization"] == "Bearer tok"
+            assert len([s for s in saw(m, 3) if s.startswith("done copy")]) == 1
+
+
+def test_an_image_that_is_fetched_for_it_alone():
+    image = b"\x89PNG\r\n\x1a\n" + b"0" * 40
+    gate = threading.Event()
+
+    def pictures(conn):
+        while conn.read_request():
+            gate.wait(harness.DEADLINE)
+            conn.respond(200, image, {"content-type": "image/png"})
+    with Upstream(pictures) as server:
+        with Mirrored([[ok("ours")], [ok("theirs")]], providers={"b": {"dialect": "ollama", "fetch_media": "private"}}) as m:
+            parts = [{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": server.url + "/x.png"}}]
+            assert m.weir.chat(messages=[{"role": "user", "content": parts}]).content == "ours"
+            assert len(m.lines(1)[0]) == 1 and not m.ups[1].requests
+            gate.set()
+            m.pair()
+            assert m.ups[1].requests[0].json["messages"][0]["images"], m.ups[1].requests[0].json
+
+
+# ---- commands ---------------------------------------------------------------------------------------------------------
+
+def command(weir, *arguments):
+    done = subprocess.run([weir.program, *arguments], capture_output=True, text=True, timeout=4 * harness.DEADLINE)
+    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_explain_tells_of_it():
+    with Mirrored([[ok("ours")], [ok("theirs")]]) as m:
+        body = m.weir.write("body.json", json.dumps(harness.chat_body("hi")))
+        told = json.loads(command(m.weir, "explain", "--json", "-c", m.weir.config_path, "--path", "/v1/chat/completions", body))
+        assert [(c["target"], c.get("mirror", False)) for c in told["calls"]] == [("a/m", False), ("b/m", True)], told["calls"]
+        assert [c["target"] for c in told["candidates"]] == ["a/m"] and notes(told["record"]) == ["b/m"]
+        text = command(m.weir, "explain", "-c", m.weir.config_path, "--path", "/v1/chat/completions", body)
+        assert "b/m" in text and "a copy" in text, text
+        m.weir.chat()
+        record, _ = m.pair()
+        log = m.weir.write("log.jsonl", "\n".join(sorted(m.weir.stdout().splitlines(), reverse=True)))
+        past = json.loads(command(m.weir, "explain", "--json", "-l", log, record["id"]))
+        assert past["record"]["id"] == record["id"] and "mirror" not in past["record"]
+
+
+def test_recorded_and_replayed():
+    with Mirrored([[ok("ours")], [ok("theirs")]], {"share": 0.5}) as m:
+        path = m.weir.path("recording.jsonl")
+        process = subprocess.Popen([m.weir.program, "record", "--admin", m.weir.path("admin.sock"), path], stderr=subprocess.PIPE, text=True)
+        assert process.stderr.readline().startswith("recording")
+        for _ in range(8):
+            m.weir.chat()
+        wait_until(lambda: json.loads(m.weir.admin("GET", "/record/state")[1])["requests"] == 8, "eight requests in the file")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=harness.DEADLINE)
+        said = command(m.weir, "replay", "--policy", m.weir.path("mirror.lua"), path)
+        assert said.startswith("8 requests: 8 the same, 0 changed, 0 undecidable\n"), said
+        assert said == command(m.weir, "replay", "--policy", m.weir.path("mirror.lua"), path)
