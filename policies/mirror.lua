@@ -3,8 +3,8 @@
 --
 --   policy: { file: policies/mirror.lua, with: { to: openai/gpt-5-mini, share: 0.05 } }
 --
--- to: the other target; share: 0 to 1 [0.01]. key: caller, team, conversation or the name of a header, of which the same
--- share is taken each time; without it chance decides. teams: only these. beyond: it need not be a candidate, nor the
+-- to: the other target; share: 0 to 1 [0.01]. key: caller, team, conversation or the name of a header, of which the
+-- same share is taken each time; without it chance decides. teams: only these. beyond: it need not be a candidate, nor the
 -- caller have a right to it. timeout: seconds after which the copy is given up [60]. max_tokens: of the copy's answer.
 local check = require("settings").of{ "to", "share", "key", "teams", "beyond", "timeout", "max_tokens" }
 local strategy = require("strategy")

@@ -45,7 +45,9 @@ CASES = [
     ('{ "it counts", with = { count = true }, times = 3, notes = { count = 3 } }', ""),
     ('{ "chance repeats", with = { chance = true }, seed = 1, notes = { chance = "?" } }', 'notes.chance: "?" was expected'),
     ('{ "a time", with = { clock = true }, now = "2026-02-03T04:05:06", notes = { clock = "2026-02-03T04:05:06+00:00" } }', ""),
-    ('{ "an answer of its own", with = { text = "pong" }, answer = "pong", asked = {} }', 'asked'),
+    ('{ "an answer of its own", with = { text = "pong" }, answer = "pong", asked = {} }', ""),
+    ('{ "nobody is asked", asked = {} }', 'asked: {} was expected'),
+    ('{ "nobody gets a copy", mirrored = { "vllm/coder" } }', 'mirrored: ["vllm/coder"] was expected'),
     ('{ "the first is down", answers = { ["openai/gpt-4o"] = { refused = true }, ["openai/gpt-4o-mini"] = "Hi" }, '
      'asked = { "openai/gpt-4o", "openai/gpt-4o-mini" }, answer = "Hi" }', ""),
     ('{ "all are down", answers = { ["openai/gpt-4o"] = { status = 503 }, ["openai/gpt-4o-mini"] = { status = 500 }, ["claude/sonnet"] = '
