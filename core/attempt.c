@@ -181,6 +181,7 @@ bool attempt_enter(struct attempt *a)
 /* true: it is settled for now; false: try the next candidate. */
 static bool start(struct request *r, struct candidate *c)
 {
+    explanation_note(r, c);
     if (fanout_makes(r, c))
         return fanout_start(r, c);
     struct attempt *a = attempt_make(r, c, NULL);

@@ -1,13 +1,14 @@
 /* `weir explain`: what would become of a request, or what became of one that is in the request log. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "cmd.h"
 #include "explain.h"
 #include "loader.h"
 
-enum { OPTION_CONFIG, OPTION_PATH, OPTION_FAIL, OPTION_LOG, OPTION_JSON };
+enum { OPTION_CONFIG, OPTION_PATH, OPTION_FAIL, OPTION_SEND, OPTION_LOG, OPTION_JSON };
 
 struct asked {
     struct weir_out headers, body;
@@ -137,17 +138,22 @@ static int show(const json_t *explanation, bool is_json)
     return CMD_OK;
 }
 
-static int explain(struct config *c, const struct asked *a, int fails_with, bool is_json)
+static int show_and_free(json_t *explanation, const char *why, const struct cmd_line *line)
+{
+    if (!explanation)
+        return *why ? cmd_fail("%s", why) : CMD_FAILED;
+    int rc = show(explanation, line->options[OPTION_JSON] != NULL);
+    json_decref(explanation);
+    return rc;
+}
+
+static int explain(struct config *c, const struct asked *a, int fails_with, const struct cmd_line *line)
 {
     char why[512] = "";
     struct explain_question q = { weir_cstr(a->method ? a->method : "POST"), weir_cstr(a->path), out_bytes(&a->headers),
                                   out_bytes(&a->body), fails_with };
-    json_t *explanation = explain_request(c, &q, why, sizeof(why));
-    if (!explanation)
-        return cmd_fail("%s", why);
-    int rc = show(explanation, is_json);
-    json_decref(explanation);
-    return rc;
+    const char *path = line->options[OPTION_SEND] ? cmd_config_path(line->options[OPTION_CONFIG]) : NULL;
+    return show_and_free(path ? explain_sent(path, &q, why, sizeof(why)) : explain_request(c, &q, why, sizeof(why)), why, line);
 }
 
 static int explain_new(const struct cmd_line *line)
@@ -160,7 +166,7 @@ static int explain_new(const struct cmd_line *line)
         if (!memmem(out_bytes(&a.headers).p ? out_bytes(&a.headers).p : "", out_bytes(&a.headers).n, "ontent-", 7))
             out_write(&a.headers, WEIR_LIT("content-type: application/json\r\n"));
         struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false);
-        rc = c ? explain(c, &a, fails_with, line->options[OPTION_JSON] != NULL) : CMD_FAILED;
+        rc = c ? explain(c, &a, fails_with, line) : CMD_FAILED;
         config_free(c);
     }
     out_free(&a.headers);
@@ -168,18 +174,58 @@ static int explain_new(const struct cmd_line *line)
     return rc;
 }
 
-static int run_explain(const struct cmd_line *line)
+/* ---- a past one ---- */
+
+static const struct weir_option *records_option(const struct plugin *p)
+{
+    for (const struct weir_option *o = p->desc.options; o && o->name; o++)
+        if (o->flags & WEIR_OPTION_RECORDS)
+            return o;
+    return NULL;
+}
+
+/* In each file to which a stage of the configuration writes records; after the last, why it wasn't found. */
+static json_t *find_logged(const struct config *c, const char *id, char *why, size_t n)
+{
+    json_t *found = NULL;
+    snprintf(why, n, "no stage of the configuration writes request records to a file: say --log FILE");
+    for (uint32_t i = 0; i < c->n_stages && !found; i++) {
+        const struct weir_option *o = records_option(c->stages[i]->plugin);
+        json_t *settings = o && c->stages[i]->settings ? json_loads(c->stages[i]->settings, 0, NULL) : NULL;
+        const char *file = o ? json_string_value(json_object_get(settings, o->name)) : NULL;
+        if (file)
+            found = explain_logged(file, id, why, n);
+        json_decref(settings);
+    }
+    return found;
+}
+
+static int explain_past(const struct cmd_line *line)
 {
     char why[512] = "";
     const char *log = line->options[OPTION_LOG];
-    if (!log)
-        return explain_new(line);
-    json_t *explanation = explain_logged(log, line->words[0], why, sizeof(why));
-    if (!explanation)
-        return cmd_fail("%s", why);
-    int rc = show(explanation, line->options[OPTION_JSON] != NULL);
-    json_decref(explanation);
+    if (log)
+        return show_and_free(explain_logged(log, line->words[0], why, sizeof(why)), why, line);
+    struct config *c = cmd_config_load(line->options[OPTION_CONFIG], CONFIG_NORMAL, false);
+    int rc = c ? show_and_free(find_logged(c, line->words[0], why, sizeof(why)), why, line) : CMD_FAILED;
+    config_free(c);
     return rc;
+}
+
+/* A single word that is no file, no URL, and isn't to be sent anywhere. */
+static bool is_past(const struct cmd_line *line)
+{
+    const char *word = line->words[0];
+    if (line->options[OPTION_LOG])
+        return true;
+    return line->n_words == 1 && !line->options[OPTION_PATH] && !strstr(word, "://") && strcmp(word, "-") != 0 && access(word, F_OK) != 0;
+}
+
+static int run_explain(const struct cmd_line *line)
+{
+    if (line->options[OPTION_SEND] && (line->options[OPTION_LOG] || line->options[OPTION_FAIL]))
+        return cmd_fail("--send asks the providers: it goes neither with --fail nor with --log");
+    return is_past(line) ? explain_past(line) : explain_new(line);
 }
 
 const struct command cmd_explain_request = {
@@ -187,14 +233,16 @@ const struct command cmd_explain_request = {
     .words = "FILE | REQUEST-ID | -- CURL'S FLAGS",
     .min_words = 1,
     .max_words = CMD_WORDS,
-    .summary = "Says what would become of a request, and why, without asking a provider",
+    .summary = "Says what would become of a request, and why; or what became of a past one",
     .text = "Runs the request through the production engine with this configuration; every provider fails as --fail says, so that\n"
-            "all candidates are seen. Figures and breakers are those of a weir that has just begun. FILE (-: stdin) is a body;\n"
-            "with --log it is the id of a past request. Of curl's flags: -H, -d, --json, -X, --url and those that only talk.",
+            "all candidates are seen and nobody is asked. Figures and breakers are those of a weir that has just begun. FILE (-:\n"
+            "stdin) is a body. REQUEST-ID is looked for in the request log. Of curl's flags: -H, -d, --json, -X, --url and those\n"
+            "that only talk. The weir that serves explains a request with the header x-weir-explain: 1, to keys that may.",
     .options = { CMD_CONFIG,
                  { "path", 'p', "PATH", "to which path FILE would be sent" },
                  { "fail", 'f', "HOW", "connect, silence or a status: how each provider fails [connect]" },
-                 { "log", 'l', "FILE", "the request log in which REQUEST-ID is" },
+                 { "send", 's', NULL, "really sends it: providers are asked, and paid" },
+                 { "log", 'l', "FILE", "the request log in which REQUEST-ID is [the files that the configuration logs to]" },
                  { "json", 'j', NULL, "for machines" } },
     .run = run_explain,
 };

@@ -2,39 +2,29 @@
  * of its own with this configuration, without its stages and routes, behind a unix socket that only we may open. The question is
  * written, and the answer read, by the codec of the provider's own dialect (or, if that is no front door, of another's).
  */
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cmd.h"
 #include "json.h"
+#include "lone_worker.h"
 #include "scratch.h"
-#include "shm.h"
 #include "text.h"
 #include "verify_lab.h"
 #include "worker.h"
 
-enum { ANSWER_S = 130, ANSWER_MAX = 1024 * 1024, SHOWN_MAX = 2000 };
+enum { SHOWN_MAX = 2000 };
 
 struct probe {
-    char folder[64], socket[96];
+    struct lone_worker worker;
     const char *name, *method, *path; /* of the front door */
     const struct plugin *door;
     struct arena *arena;
     struct weir_out body;
-    int fd;
-    pid_t pid;
-    char *answer;
-    size_t n;
+    struct weir_out answer;
     double ms;
 };
 
@@ -52,29 +42,6 @@ static void adapt(struct config *c)
     c->n_keys = 0;
     c->log_level = 1;
     c->keepalive_first_ms = 0;
-}
-
-static int run_worker(const struct probe *p, const char *config)
-{
-    struct worker_start start = {
-        .config_path = config, .control_fd = -1, .listen_fds = &p->fd, .n_listen_fds = 1, .adapt = adapt
-    };
-    if (shm_create())
-        return 1;
-    shm_use_slot(0);
-    return worker_run(&start);
-}
-
-static int open_listener(struct probe *p)
-{
-    struct sockaddr_un at = { .sun_family = AF_UNIX };
-    snprintf(p->folder, sizeof p->folder, "/tmp/weir-probe-XXXXXX");
-    if (!mkdtemp(p->folder))
-        return -1;
-    snprintf(p->socket, sizeof p->socket, "%s/socket", p->folder);
-    memcpy(at.sun_path, p->socket, strlen(p->socket));
-    p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return p->fd >= 0 && bind(p->fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(p->fd, 4) == 0 ? 0 : -1;
 }
 
 /* ---- the question ---- */
@@ -132,16 +99,6 @@ static int write_question(struct probe *p)
 
 /* ---- over the wire ---- */
 
-static int connect_worker(const struct probe *p)
-{
-    struct sockaddr_un at = { .sun_family = AF_UNIX };
-    struct timeval wait = { ANSWER_S, 0 };
-    memcpy(at.sun_path, p->socket, strlen(p->socket));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    return fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0 ? fd : -1;
-}
-
 static double now_ms(void)
 {
     struct timespec now;
@@ -152,23 +109,16 @@ static double now_ms(void)
 static int exchange(struct probe *p)
 {
     struct weir_str body = out_bytes(&p->body);
-    struct weir_str head =
+    struct weir_str question =
         arena_printf(p->arena,
                      "POST %s HTTP/1.1\r\nHost: probe\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                     "Content-Length: %zu\r\n\r\n",
-                     p->path, body.n);
-    int fd = connect_worker(p);
+                     "Content-Length: %zu\r\n\r\n%.*s",
+                     p->path, body.n, (int)body.n, body.p);
     double from = now_ms();
-    ssize_t got = 0;
-    p->answer = calloc(1, ANSWER_MAX + 1);
-    if (fd < 0 || !p->answer || write(fd, head.p, head.n) != (ssize_t)head.n ||
-        write(fd, body.p, body.n) != (ssize_t)body.n)
-        return cmd_fail("the worker can't be asked: %s", strerror(errno));
-    while (p->n < ANSWER_MAX && (got = read(fd, p->answer + p->n, ANSWER_MAX - p->n)) > 0)
-        p->n += (size_t)got;
+    if (lone_worker_ask(&p->worker, question, &p->answer))
+        return CMD_FAILED;
     p->ms = now_ms() - from;
-    close(fd);
-    return p->n && got == 0 ? 0 : cmd_fail("no answer came within %d s", ANSWER_S);
+    return 0;
 }
 
 /* ---- the answer ---- */
@@ -217,13 +167,14 @@ static void print_events(const struct lab *l)
 
 static int show_answer(const struct probe *p)
 {
-    const char *end = strstr(p->answer, "\r\n\r\n");
-    int status = p->n > 12 ? atoi(p->answer + 9) : 0;
-    struct weir_str target = header_of(p->answer, "x-weir-target"), code = header_of(p->answer, "x-weir-error"),
-                    losses = header_of(p->answer, "x-weir-loss");
+    const char *answer = out_bytes(&p->answer).p, *end = strstr(answer, "\r\n\r\n");
+    size_t n = out_bytes(&p->answer).n;
+    int status = n > 12 ? atoi(answer + 9) : 0;
+    struct weir_str target = header_of(answer, "x-weir-target"), code = header_of(answer, "x-weir-error"),
+                    losses = header_of(answer, "x-weir-loss");
     if (!end)
         return cmd_fail("the answer breaks off");
-    struct weir_str body = { end + 4, p->n - (size_t)(end + 4 - p->answer) };
+    struct weir_str body = { end + 4, n - (size_t)(end + 4 - answer) };
     printf("status    %d%s%.*s\ntime      %.0f ms\n", status, code.n ? " " : "", (int)code.n, code.n ? code.p : "",
            p->ms);
     if (target.n)
@@ -231,8 +182,8 @@ static int show_answer(const struct probe *p)
     if (losses.n)
         printf("losses    %.*s\n", (int)losses.n, losses.p);
     struct lab *l = lab_new(p->door, lab_codec(p->door), LAB_EGRESS);
-    struct lab_answer answer = { body, body.n, true, true };
-    if (status == 200 && lab_decode_answer(l, &answer) == 0)
+    struct lab_answer whole = { body, body.n, true, true };
+    if (status == 200 && lab_decode_answer(l, &whole) == 0)
         print_events(l);
     else
         printf("answer    %.*s\n", (int)(body.n < SHOWN_MAX ? body.n : SHOWN_MAX), body.p);
@@ -254,31 +205,12 @@ static const struct config_provider *provider_of(const struct config *c, const c
     return NULL;
 }
 
-static void end_worker(struct probe *p)
-{
-    if (p->pid > 0) {
-        kill(p->pid, SIGKILL);
-        waitpid(p->pid, NULL, 0);
-    }
-    if (p->fd >= 0)
-        close(p->fd);
-    if (p->socket[0])
-        unlink(p->socket);
-    if (p->folder[0])
-        rmdir(p->folder);
-}
-
 static int ask(struct probe *p, const char *config)
 {
-    if (open_listener(p))
-        return cmd_fail("no socket can be made in /tmp: %s", strerror(errno));
-    fflush(NULL);
-    p->pid = fork();
-    if (p->pid == 0)
-        _exit(run_worker(p, config));
-    if (p->pid < 0)
-        return cmd_fail("no process can be made: %s", strerror(errno));
-    return exchange(p) ? CMD_FAILED : show_answer(p);
+    struct worker_start start = { .config_path = config, .adapt = adapt };
+    int rc = lone_worker_begin(&p->worker, &start) == 0 && exchange(p) == 0 ? show_answer(p) : CMD_FAILED;
+    lone_worker_end(&p->worker);
+    return rc;
 }
 
 static int probe(struct probe *p, const struct config *c, const char *config)
@@ -296,14 +228,13 @@ static int probe(struct probe *p, const struct config *c, const char *config)
 
 int cmd_probe(const char *given_config, const char *name)
 {
-    struct probe p = { .name = name, .fd = -1, .arena = arena_new() };
+    struct probe p = { .name = name, .arena = arena_new() };
     const char *path = cmd_config_path(given_config);
     struct config *c = path && p.arena ? cmd_config_load(path, CONFIG_NORMAL, false) : NULL;
     if (strpbrk(name, "\"\\\r\n \t?#%"))
         return cmd_fail("\"%s\" is no name of a model", name);
     int rc = c ? probe(&p, c, path) : CMD_FAILED;
-    end_worker(&p);
-    free(p.answer);
+    out_free(&p.answer);
     out_free(&p.body);
     arena_free(p.arena);
     config_free(c);

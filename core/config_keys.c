@@ -8,7 +8,7 @@
 struct key_entry {
     struct weir_key key;
     const char *name, *team;
-    bool may_set_timeout;
+    bool may_set_timeout, may_explain;
     struct weir_str secret; /* of requests that are signed */
     const struct tree_node *models; /* to check them once all models are known */
 };
@@ -176,6 +176,11 @@ const struct field config_key_fields[] = {
       .offset = offsetof(struct key_entry, may_set_timeout),
       .fallback = "false",
       .help = "Is x-weir-timeout-ms heeded?" },
+    { .name = "may_explain",
+      .type = FIELD_BOOL,
+      .offset = offsetof(struct key_entry, may_explain),
+      .fallback = "false",
+      .help = "Is x-weir-explain heeded? The answer tells candidates, prices and decisions." },
     { .name = NULL },
 };
 
@@ -235,7 +240,7 @@ static bool read_key(struct reader *r, const struct tree_node *node, struct weir
     check_models(r, &k);
     k.key.name = weir_cstr(k.name ? k.name : "");
     k.key.team = weir_cstr(k.team ? k.team : "");
-    k.key.flags = k.may_set_timeout ? WEIR_PRINCIPAL_MAY_SET_TIMEOUT : 0;
+    k.key.flags = (k.may_set_timeout ? WEIR_PRINCIPAL_MAY_SET_TIMEOUT : 0) | (k.may_explain ? WEIR_PRINCIPAL_MAY_EXPLAIN : 0);
     *to = k.key;
     *secret = k.secret;
     return k.name != NULL;

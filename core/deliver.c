@@ -113,12 +113,20 @@ static void add_upstream(struct heads *h, const struct attempt *a)
     }
 }
 
+static void add_explanation(struct heads *h, struct request *r)
+{
+    struct weir_str explanation = explanation_header(r);
+    if (explanation.n)
+        add(h, "x-weir-explain", explanation);
+}
+
 static void add_common(struct heads *h, struct request *r, const char *type)
 {
     add(h, "content-type", weir_cstr(type));
     add(h, "x-weir-request-id", r->view.id);
     if (r->n_attempts)
         add(h, "x-weir-attempts", arena_printf(r->arena, "%u", r->n_attempts));
+    add_explanation(h, r);
 }
 
 static void add_stages(struct heads *h, const struct request *r)
@@ -200,6 +208,7 @@ int deliver_raw_head(struct attempt *a, bool grows)
     add(&h, "x-weir-request-id", r->view.id);
     add(&h, "x-weir-attempts", WEIR_LIT("1"));
     add(&h, "x-weir-target", a->target->view.name);
+    add_explanation(&h, r);
     for (uint32_t i = 0; i < a->n_response_headers; i++) {
         const struct http_header *x = &a->response_headers[i];
         if (h.n < HEADERS_MAX && (describes_body(x->name) || passes_down(a, x->name)) && http_is_value(x->value))

@@ -1,24 +1,27 @@
-/* `weir explain`: one request through the production pipeline in a rehearsal (rehearsal.h), whose providers all fail. What each
- * candidate was asked is noted when it would have left, what the stages said is in the request record.
+/* `weir explain`: one request through the production pipeline, in a rehearsal (rehearsal.h) whose providers all fail, or really, in a
+ * worker of its own. What would have left is noted; the rest is in the request record and its explanation (explanation.c).
  *
  * Nothing is shared with a weir that serves: figures, breakers, benches and limits are those of a weir that has just begun. Stages
  * that only look at finished requests (logs) are left out, or they would log what did not happen.
  */
 #include "explain.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "clock.h"
-#include "config_facts.h"
+#include "cmd.h"
+#include "lone_worker.h"
 #include "pipeline.h"
 #include "rehearsal.h"
 #include "shm.h"
 
-struct explanation {
+struct explanation_of {
     json_t *root;
     int fails_with;
-    bool has_candidates;
 };
 
 static json_t *text_json(struct weir_str s)
@@ -27,65 +30,9 @@ static json_t *text_json(struct weir_str s)
     return text ? text : json_string("");
 }
 
-static void add(struct explanation *e, const char *list, json_t *entry)
+static void add(struct explanation_of *e, const char *list, json_t *entry)
 {
     json_array_append_new(json_object_get(e->root, list), entry);
-}
-
-/* ---- candidates ---- */
-
-static int64_t input_tokens(const struct request *r, const struct candidate *c)
-{
-    return r->conversation ? conversation_estimate(r->conversation, c->provider->codec->codec.tokens) : -1;
-}
-
-/* USD for the input alone, and with as many tokens of output as the request allows. */
-static void put_costs(json_t *to, const struct request *r, const struct candidate *c)
-{
-    struct weir_usage u = { .size = sizeof(u), .input = input_tokens(r, c), .output = 0, .cached_read = -1, .cached_write = -1,
-                            .reasoning = -1 };
-    if (u.input < 0)
-        return;
-    json_object_set_new(to, "input_tokens", json_integer(u.input));
-    double least = facts_cost(c->prices, c->n_prices, FACTS_STANDARD, &u);
-    if (least < 0)
-        return;
-    json_object_set_new(to, "input_usd", json_real(least));
-    struct weir_str most = weir_field(&r->conversation->view, WEIR_FIELD_MAX_TOKENS);
-    if (!most.n)
-        return;
-    u.output = strtoll(most.p, NULL, 10);
-    json_object_set_new(to, "max_output_tokens", json_integer(u.output));
-    json_object_set_new(to, "most_usd", json_real(facts_cost(c->prices, c->n_prices, FACTS_STANDARD, &u)));
-}
-
-static json_t *candidate_json(const struct request *r, const struct candidate *c)
-{
-    json_t *to = json_object();
-    json_object_set_new(to, "target", text_json(c->view.name));
-    json_object_set_new(to, "dialect", text_json(c->view.dialect));
-    if (c->view.region.n)
-        json_object_set_new(to, "region", text_json(c->view.region));
-    if (c->view.context_tokens > 0)
-        json_object_set_new(to, "context_tokens", json_integer(c->view.context_tokens));
-    if (c->n_prices && c->view.price_input >= 0) {
-        json_object_set_new(to, "price_input", json_real(c->view.price_input));
-        json_object_set_new(to, "price_output", json_real(c->view.price_output));
-    }
-    put_costs(to, r, c);
-    return to;
-}
-
-/* As they stand when the first is tried. */
-static void note_candidates(struct explanation *e, const struct attempt *a)
-{
-    const struct request *r = a->call.request;
-    if (e->has_candidates)
-        return;
-    e->has_candidates = true;
-    add(e, "candidates", candidate_json(r, a->target));
-    for (uint32_t i = 0; i < r->n_candidates; i++)
-        add(e, "candidates", candidate_json(r, (const struct candidate *)r->candidates[i]));
 }
 
 /* ---- what would leave ---- */
@@ -110,15 +57,12 @@ static void refuse(struct rehearsal_reply *reply)
 static void play(void *arg, const struct rehearsal_call *call, struct rehearsal_reply *reply)
 {
     static const struct http_header json[] = { { { "content-type", 12 }, { "application/json", 16 } } };
-    struct explanation *e = arg;
+    struct explanation_of *e = arg;
     json_t *sent = call_json(call->request);
     *reply = (struct rehearsal_reply){ 0 };
     if (call->attempt && call->attempt->target) {
-        bool is_copy = call->attempt->call.request->mirror;
-        if (!is_copy)
-            note_candidates(e, call->attempt);
         json_object_set_new(sent, "target", text_json(call->attempt->target->view.name));
-        if (is_copy)
+        if (call->attempt->call.request->mirror)
             json_object_set_new(sent, "mirror", json_true());
     }
     add(e, call->attempt ? "calls" : "fetches", sent);
@@ -136,40 +80,42 @@ static void play(void *arg, const struct rehearsal_call *call, struct rehearsal_
 
 /* ---- what was decided ---- */
 
-static void note_stages(struct explanation *e, const struct request *r)
+/* The record, and beside it what it explains: one shape for a request of now and one of the log. */
+static void put_record(json_t *root, json_t *record)
 {
-    for (uint32_t i = 0; r->lane && i < r->lane->n; i++) {
-        json_t *stage = json_object(), *hooks = json_array();
-        json_object_set_new(stage, "stage", json_string(r->lane->stages[i]->plugin->desc.name));
-        json_object_set_new(stage, "place", json_string(i < r->lane->n_entry ? "entry" : "route"));
-        for (int hook = 0; hook < HOOKS; hook++)
-            for (uint32_t k = 0; k < r->lane->n_slots[hook]; k++)
-                if (r->lane->slots[hook][k] == i)
-                    json_array_append_new(hooks, json_string(hook_name((enum hook)hook)));
-        json_object_set_new(stage, "hooks", hooks);
-        json_object_set_new(stage, "was_reached", json_boolean(i < r->n_opened));
-        add(e, "stages", stage);
+    static const char *const parts[] = { "stages", "candidates" };
+    json_t *explanation = json_object_get(record, "explanation"), *skipped = json_array(), *decision;
+    size_t i;
+    for (i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+        json_t *part = json_object_get(explanation, parts[i]);
+        json_object_set_new(root, parts[i], part ? json_incref(part) : json_array());
     }
+    json_array_foreach(json_object_get(record, "decisions"), i, decision) {
+        const char *stage = json_string_value(json_object_get(decision, "stage"));
+        json_t *what = json_object_get(decision, "skipped");
+        if (stage && what && strcmp(stage, "core") == 0)
+            json_array_append(skipped, what);
+    }
+    json_object_set_new(root, "skipped", skipped);
+    json_object_del(record, "explanation");
+    json_object_set_new(root, "record", record);
 }
 
-static void note_skipped(struct explanation *e, const struct request *r)
+static json_t *record_json(struct request *r)
 {
-    for (const struct note *n = r->notes; n; n = n->next)
-        if (strcmp(n->stage, "core") == 0 && strcmp(n->key, "skipped") == 0)
-            add(e, "skipped", text_json(n->value));
+    struct weir_out text = { 0 };
+    record_write(r, &text);
+    json_t *record = json_loadb(out_bytes(&text).p, out_bytes(&text).n, 0, NULL);
+    out_free(&text);
+    return record;
 }
 
 static void on_finish(void *arg, struct request *r)
 {
-    struct explanation *e = arg;
-    struct weir_out text = { 0 };
-    note_stages(e, r);
-    note_skipped(e, r);
-    record_write(r, &text);
-    json_t *record = json_loadb(out_bytes(&text).p, out_bytes(&text).n, 0, NULL);
-    json_object_set_new(e->root, "record", record ? record : json_object());
-    json_object_del(json_object_get(e->root, "record"), "stage_us"); /* on clocks that stand still */
-    out_free(&text);
+    struct explanation_of *e = arg;
+    json_t *record = record_json(r);
+    json_object_del(record, "stage_us"); /* on clocks that stand still */
+    put_record(e->root, record ? record : json_object());
 }
 
 /* ---- the rehearsal ---- */
@@ -185,7 +131,7 @@ static void leave_out_observers(struct config *c)
     }
 }
 
-static void put_answer(struct explanation *e, struct weir_str http)
+static void put_answer(json_t *root, struct weir_str http)
 {
     const char *end = memmem(http.p, http.n, "\r\n\r\n", 4);
     size_t head = end ? (size_t)(end + 4 - http.p) : http.n;
@@ -193,24 +139,35 @@ static void put_answer(struct explanation *e, struct weir_str http)
     if (!body)
         body = text_json((struct weir_str){ http.p + head, http.n - head });
     int status = http.n > 12 ? (int)strtol(http.p + 9, NULL, 10) : 0;
-    json_object_set_new(e->root, "answer", json_pack("{s:i, s:o}", "status", status, "body", body));
+    json_object_set_new(root, "answer", json_pack("{s:i, s:o}", "status", status, "body", body));
 }
 
-static int ask(struct explanation *e, const struct explain_question *q)
+static json_t *question_json(const struct explain_question *q)
+{
+    return json_pack("{s:{s:o, s:o, s:I}}", "request", "method", text_json(q->method), "path", text_json(q->path), "bytes",
+                     (json_int_t)q->body.n);
+}
+
+static void write_question(struct weir_out *http, const struct explain_question *q, const char *version)
+{
+    char line[96];
+    out_write(http, q->method);
+    out_write(http, WEIR_LIT(" "));
+    out_write(http, q->path);
+    out_write(http, weir_cstr(version));
+    out_write(http, q->headers);
+    snprintf(line, sizeof(line), "content-length: %zu\r\n\r\n", q->body.n);
+    out_write(http, weir_cstr(line));
+    out_write(http, q->body);
+}
+
+static int ask(struct explanation_of *e, const struct explain_question *q)
 {
     struct weir_out http = { 0 }, answer = { 0 };
-    char line[96];
-    out_write(&http, q->method);
-    out_write(&http, WEIR_LIT(" "));
-    out_write(&http, q->path);
-    out_write(&http, WEIR_LIT(" HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n"));
-    out_write(&http, q->headers);
-    snprintf(line, sizeof(line), "content-length: %zu\r\n\r\n", q->body.n);
-    out_write(&http, weir_cstr(line));
-    out_write(&http, q->body);
+    write_question(&http, q, " HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n");
     int rc = rehearsal_ask(out_bytes(&http), &answer);
     if (rc == 0)
-        put_answer(e, out_bytes(&answer));
+        put_answer(e->root, out_bytes(&answer));
     out_free(&http);
     out_free(&answer);
     return rc;
@@ -218,11 +175,10 @@ static int ask(struct explanation *e, const struct explain_question *q)
 
 json_t *explain_request(struct config *config, const struct explain_question *q, char *why, size_t n)
 {
-    struct explanation e = { .fails_with = q->fails_with };
+    struct explanation_of e = { .fails_with = q->fails_with };
     struct rehearsal r = { .config = config, .unix_ms = unix_ms(), .play = play, .arg = &e };
     r.settings.seed = 1;
-    r.settings.on_finish = on_finish;
-    r.settings.arg = &e;
+    r.watcher = (struct worker_watcher){ on_finish, &e, true };
     if (shm_create() < 0) {
         snprintf(why, n, "there is no shared memory for a rehearsal");
         return NULL;
@@ -231,8 +187,9 @@ json_t *explain_request(struct config *config, const struct explain_question *q,
     leave_out_observers(config);
     if (rehearsal_begin(&r, why, n) < 0)
         return NULL;
-    e.root = json_pack("{s:{s:o, s:o, s:I}, s:[], s:[], s:[], s:[], s:[]}", "request", "method", text_json(q->method), "path",
-                       text_json(q->path), "bytes", (json_int_t)q->body.n, "stages", "candidates", "skipped", "calls", "fetches");
+    e.root = question_json(q);
+    json_object_set_new(e.root, "calls", json_array());
+    json_object_set_new(e.root, "fetches", json_array());
     int rc = ask(&e, q);
     rehearsal_end();
     if (rc == 0 && json_object_get(e.root, "record"))
@@ -240,6 +197,87 @@ json_t *explain_request(struct config *config, const struct explain_question *q,
     snprintf(why, n, rc ? "nothing was answered in an hour of the rehearsal's time" : "the request never reached the pipeline");
     json_decref(e.root);
     return NULL;
+}
+
+/* ---- one that is really sent ---- */
+
+enum { RECORD_MAX = 1 << 20 };
+
+/* In the worker: its record goes to who reads it when all is over, so the pipe has to hold it. */
+static void tell_record(void *arg, struct request *r)
+{
+    const int *fd = arg;
+    struct weir_out line = { 0 };
+    record_write(r, &line);
+    for (struct weir_str left = out_bytes(&line); left.n;) {
+        ssize_t n = write(*fd, left.p, left.n);
+        if (n <= 0)
+            break;
+        left = (struct weir_str){ left.p + n, left.n - (size_t)n };
+    }
+    out_free(&line);
+}
+
+static void be_quiet(struct config *c)
+{
+    c->log_level = 1;
+    c->keepalive_first_ms = 0;
+}
+
+/* What the worker tells until it ends. */
+static json_t *told_record(int fd)
+{
+    char buf[8192];
+    ssize_t n;
+    struct weir_out text = { 0 };
+    while ((n = read(fd, buf, sizeof(buf))) > 0)
+        out_write(&text, (struct weir_str){ buf, (size_t)n });
+    json_t *record = json_loadb(out_bytes(&text).p ? out_bytes(&text).p : "", out_bytes(&text).n, 0, NULL);
+    out_free(&text);
+    return record;
+}
+
+static json_t *send_to(struct lone_worker *w, const struct worker_start *start, const int pipes[2], const struct explain_question *q)
+{
+    struct weir_out http = { 0 }, answer = { 0 };
+    json_t *root = NULL, *record = NULL;
+    bool has_record = false;
+    write_question(&http, q, " HTTP/1.0\r\nhost: weir\r\n");
+    bool is_answered = lone_worker_begin(w, start) == 0 && lone_worker_ask(w, out_bytes(&http), &answer) == 0;
+    close(pipes[1]);
+    if (is_answered) {
+        root = question_json(q);
+        put_answer(root, out_bytes(&answer));
+        lone_worker_drain(w);
+        record = told_record(pipes[0]);
+        put_record(root, record ? record : json_object());
+        has_record = record != NULL;
+    }
+    if (root && !has_record) {
+        cmd_fail("its record is missing, or larger than %d KiB", RECORD_MAX >> 10);
+        json_decref(root);
+        root = NULL;
+    }
+    out_free(&http);
+    out_free(&answer);
+    return root;
+}
+
+json_t *explain_sent(const char *config_path, const struct explain_question *q, char *why, size_t n)
+{
+    int pipes[2];
+    struct lone_worker w = { .fd = -1 };
+    if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0 || fcntl(pipes[1], F_SETPIPE_SZ, RECORD_MAX) < 0 || fcntl(pipes[0], F_SETFL, 0) < 0) {
+        snprintf(why, n, "no pipe can be made: %s", strerror(errno));
+        return NULL;
+    }
+    struct worker_watcher watcher = { tell_record, &pipes[1], true };
+    struct worker_start start = { .config_path = config_path, .adapt = be_quiet, .watcher = &watcher };
+    json_t *root = send_to(&w, &start, pipes, q);
+    lone_worker_end(&w);
+    close(pipes[0]);
+    *why = 0; /* it was said where it is known */
+    return root;
 }
 
 /* ---- a past one ---- */
@@ -269,5 +307,8 @@ json_t *explain_logged(const char *path, const char *id, char *why, size_t n)
     if (f)
         fclose(f);
     free(line);
-    return record ? json_pack("{s:o}", "record", record) : NULL;
+    json_t *root = record ? json_object() : NULL;
+    if (root)
+        put_record(root, record);
+    return root;
 }

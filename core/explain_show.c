@@ -9,6 +9,15 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+static void show_number(const json_t *of, const char *key, const char *before, const char *behind, FILE *out)
+{
+    const json_t *n = json_object_get(of, key);
+    if (json_is_integer(n))
+        fprintf(out, "%s%lld%s", before, (long long)json_integer_value(n), behind);
+    else if (n)
+        fprintf(out, "%s%g%s", before, json_number_value(n), behind);
+}
+
 static void show_request(const json_t *x, FILE *out)
 {
     const json_t *record = json_object_get(x, "record"), *model = json_object_get(record, "model");
@@ -68,11 +77,29 @@ static void show_cost(const json_t *c, FILE *out)
         return;
     fprintf(out, "     estimate: %lld tokens of input", (long long)json_integer_value(tokens));
     if (input)
-        fprintf(out, ", $%.6f", json_real_value(input));
+        fprintf(out, ", $%.6f", json_number_value(input));
     if (most)
-        fprintf(out, "; at most $%.6f with %lld of output", json_real_value(most),
+        fprintf(out, "; at most $%.6f with %lld of output", json_number_value(most),
                 (long long)json_integer_value(json_object_get(c, "max_output_tokens")));
     fprintf(out, "%s\n", input ? "" : "; its price is not known");
+}
+
+/* Of the weir that served it; in a rehearsal there are none. */
+static void show_figures(const json_t *c, FILE *out)
+{
+    static const char *const keys[] = { "breaker", "load", "left_requests", "left_tokens", "first_token_ms", "p95_ms", "error_rate" };
+    bool is_first = true;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        if (!json_object_get(c, keys[i]))
+            continue;
+        fprintf(out, "%s %s", is_first ? "     figures:" : ",", keys[i]);
+        if (i == 0)
+            fprintf(out, " %s", text_of(c, keys[i]));
+        else
+            show_number(c, keys[i], " ", "", out);
+        is_first = false;
+    }
+    fprintf(out, "%s", is_first ? "" : "\n");
 }
 
 static void show_candidates(const json_t *x, FILE *out)
@@ -88,10 +115,11 @@ static void show_candidates(const json_t *x, FILE *out)
         if (json_object_get(c, "context_tokens"))
             fprintf(out, ", context %lld", (long long)json_integer_value(json_object_get(c, "context_tokens")));
         if (json_object_get(c, "price_input"))
-            fprintf(out, ", $%g in, $%g out a million", json_real_value(json_object_get(c, "price_input")),
-                    json_real_value(json_object_get(c, "price_output")));
+            fprintf(out, ", $%g in, $%g out a million", json_number_value(json_object_get(c, "price_input")),
+                    json_number_value(json_object_get(c, "price_output")));
         fprintf(out, ")\n");
         show_cost(c, out);
+        show_figures(c, out);
     }
 }
 
@@ -137,6 +165,23 @@ static void show_copies(const json_t *x, FILE *out)
     }
 }
 
+static void show_outcome(const json_t *a, const json_t *error, FILE *out)
+{
+    const json_t *tokens = json_object_get(a, "tokens"), *cost = json_object_get(a, "cost_usd");
+    if (error)
+        fprintf(out, "     failed: %s, %s", text_of(error, "class"), text_of(error, "code"));
+    else
+        fprintf(out, "     answered");
+    show_number(a, "status", ", status ", "", out);
+    show_number(a, "first_token_ms", ", first token after ", " ms", out);
+    show_number(a, "ms", ", ", " ms in all", out);
+    show_number(tokens, "input", ", ", " tokens in", out);
+    show_number(tokens, "output", ", ", " out", out);
+    if (cost)
+        fprintf(out, ", $%.6f", json_number_value(cost));
+    fprintf(out, "\n");
+}
+
 static void show_attempts(const json_t *x, FILE *out)
 {
     const json_t *record = json_object_get(x, "record"), *calls = json_object_get(x, "calls");
@@ -150,8 +195,8 @@ static void show_attempts(const json_t *x, FILE *out)
         if (call)
             show_call(call, out);
         show_losses(a, out);
-        if (error && !calls)
-            fprintf(out, "     failed: %s, %s\n", text_of(error, "class"), text_of(error, "code"));
+        if (!calls)
+            show_outcome(a, error, out);
     }
     if (json_object_get(record, "losses"))
         fprintf(out, "losses of the answer that the client got\n");
@@ -172,7 +217,7 @@ static void show_end(const json_t *x, FILE *out)
     const json_t *error = json_object_get(record, "error"), *cost = json_object_get(record, "cost_usd");
     const json_t *said = json_object_get(json_object_get(answer, "body"), "error");
     bool was_tried = json_array_size(json_object_get(x, "calls")) > 0;
-    fprintf(out, "\n%s\n", !answer ? "the client got" : was_tried ? "if all failed, the client would get" : "the client would get");
+    fprintf(out, "\n%s\n", !json_object_get(x, "calls") ? "the client got" : was_tried ? "if all failed, the client would get" : "the client would get");
     fprintf(out, "  status %lld", (long long)json_integer_value(json_object_get(record, "status")));
     if (error)
         fprintf(out, ", %s (%s)", text_of(error, "class"), text_of(error, "code"));

@@ -52,7 +52,8 @@ __attribute__((noreturn)) static void be_worker(const struct generation *g, cons
 {
     int keep[MASTER_LISTENERS + 2];
     uint32_t n = listeners_of(&g->settings, keep);
-    struct worker_start start = { master.start.config_path, g->folder, p->slot, g->number, fd, keep, n, NULL };
+    struct worker_start start = { .config_path = master.start.config_path, .snapshot = g->folder, .slot = p->slot,
+                                  .generation = g->number, .control_fd = fd, .listen_fds = keep, .n_listen_fds = n };
     keep[n] = fd;
     keep[n + 1] = shm_fd();
     master_close_all_but(keep, n + 2);

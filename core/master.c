@@ -439,7 +439,8 @@ static int run_alone(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
     shm_use_slot(0);
     log_lines(LOG_LEVEL_WARN, "config.warning", master.check.warnings);
-    struct worker_start start = { master.start.config_path, NULL, 0, 0, -1, fds, listeners_of(&settings, fds), NULL };
+    struct worker_start start = { .config_path = master.start.config_path, .control_fd = -1, .listen_fds = fds,
+                                  .n_listen_fds = listeners_of(&settings, fds) };
     tell_ready();
     return worker_run(&start);
 }

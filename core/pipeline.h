@@ -5,7 +5,7 @@
  * provider: its life, its answer), hedge.c (a second beside it), fanout.c (several for one answer), mirror.c (a copy for another
  * model), recovery.c (what follows
  * when it fails), upstream.c (what goes there), events.c (events through the stages), deliver.c (to the client), host*.c (the
- * host table), record.c.
+ * host table), record.c, explanation.c (why it went there, for who asks).
  */
 #ifndef WEIR_CORE_PIPELINE_H
 #define WEIR_CORE_PIPELINE_H
@@ -324,11 +324,19 @@ void losses_of_document(struct attempt *a);
 struct weir_str losses_header(const struct attempt *a); /* x-weir-loss; "": nothing to say */
 void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": […], nothing if there are none */
 
+/* ---- explanation (explanation.c) ---- */
+void explanation_note(struct request *r, const struct candidate *first); /* the first candidate is about to be tried */
+struct weir_str explanation_header(struct request *r); /* x-weir-explain; "": nobody asked, or may */
+void explanation_write(const struct request *r, struct weir_out *o); /* "explanation": {…}, nothing if there is none */
+
 /* ---- record (record.c) ---- */
 const char *operation_name(uint32_t operation); /* "chat" */
 void record_write(struct request *r, struct weir_out *out);
 /* What became of it, for the record of its copy. */
 void record_write_side(const struct request *r, struct weir_out *out);
+void record_put_attempts(const struct request *r, struct weir_out *o); /* "attempts": […], nothing if there are none */
+void record_put_decisions(const struct request *r, struct weir_out *o); /* "decisions": […], the same */
+enum facts_tier request_tier(const struct request *r);
 void record_complete(struct request *r); /* the request is over: told to whom it concerns, and counted */
 double attempt_cost_usd(const struct attempt *a); /* -1: a price or a count is not known */
 

@@ -59,7 +59,7 @@ static void put_request_usage(struct weir_out *o, const struct request *r)
     put_usage(o, &told);
 }
 
-static enum facts_tier tier_of(const struct request *r)
+enum facts_tier request_tier(const struct request *r)
 {
     struct weir_str tier = r->conversation ? weir_field(&r->conversation->view, WEIR_FIELD_SERVICE_TIER) : WEIR_NONE;
     return weir_is(tier, "\"priority\"") ? FACTS_PRIORITY : weir_is(tier, "\"flex\"") ? FACTS_FLEX : FACTS_STANDARD;
@@ -74,7 +74,7 @@ double attempt_cost_usd(const struct attempt *a)
         return -1;
     if (!has_text && u.output < 0)
         u.output = 0; /* vectors and ranks have no price of their own */
-    return facts_cost(a->target->prices, a->target->n_prices, tier_of(a->call.request), &u);
+    return facts_cost(a->target->prices, a->target->n_prices, request_tier(a->call.request), &u);
 }
 
 static void put_cost(struct weir_out *o, double usd)
@@ -154,6 +154,16 @@ static void put_attempts(struct weir_out *o, const struct attempt *a)
         put_attempt(o, a);
 }
 
+void record_put_attempts(const struct request *r, struct weir_out *o)
+{
+    if (!r->n_attempts)
+        return;
+    json_key(o, "attempts");
+    json_array_begin(o);
+    put_attempts(o, r->attempts);
+    json_array_end(o);
+}
+
 static void put_tags(struct weir_out *o, const struct request *r)
 {
     const struct weir_principal *p = &r->principal;
@@ -175,7 +185,7 @@ static void put_whose(struct weir_out *o, const struct request *r)
     put_tags(o, r);
 }
 
-static void put_notes(struct weir_out *o, const struct request *r)
+void record_put_decisions(const struct request *r, struct weir_out *o)
 {
     if (!r->notes)
         return;
@@ -309,16 +319,12 @@ void record_write(struct request *r, struct weir_out *o)
     if (r->elected)
         put_request_usage(o, r);
     put_cost(o, whole_cost(r));
-    if (r->n_attempts) {
-        json_key(o, "attempts");
-        json_array_begin(o);
-        put_attempts(o, r->attempts);
-        json_array_end(o);
-    }
+    record_put_attempts(r, o);
     if (r->elected)
         losses_write(r->elected, o);
     put_stage_us(o, r);
-    put_notes(o, r);
+    record_put_decisions(r, o);
+    explanation_write(r, o);
     json_object_end(o);
 }
 
@@ -416,8 +422,8 @@ void record_complete(struct request *r)
     recording_finish(r);
     if (r->mirror)
         return; /* no client asked for it */
-    if (worker->rehearsal && worker->rehearsal->on_finish)
-        worker->rehearsal->on_finish(worker->rehearsal->arg, r);
+    if (worker->watcher)
+        worker->watcher->on_finish(worker->watcher->arg, r);
     count_request(r);
 }
 

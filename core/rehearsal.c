@@ -306,7 +306,8 @@ int rehearsal_begin(const struct rehearsal *r, char *why, size_t n)
     static const struct egress_carrier carrier = { played_start, played_cancel, played_pause };
     stage.r = *r;
     struct worker *w = worker = &stage.worker;
-    *w = (struct worker){ .config = r->config, .control_fd = -1, .rehearsal = &stage.r.settings };
+    *w = (struct worker){ .config = r->config, .control_fd = -1, .rehearsal = &stage.r.settings,
+                            .watcher = stage.r.watcher.on_finish ? &stage.r.watcher : NULL };
     clock_stop(r->unix_ms);
     stage.begin_us = monotonic_us();
     egress_carry(&carrier);

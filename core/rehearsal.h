@@ -31,6 +31,7 @@ struct rehearsal {
     const struct config *config; /* loaded */
     int64_t unix_ms;             /* when it takes place */
     struct worker_rehearsal settings;
+    struct worker_watcher watcher;
     void (*play)(void *arg, const struct rehearsal_call *call, struct rehearsal_reply *reply);
     void *arg;
 };

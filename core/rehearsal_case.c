@@ -420,8 +420,8 @@ static void perform(struct play *p, const struct config *config)
     char why[512] = "";
     r.settings.seed = (uint64_t)json_integer_value(json_object_get(given, "seed")) + 1;
     r.settings.caller = &caller;
-    r.settings.on_finish = on_finish;
-    r.settings.arg = p;
+    r.watcher.on_finish = on_finish;
+    r.watcher.arg = p;
     if (rehearsal_begin(&r, why, sizeof(why)) < 0) {
         fail(p, "%s", why);
         return;

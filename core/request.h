@@ -19,6 +19,7 @@
 #include "shm.h"
 
 struct event;
+struct explanation;
 struct recorded;
 struct wait;
 
@@ -310,6 +311,7 @@ struct request {
     uint32_t *stage_us; /* by stage of the lane */
     uint64_t random[2]; /* seeded per request */
     uint64_t bytes_out;
+    struct explanation *explanation; /* for who asked for one (explanation.c); NULL: nobody */
     struct recorded *recorded; /* what its rules read (recording.c); NULL: nothing is recorded */
 
     struct mirror *mirror; /* it is a copy, for whose answer nobody waits (mirror.c); NULL: a client's */

@@ -381,6 +381,7 @@ int worker_run(const struct worker_start *start)
     worker = &life.worker;
     life.worker.slot = start->slot;
     life.worker.generation = start->generation;
+    life.worker.watcher = start->watcher;
     life.worker.control_fd = start->control_fd;
     life.listen_fds = start->listen_fds;
     life.n_listen_fds = start->n_listen_fds;

@@ -16,8 +16,13 @@ struct request;
 struct worker_rehearsal {
     uint64_t seed;                      /* of every request's chance */
     const struct weir_principal *caller; /* who calls, unless a stage says */
+};
+
+/* A process of its own that runs the pipeline to see what becomes of requests. */
+struct worker_watcher {
     void (*on_finish)(void *arg, struct request *r); /* a request is over; its record is complete */
     void *arg;
+    bool explains; /* every request is explained, as for who asks with x-weir-explain */
 };
 
 struct worker {
@@ -30,6 +35,7 @@ struct worker {
     int control_fd;      /* to the master; -1 with workers: 0 */
     bool is_draining;
     const struct worker_rehearsal *rehearsal; /* NULL in service */
+    const struct worker_watcher *watcher; /* the same */
 };
 extern struct worker *worker; /* of this process */
 
@@ -40,6 +46,7 @@ struct worker_start {
     const int *listen_fds;
     uint32_t n_listen_fds;
     void (*adapt)(struct config *c); /* changes the configuration before it is used; NULL: nothing to change */
+    const struct worker_watcher *watcher; /* NULL: none */
 };
 int worker_run(const struct worker_start *start); /* exit code */
 

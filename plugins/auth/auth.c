@@ -158,7 +158,7 @@ static const struct weir_key *find_key(const struct auth *a, const struct weir_k
 
 static enum weir_verdict admit_local(const struct auth *a, struct weir_call *call)
 {
-    struct weir_principal p = { .name = WEIR_LIT("local"), .flags = WEIR_PRINCIPAL_MAY_SET_TIMEOUT };
+    struct weir_principal p = { .name = WEIR_LIT("local"), .flags = WEIR_PRINCIPAL_MAY_SET_TIMEOUT | WEIR_PRINCIPAL_MAY_EXPLAIN };
     if (a->host->request(call)->flags & WEIR_REQUEST_LOOPBACK)
         return set_principal(a, call, &p);
     return refuse_caller(a, call, "not_local",

@@ -80,7 +80,7 @@ static void destroy(void *self)
 }
 
 static const struct weir_option options[] = {
-    { "file", WEIR_OPTION_STRING, 0, offsetof(struct settings, file), NULL, 0, 0, NULL,
+    { "file", WEIR_OPTION_STRING, WEIR_OPTION_RECORDS, offsetof(struct settings, file), NULL, 0, 0, NULL,
       "Write to this file; it may be renamed or removed at any time, the next line makes a new one." },
     { "syslog", WEIR_OPTION_BOOL, 0, offsetof(struct settings, syslog), "false", 0, 0, NULL,
       "Send to the system's log (local0.info). Without `file` and `syslog` the lines go to stdout." },

@@ -1,9 +1,11 @@
-"""`weir explain`: what would become of a request, with no provider asked; and what became of one that is in the log."""
+"""`weir explain`: what would become of a request, with no provider asked, or really; of one that is served; of one that is in the log."""
+import hashlib
 import json
 import os
 import re
+import subprocess
 
-from harness import ROOT, Upstream, openai_answer
+from harness import ROOT, Upstream, Weir, config, openai_answer, wait_until
 from test_commands import Folder, weir
 
 CONFIG = """
@@ -131,3 +133,78 @@ def test_a_past_request():
         assert f"{line}\n" in text, (line, text)
     assert json.loads(explain(f, "--log", "requests.log", "req_1"))["record"] == record
     assert "has no request req_2" in explain(f, "--log", "requests.log", "req_2", code=1)
+
+
+def test_send_asks_the_providers():
+    with Upstream(openai_answer("told")) as up:
+        f = folder(up.url)
+        x = json.loads(explain(f, "--send", "--path", CHAT, "q.json"))
+        assert len(up.requests) == 1 and up.requests[0].path == CHAT, up.requests
+        assert x["answer"]["status"] == 200 and x["answer"]["body"]["choices"][0]["message"]["content"] == "told", x["answer"]
+        assert x["record"]["attempts"][0]["status"] == 200 and x["record"]["tokens"]["output"] > 0, x["record"]
+        assert [c["target"] for c in x["candidates"]] == ["a/gpt-4o", "b/claude-sonnet-4"] and "calls" not in x
+        f.write("q.json", json.dumps(dict(BODY, stream=True)))
+        text = weir("explain", "--send", "--path", CHAT, "q.json", cwd=f.path)
+        for pattern in (r"     answered, status 200, first token after \d+ ms, \d+ ms in all, \d+ tokens in, \d+ out, \$0\.\d+\n",
+                        r"the client got\n  status 200 from a/gpt-4o"):
+            assert re.search(pattern, text), (pattern, text)
+        assert len(open(os.path.join(f.path, "requests.log")).read().splitlines()) == 2, "sent requests are logged as any"
+    f = folder()
+    text = weir("explain", "--send", "--path", CHAT, "q.json", cwd=f.path)
+    assert re.search(r"     failed: connect, \w+, \d+ ms in all\n", text) and "status 502" in text, text
+    assert "--send asks" in explain(f, "--send", "--fail", "503", "--path", CHAT, "q.json", code=1)
+    f.write("rule.lua", "return {")
+    assert "rule.lua" in weir("explain", "--send", "--path", CHAT, "q.json", cwd=f.path, code=1)
+
+
+def live(up, rule=RULE, **more):
+    keys = [{"name": name, "hash": "sha256:" + hashlib.sha256(name.encode()).hexdigest(), **rights}
+            for name, rights in (("seer", {"may_explain": True}), ("blind", {}))]
+    routes = [{"match": {"path": "/v1/*"}, "pipeline": [{"policy": {"file": "rule.lua"}}]}]
+    c = config(up, keys=keys, routes=routes, entry=[{"log": {"file": "requests.log"}}, "auth"], **more)
+    weir_ = Weir(c)
+    weir_.write("rule.lua", rule)
+    return weir_
+
+
+def bearer(name, **more):
+    return {"authorization": "Bearer " + name, "x-weir-explain": "1", **more}
+
+
+def test_a_request_that_is_served():
+    with Upstream(openai_answer("told")) as up, live(up) as w:
+        for stream in (False, True):
+            answer = w.chat(headers=bearer("seer"), stream=stream, max_tokens=50)
+            assert answer.status == 200, answer
+            x = json.loads(answer.headers["x-weir-explain"])
+            assert x["id"] == answer.headers["x-weir-request-id"] and [a["target"] for a in x["attempts"]] == ["up/m"]
+            assert x["candidates"][0]["target"] == "up/m" and x["candidates"][0]["input_tokens"] > 0, x
+            assert {"stage": "policy", "seen": "m"} in x["decisions"]
+        assert "x-weir-explain" not in up.requests[0].headers
+        for headers in (bearer("blind"), {"authorization": "Bearer seer"}, bearer("seer", **{"x-weir-explain": "0"})):
+            assert "x-weir-explain" not in w.chat(headers=headers).headers
+        denied = w.chat(headers=bearer("seer", **{"x-team": "blue"}))
+        x = json.loads(denied.headers["x-weir-explain"])
+        assert denied.status == 403 and {"stage": "policy", "seen": "m"} in x["decisions"] and not x["candidates"], x
+        refused = w.chat(headers=bearer("nobody"))
+        assert refused.status == 401 and "x-weir-explain" not in refused.headers
+        wait_until(lambda: len(open(w.path("requests.log")).read().splitlines()) == 7, "records")
+        records = [json.loads(line) for line in open(w.path("requests.log"))]
+        assert ["explanation" in r for r in records] == [True, True, False, False, False, True, False]
+        assert [s["stage"] for s in records[0]["explanation"]["stages"]] == ["log", "auth", "policy"]
+        text = subprocess.run([w.program, "explain", records[0]["id"]], cwd=w.folder, capture_output=True, text=True)
+        assert text.returncode == 0 and "candidates, in the order" in text.stdout and "     answered, status 200" in text.stdout, text
+        text = subprocess.run([w.program, "explain", "req_none"], cwd=w.folder, capture_output=True, text=True)
+        assert text.returncode == 1 and "requests.log has no request req_none" in text.stderr, text
+
+
+def test_a_long_explanation_is_cut_to_fit_a_header():
+    targets = [f"up/model-{i}-{'x' * 60}" for i in range(60)]
+    rule = RULE.replace('note("seen", req.model)', """note("word", "\\u{e9}\\u{1f600}")
+    for i = 1, req.headers["x-long"] and 9 or 0 do note("long" .. i, ("y"):rep(400)) end""")
+    with Upstream(openai_answer("told")) as up, live(up, rule, models={"m": {"targets": targets}}) as w:
+        x = json.loads(w.chat(headers=bearer("seer")).headers["x-weir-explain"])
+        assert len(x["candidates"]) + x["more_candidates"] == 60 and len(x["candidates"]) > 3, x
+        assert x["decisions"] == [{"stage": "policy", "word": "é\U0001f600"}]
+        x = json.loads(w.chat(headers=bearer("seer", **{"x-long": "1"})).headers["x-weir-explain"])
+        assert x["is_cut"] is True and "decisions" not in x and x["attempts"][0]["target"] == targets[0], x

@@ -116,11 +116,11 @@ TEST(models_keys_and_secrets_are_read)
 {
     FINE("keys:\n"
          "  - { name: a, team: t, hash: 'sha256:00000000000000000000000000000000000000000000000000000000000000Ff', "
-         "models: [demo, 'demo/*'], tags: { cost: '42' }, may_set_timeout: true }\n"
+         "models: [demo, 'demo/*'], tags: { cost: '42' }, may_set_timeout: true, may_explain: true }\n"
          "secrets: { token: env:WEIR_TEST_KEY, plain: text }\n");
     CHECK_INT(config->n_keys, 1);
     CHECK(weir_is(config->keys[0].team, "t") && config->keys[0].hash[31] == 255 && config->keys[0].n_models == 2);
-    CHECK(config->keys[0].flags == WEIR_PRINCIPAL_MAY_SET_TIMEOUT && config->keys[0].n_tags == 1 &&
+    CHECK(config->keys[0].flags == (WEIR_PRINCIPAL_MAY_SET_TIMEOUT | WEIR_PRINCIPAL_MAY_EXPLAIN) && config->keys[0].n_tags == 1 &&
           weir_is(config->keys[0].tags[1], "42"));
     CHECK(config->n_secrets == 2 && weir_is(config->secrets[0].value, "sk-from-the-environment"));
     const struct config_model *m = config->models[0];

@@ -84,6 +84,9 @@ struct weir_principal {
     const struct weir_str *tags; /* key, value, key, value …; 2 × n_tags */
 };
 #define WEIR_PRINCIPAL_MAY_SET_TIMEOUT 1u /* x-weir-timeout-ms is heeded */
+#if WEIR_ABI_MINOR >= 1
+#define WEIR_PRINCIPAL_MAY_EXPLAIN 2u /* x-weir-explain is heeded */
+#endif
 
 /* A virtual key of the configuration. Lifetime: worker. */
 struct weir_key {

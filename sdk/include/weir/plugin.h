@@ -10,6 +10,7 @@
  *        ids: codecs' ids, id_out, id_in, insert in a frame
  *        codecs: model_source; WEIR_CANDIDATE_N_CALLS
  *        copies: WEIR_CANDIDATE_MIRROR, WEIR_STAGE_MIRRORS
+ *        WEIR_OPTION_RECORDS, WEIR_PRINCIPAL_MAY_EXPLAIN
  *   1.0  first version
  *
  * A plugin is a shared object that exports exactly one symbol, the constant `weir_plugin`. Write it with WEIR_PLUGIN:
@@ -61,6 +62,9 @@ enum weir_option_type {
 enum weir_option_flag {
     WEIR_OPTION_REQUIRED = 1u << 0,
     WEIR_OPTION_WITH_FOLDER = 1u << 1, /* FILE: the file's folder belongs to the generation too */
+#if WEIR_ABI_MINOR >= 1
+    WEIR_OPTION_RECORDS = 1u << 2, /* STRING: a file that gets request records, one a line: `weir explain` looks there */
+#endif
 };
 struct weir_option { /* frozen */
     const char *name;
