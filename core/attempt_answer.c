@@ -160,7 +160,7 @@ static void keep_for_later(struct attempt *a, struct weir_str bytes)
 static void feed(struct attempt *a, struct weir_str bytes)
 {
     struct request *r = a->call.request;
-    size_t limit = r->mirror ? MIRROR_ANSWER_BYTES : (size_t)worker->config->limits.body_bytes;
+    size_t limit = r->mirror ? worker->config->mirrors.answer_bytes : (size_t)worker->config->limits.body_bytes;
     struct weir_frame frame;
     enum framer_result rc = FRAMER_MORE;
     struct scratch s = scratch_enter();

@@ -77,6 +77,8 @@ static void print_stage(const struct weir_stage_ops *s)
         printf("guard         what it does not understand is refused\n");
     if (s->flags & WEIR_STAGE_SETS_PRINCIPAL)
         printf("identity      it says who the caller is: routes behind it are protected\n");
+    if (s->flags & WEIR_STAGE_MIRRORS)
+        printf("copies        on_finish is called for them, too\n");
 }
 
 static void print_codec(const struct plugin *p)

@@ -172,6 +172,40 @@ static const struct field limit_fields[] = {
 };
 #undef LIMIT
 
+#define MIRRORS(member) .offset = offsetof(struct config_mirrors, member)
+static const struct field mirror_fields[] = {
+    { .name = "most",
+      .type = FIELD_U32,
+      MIRRORS(most),
+      .fallback = "64",
+      .min = 0,
+      .max = 100000,
+      .help = "So many at the same time; what comes then is dropped. 0: none." },
+    { .name = "memory",
+      .type = FIELD_SIZE64,
+      MIRRORS(bytes),
+      .fallback = "32MiB",
+      .min = 1024,
+      .max = 1e12,
+      .help = "All bodies of the requests that they copy." },
+    { .name = "answer",
+      .type = FIELD_SIZE32,
+      MIRRORS(answer_bytes),
+      .fallback = "1MiB",
+      .min = 1024,
+      .max = 1e9,
+      .help = "A whole answer, or one event of a stream; a larger one is given up." },
+    { .name = "total",
+      .type = FIELD_MS,
+      MIRRORS(total_ms),
+      .fallback = "2m",
+      .min = 1,
+      .max = 86400e3,
+      .help = "After that one is given up." },
+    { .name = NULL },
+};
+#undef MIRRORS
+
 static const struct field default_timeout_fields[] = {
     { .name = "connect",
       .type = FIELD_MS,
@@ -284,6 +318,11 @@ const struct field config_fields[] = {
       .max = 3600e3,
       .help = "A stage may wait so long." },
     { .name = "limits", .type = FIELD_TABLE, AT(limits), .table = limit_fields, .help = "What a client may cost." },
+    { .name = "mirrors",
+      .type = FIELD_TABLE,
+      AT(mirrors),
+      .table = mirror_fields,
+      .help = "What copies for other models may cost a worker." },
     { .name = "timeouts",
       .type = FIELD_TABLE,
       AT(timeouts),

@@ -168,6 +168,12 @@ struct config_secret {
     struct weir_str name, value;
 };
 
+/* What copies for other models may hold in a worker (mirror.c). */
+struct config_mirrors {
+    uint32_t most, answer_bytes, total_ms;
+    uint64_t bytes;
+};
+
 struct config {
     struct arena *arena;
     const char *path;            /* of the main file */
@@ -180,6 +186,7 @@ struct config {
     uint32_t workers;            /* 0: all in one process */
     uint32_t watchdog_ms, shutdown_delay_ms, drain_ms, stage_wait_ms;
     struct edge_limits limits;
+    struct config_mirrors mirrors;
     struct config_timeouts timeouts;
     uint32_t keepalive_ms;       /* silence in a stream before a comment; 0: none */
     uint32_t keepalive_first_ms; /* the same before the first token; 0: off */

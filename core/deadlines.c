@@ -96,7 +96,7 @@ int64_t request_deadline_us(const struct request *r)
     if (r->is_answered)
         return INT64_MAX;
     int64_t total = after(r->started_us, config_timeout(r, NULL, WEIR_TIMEOUT_TOTAL));
-    return r->mirror ? earlier(total, after(r->started_us, MIRROR_LONGEST_MS)) : total;
+    return r->mirror ? earlier(total, after(r->started_us, worker->config->mirrors.total_ms)) : total;
 }
 
 static int64_t next_deadline(const struct request *r)

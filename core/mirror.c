@@ -18,7 +18,7 @@
 #include "host.h"
 #include "pipeline.h"
 
-enum { COPIES_MAX = 16, BYTES_MAX = 32 << 20, EACH_MAX = 4 }; /* of a worker; of a request */
+enum { EACH_MAX = 4 };
 
 static uint32_t n_copies;
 static size_t n_bytes;
@@ -88,9 +88,9 @@ static const char *obstacle(const struct request *r)
         return "a tool of the provider would run twice";
     if (worker->is_draining)
         return "this worker is about to end";
-    if (n_copies >= COPIES_MAX)
+    if (n_copies >= worker->config->mirrors.most)
         return "too many copies are underway";
-    if (n_bytes + r->view.body_n > BYTES_MAX)
+    if (n_bytes + r->view.body_n > worker->config->mirrors.bytes)
         return "copies hold too many bytes";
     return NULL;
 }
@@ -271,11 +271,16 @@ static const char *why_dropped(const struct request *q)
 
 static void close_attempts(struct request *q)
 {
-    for (struct attempt *a = q->attempts; a; a = a->next) {
-        if (a->state != ATTEMPT_OVER)
-            hedge_account(a); /* it is cut: what it cost, as far as anybody knows */
+    for (struct attempt *a = q->attempts; a; a = a->next)
         attempt_close(a);
-    }
+}
+
+/* It was cut by weir: what it cost, as far as anybody knows. */
+static void account(struct request *q)
+{
+    for (struct attempt *a = q->attempts; a; a = a->next)
+        if (a->error.error_class == WEIR_ERROR_TIMEOUT || a->error.error_class == WEIR_ERROR_UNAVAILABLE)
+            hedge_account(a);
 }
 
 void mirror_drop(struct request *q)
@@ -315,6 +320,7 @@ bool mirror_waits(struct request *q)
     if (!m->is_over) {
         m->is_over = true;
         close_attempts(q);
+        account(q);
         own_blocks(q);
         q->is_answered = true;
         q->ended_us = monotonic_us();

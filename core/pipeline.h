@@ -196,7 +196,6 @@ void fanout_fail(struct attempt *b); /* b->error is set */
 void fanout_vetoed(struct attempt *b);
 
 /* ---- copies for other models (mirror.c) ---- */
-enum { MIRROR_LONGEST_MS = 120 * 1000, MIRROR_ANSWER_BYTES = 4 << 20 };
 void mirror_start(void);
 uint32_t mirror_live(void);
 void mirror_choose(struct request *r); /* takes those that only get a copy out of the candidates */

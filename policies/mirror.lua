@@ -4,8 +4,9 @@
 --   policy: { file: policies/mirror.lua, with: { to: openai/gpt-5-mini, share: 0.05 } }
 --
 -- to: the other target; share: 0 to 1 [0.01]. key: caller, team, conversation or the name of a header, of which the
--- same share is taken each time; without it chance decides. teams: only these. beyond: it need not be a candidate, nor the
--- caller have a right to it. timeout: seconds after which the copy is given up [60]. max_tokens: of the copy's answer.
+-- same share is taken each time; without it chance decides. teams: only these. beyond: it need not be a candidate, nor
+-- the caller have a right to it. timeout: seconds after which the copy is given up [60]. max_tokens: of the copy's
+-- answer.
 local check = require("settings").of{ "to", "share", "key", "teams", "beyond", "timeout", "max_tokens" }
 local strategy = require("strategy")
 
@@ -22,7 +23,7 @@ return {
   on_error = "pass",
   on_request = function(req, cfg)
     check(cfg)
-    local share = is_among(cfg.teams, req.principal.team) and cfg.share or cfg.teams and 0 or 0.01
+    local share = is_among(cfg.teams, req.principal.team) and (cfg.share or 0.01) or 0
     local others = req.candidates:without{ name = cfg.to }
     if #others == 0 then return end -- it is the only one that can answer
     return strategy.mirror(req.candidates, {

@@ -214,13 +214,16 @@ def test_more_than_there_is_room_for_are_dropped_and_counted():
         gate.set()
         assert len(m.lines(8)[1]) == 2
     gate.clear()
-    with Mirrored([[ok("ours")], [held(gate, ok("late"))]]) as m:
-        for _ in range(20):
+    with Mirrored([[ok("ours")], [held(gate, ok("late"))]], mirrors={"most": 5}) as m:
+        for _ in range(9):
             assert ask(m.weir, "openai", False).text == "ours"
-        clients, _ = m.lines(20)
+        clients, _ = m.lines(9)
         assert [notes(c)[0] for c in clients].count("b/m: not sent: too many copies are underway") == 4
         gate.set()
-        assert len(m.lines(36)[1]) == 16
+        assert len(m.lines(14)[1]) == 5
+        wait_until(lambda: m.weir.chat().content and m.count("answered") == 6, "room again")
+    with Mirrored([[ok("ours")], [ok("theirs")]], mirrors={"most": 0}) as m:
+        assert m.weir.chat().content == "ours" and not m.ups[1].requests
 
 
 def test_large_bodies_are_kept_once_and_only_some():
@@ -238,9 +241,12 @@ def test_large_bodies_are_kept_once_and_only_some():
 
 
 def test_an_answer_too_large_to_hold():
-    with Mirrored([[ok("ours")], [ok("y" * (5 << 20))]]) as m:
+    with Mirrored([[ok("ours")], [ok("y" * (2 << 20))]]) as m:
         assert m.weir.chat().content == "ours"
         assert m.pair()[1]["error"]["class"] == "broken"
+    with Mirrored([[ok("ours")], [ok("y" * (2 << 20))]], mirrors={"answer": "3MiB"}) as m:
+        assert m.weir.chat().content == "ours"
+        assert m.pair()[1]["status"] == 200
 
 
 def test_a_deadline_of_its_own():
@@ -248,6 +254,10 @@ def test_a_deadline_of_its_own():
         assert m.weir.chat(stream=True).content == "ours"
         copy = m.pair()[1]
         assert copy["error"]["class"] == "timeout" and copy["total_ms"] >= 200 and copy["status"] == 504
+        assert copy["attempts"][0]["tokens"]["estimated"] and copy["attempts"][0]["tokens"]["input"] > 0 and copy["cost_usd"] > 0, "what was sent is accounted for"
+    with Mirrored([[ok("ours")], [silent]], mirrors={"total": "200ms"}) as m:
+        assert m.weir.chat().content == "ours"
+        assert m.pair()[1]["error"]["class"] == "timeout"
 
 
 def test_it_never_answers():
@@ -302,6 +312,7 @@ def test_reload_in_the_middle():
         clients, copies = m.lines(4)
         assert [c["error"]["class"] for c in copies] == ["unavailable"] * 2, "an old generation waits for no copy"
         assert all(c["mirror"]["status"] == 200 for c in copies) and len(clients) == 2
+        assert all(c["attempts"][0]["tokens"]["estimated"] for c in copies), "what was sent may be paid for"
         assert m.weir.chat().content == "ours"
         gate.set()
         assert len(m.lines(6)[1]) == 3
