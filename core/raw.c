@@ -244,6 +244,8 @@ static bool readable_framing(const struct attempt *a, enum weir_framing *framing
         *framing = WEIR_FRAMING_SSE;
     else if (is_type(type, "ndjson"))
         *framing = WEIR_FRAMING_NDJSON;
+    else if (is_type(type, "application/vnd.amazon.eventstream"))
+        *framing = WEIR_FRAMING_AWS;
     else if (is_type(type, "json"))
         *framing = WEIR_FRAMING_JSON;
     else
@@ -301,8 +303,8 @@ static void meter_last(struct attempt *a)
     struct scratch s = scratch_enter();
     if (a->is_metered && framer_last(&a->framer, &frame) == FRAMER_FRAME)
         read_frame(a, &frame);
-    if (a->is_metered && a->codec->plugin->codec.decode_end)
-        read_end(a);
+    if (a->codec->plugin->codec.operations & WEIR_OP_BIT(WEIR_OP_RAW) && a->codec->plugin->codec.decode_end)
+        read_end(a); /* also of what could not be read: headers and trailers may tell */
     scratch_leave(s);
 }
 

@@ -12,6 +12,8 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
 static const struct weir_claim claims[] = {
     { "POST", "/model/*/converse", NULL, WEIR_OP_CHAT, 0 },
     { "POST", "/model/*/converse-stream", NULL, WEIR_OP_CHAT, 0 },
+    { "POST", "/model/*/invoke", NULL, WEIR_OP_EMBED, 0 },
+    { "POST", "/model/*/count-tokens", NULL, WEIR_OP_COUNT, 0 },
     { NULL, NULL, NULL, 0, 0 },
 };
 
@@ -80,7 +82,7 @@ static const struct weir_says says[] = {
 
 static const struct weir_codec codec = {
     .size = sizeof(codec),
-    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED),
+    .operations = WEIR_OP_BIT(WEIR_OP_CHAT) | WEIR_OP_BIT(WEIR_OP_EMBED) | WEIR_OP_BIT(WEIR_OP_RAW),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN |
                     WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING |
                     WEIR_CAN_STREAM,

@@ -9,7 +9,8 @@
  *   error.c    errors, both ways
  *   signature.c  both: what others signed, on its way through
  *   sign.c     egress: the signature                                  path.c    model ids in paths
- *   embed.c    egress: vectors                                        bedrock.c  the descriptor
+ *   embed.c    egress: vectors                                        vectors.c  ingress: vectors
+ *   metering.c relayed calls: what they cost                          bedrock.c  the descriptor
  */
 #ifndef BEDROCK_H
 #define BEDROCK_H
@@ -57,8 +58,15 @@ struct bedrock_piece {
     struct weir_text text;
 };
 
+/* Whose words a body of InvokeModel speaks, and its answer. */
+enum bedrock_words { BEDROCK_NO_WORDS, BEDROCK_TITAN, BEDROCK_COHERE, BEDROCK_NOVA };
+/* Told by a member that only they have. */
+enum bedrock_words bedrock_words_of(struct weir_str key);
+
 /* Ingress state; lifetime: request. */
 struct bedrock_client {
+    enum bedrock_words words; /* of a request for vectors */
+    bool wants_types; /* it lists encodings: vectors are told by their names */
     /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
     struct bedrock_span system, inference;
     bool was_system_inserted, was_inference_inserted;
@@ -91,6 +99,7 @@ struct bedrock_alias {
 struct bedrock_attempt {
     struct bedrock_alias *aliases;
     struct weir_usage usage;
+    bool is_metered; /* a relayed call's own words told what it cost */
     struct bedrock_open {
         uint32_t index;
         uint16_t kind; /* enum weir_block_kind */
@@ -108,12 +117,19 @@ int bedrock_decode_end(void *self, struct weir_call *call, void *state, bool cle
 int bedrock_decode_error(void *self, struct weir_call *call, void *state, int status, struct weir_str body,
                          struct weir_error *error);
 
+void bedrock_put_vectors(struct bedrock *o, const struct bedrock_client *client, struct weir_out *out,
+                         const struct weir_answer *a);
+/* A client's own body for vectors, in words that the target does not speak? Then fail() was called. */
+bool bedrock_refuses_words(struct bedrock *o, const struct weir_conversation *c);
+/* Calls that are relayed as they are: emits what they cost. */
+int bedrock_meter_frame(struct bedrock *o, struct bedrock_attempt *attempt, const struct weir_frame *frame);
+int bedrock_meter_end(struct bedrock *o, const struct bedrock_attempt *attempt);
 int bedrock_decode_vectors(struct bedrock *o, struct bedrock_attempt *attempt, struct weir_str body);
 int64_t bedrock_number(struct weir_str s);
 
 /* ---- models ---- */
 
-enum bedrock_family { BEDROCK_CLAUDE, BEDROCK_NOVA, BEDROCK_MISTRAL, BEDROCK_OPENAI, BEDROCK_OTHER };
+enum bedrock_family { BEDROCK_CLAUDE, BEDROCK_AMAZON, BEDROCK_MISTRAL, BEDROCK_OPENAI, BEDROCK_OTHER };
 
 /* What a model takes, told from its id; of an id that tells nothing (an application profile's) Claude's words are assumed. */
 struct bedrock_model {
@@ -136,8 +152,9 @@ struct weir_str bedrock_model_id(struct bedrock *o, const struct weir_conversati
 
 /* ---- paths ---- */
 
-/* The model's id of "…/model/{id}/converse…", decoded; "" if the path is another one. */
-struct weir_str bedrock_path_model(struct bedrock *o, struct weir_str path, bool *is_stream);
+/* The model's id of "…/model/{id}/converse", "…/invoke" …, decoded; "" if the path is another one. */
+struct weir_str bedrock_path_model(struct bedrock *o, struct weir_str path);
+bool bedrock_path_ends(struct weir_str path, const char *end);
 /* Everything but letters, digits and -._~ as %XX; '/' stays if keep_slash. NULL when memory is short. */
 struct weir_str bedrock_percent(struct bedrock *o, struct weir_str s, bool keep_slash);
 

@@ -18,6 +18,26 @@ static enum family family_of(struct weir_str id)
     return has(id, "nova") && has(id, "embed") ? NOVA : UNKNOWN;
 }
 
+bool bedrock_refuses_words(struct bedrock *o, const struct weir_conversation *c)
+{
+    static const enum bedrock_words words_of[] = { [UNKNOWN] = BEDROCK_NO_WORDS, [TITAN_1] = BEDROCK_TITAN,
+                                                   [TITAN_2] = BEDROCK_TITAN,    [COHERE_3] = BEDROCK_COHERE,
+                                                   [COHERE_4] = BEDROCK_COHERE,  [NOVA] = BEDROCK_NOVA };
+    struct weir_str key;
+    enum bedrock_words spoken = BEDROCK_NO_WORDS;
+    if (!c || c->operation != WEIR_OP_EMBED || !weir_eq(c->dialect, BEDROCK_DIALECT))
+        return false;
+    enum bedrock_words wanted = words_of[family_of(bedrock_model_id(o, c))];
+    struct weir_json *r = o->json->open(o->call, c->body);
+    for (o->json->object(r); o->json->member(r, &key); o->json->skip(r))
+        spoken = spoken ? spoken : bedrock_words_of(key);
+    if (!wanted || !spoken || wanted == spoken)
+        return false;
+    bedrock_unsupported(o, "model", "model: the body speaks another family's words than this model of Bedrock; send its own "
+                                    "(inputText: Titan, texts: Cohere, singleEmbeddingParams: Nova).");
+    return true;
+}
+
 /* ---- the request ---- */
 
 static void put_input(struct encoding *x, const struct weir_message *m)
@@ -136,6 +156,7 @@ int bedrock_encode_inputs(struct encoding *x)
         put_nova(x);
     else
         put_titan(x, family);
+    bedrock_put_ext(x, "");
     x->o.json->object_end(x->out);
     lose_encoding(x);
     return x->o.failed ? -1 : 0;

@@ -202,7 +202,7 @@ static void put_opaque(struct encoding *x, const struct weir_part *p)
 
 bool bedrock_takes_cache_mark(struct encoding *x)
 {
-    bool takes = x->o.is_own || x->model.family == BEDROCK_CLAUDE || x->model.family == BEDROCK_NOVA;
+    bool takes = x->o.is_own || x->model.family == BEDROCK_CLAUDE || x->model.family == BEDROCK_AMAZON;
     if (!takes)
         bedrock_lose_once(x, WEIR_FEATURE_CACHE_MARK, WEIR_LOSS_DROPPED, "this model does not take it");
     return takes;

@@ -31,7 +31,7 @@ static struct weir_str fit_effort(struct encoding *x, struct weir_str effort)
     else if (is_highest && !has_highest)
         fit = WEIR_LIT("\"high\"");
     bool has_limit = bedrock_field(x, WEIR_FIELD_MAX_TOKENS).n > 0;
-    if (x->model.family == BEDROCK_NOVA && weir_is(fit, "\"high\"") && has_limit)
+    if (x->model.family == BEDROCK_AMAZON && weir_is(fit, "\"high\"") && has_limit)
         fit = WEIR_LIT("\"medium\""); /* at its highest it takes no limit */
     if (!weir_eq(fit, effort))
         bedrock_lose_once(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LOSS_CHANGED, "to one that the model knows");
@@ -203,7 +203,7 @@ static void put_top_k(struct encoding *x, const struct bedrock_thinking *t)
 {
     struct weir_str top_k = bedrock_field(x, WEIR_FIELD_TOP_K);
     bool thinks = t->how == BEDROCK_BUDGET || t->how == BEDROCK_ADAPTIVE;
-    if (!top_k.n || x->model.family == BEDROCK_NOVA) /* put_nova() */
+    if (!top_k.n || x->model.family == BEDROCK_AMAZON) /* put_nova() */
         return;
     if (x->o.is_own || (x->model.takes_top_k && !(thinks && x->model.family == BEDROCK_CLAUDE)))
         bedrock_put_raw(x, "top_k", top_k);
@@ -230,7 +230,7 @@ void bedrock_put_additional(struct encoding *x, const struct bedrock_thinking *t
     j->key(x->out, "additionalModelRequestFields");
     j->object_begin(x->out);
     put_top_k(x, t);
-    if (x->model.family == BEDROCK_NOVA)
+    if (x->model.family == BEDROCK_AMAZON)
         put_nova(x, t, bedrock_field(x, WEIR_FIELD_TOP_K));
     else if (x->model.family == BEDROCK_OPENAI || (x->o.is_own && x->model.family != BEDROCK_CLAUDE))
         bedrock_put_raw(x, "reasoning_effort", t->effort);

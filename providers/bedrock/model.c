@@ -57,7 +57,7 @@ struct bedrock_model bedrock_model_of(struct weir_str id)
         return claude(id);
     m.family = BEDROCK_OTHER;
     if (has(id, "nova")) {
-        m.family = BEDROCK_NOVA;
+        m.family = BEDROCK_AMAZON;
         m.takes_thinking = m.takes_effort = has(id, "nova-2") || has(id, "nova-premier-2");
         m.takes_top_k = true;
     } else if (has(id, "mistral.") || has(id, "mistral/")) {

@@ -49,14 +49,18 @@ static bool cut_end(struct weir_str *s, const char *end)
     return true;
 }
 
-struct weir_str bedrock_path_model(struct bedrock *o, struct weir_str path, bool *is_stream)
+bool bedrock_path_ends(struct weir_str path, const char *end)
+{
+    return cut_end(&path, end);
+}
+
+struct weir_str bedrock_path_model(struct bedrock *o, struct weir_str path)
 {
     const char *at = path.n ? memmem(path.p, path.n, "/model/", 7) : NULL;
     struct weir_str id = at ? (struct weir_str){ at + 7, (size_t)(path.p + path.n - at) - 7 } : WEIR_NONE;
-    *is_stream = cut_end(&id, "/converse-stream");
-    if (!*is_stream && !cut_end(&id, "/converse"))
-        return WEIR_NONE;
-    return decoded(o, id);
+    bool is_known = cut_end(&id, "/converse-stream") || cut_end(&id, "/converse") || cut_end(&id, "/invoke") ||
+                    cut_end(&id, "/count-tokens");
+    return is_known ? decoded(o, id) : WEIR_NONE;
 }
 
 static bool is_unreserved(char c)
@@ -96,6 +100,8 @@ int bedrock_request_head(void *self, struct weir_call *call, void *state, const 
     const struct weir_conversation *c = o.host->conversation(call);
     bool is_stream = c && weir_field_true(c, WEIR_FIELD_STREAM);
     struct weir_str id = bedrock_percent(&o, bedrock_model_id(&o, c), false);
+    if (bedrock_refuses_words(&o, c))
+        return -1;
     (void)state;
     (void)entry;
     if (!id.p)

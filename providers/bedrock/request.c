@@ -52,35 +52,33 @@ struct weir_message *bedrock_add_message(struct reading *x, enum weir_role role)
     return m;
 }
 
-static void set_field(struct reading *x, enum weir_field f, struct weir_str json, struct weir_str wire)
+void bedrock_set_field(struct reading *x, enum weir_field f, struct weir_str json, struct weir_str wire)
 {
     if (x->o.host->set_field(x->o.call, f, json, wire) < 0)
         x->o.failed = true;
 }
 
-enum shape { STRING, INTEGER, NUMBER, STRINGS, OBJECT };
-
 /* The next value, if it has this shape; else an error at it. */
-static bool read_shape(struct reading *x, enum shape shape, struct weir_str *raw)
+bool bedrock_read_shape(struct reading *x, enum bedrock_shape shape, struct weir_str *raw)
 {
     static const struct {
         enum weir_json_type type;
         const char *message;
     } wanted[] = {
-        [STRING] = { WEIR_JSON_STRING, "must be a string" },
-        [INTEGER] = { WEIR_JSON_NUMBER, "must be an integer, not negative" },
-        [NUMBER] = { WEIR_JSON_NUMBER, "must be a number" },
-        [STRINGS] = { WEIR_JSON_ARRAY, "must be an array of strings" },
-        [OBJECT] = { WEIR_JSON_OBJECT, "must be an object" },
+        [BEDROCK_STRING] = { WEIR_JSON_STRING, "must be a string" },
+        [BEDROCK_INTEGER] = { WEIR_JSON_NUMBER, "must be an integer, not negative" },
+        [BEDROCK_NUMBER] = { WEIR_JSON_NUMBER, "must be a number" },
+        [BEDROCK_STRINGS] = { WEIR_JSON_ARRAY, "must be an array of strings" },
+        [BEDROCK_OBJECT] = { WEIR_JSON_OBJECT, "must be an object" },
     };
     const struct weir_json_api *j = x->o.json;
     bool is_right = j->peek(x->r) == wanted[shape].type;
     struct weir_str each;
     if (!j->raw(x->r, raw))
         return false;
-    for (size_t i = 0; is_right && shape == INTEGER && i < raw->n; i++)
+    for (size_t i = 0; is_right && shape == BEDROCK_INTEGER && i < raw->n; i++)
         is_right = raw->p[i] >= '0' && raw->p[i] <= '9';
-    if (is_right && shape == STRINGS) {
+    if (is_right && shape == BEDROCK_STRINGS) {
         struct weir_json *r = j->open(x->o.call, *raw);
         for (j->array(r); j->element(r);)
             j->string(r, &each);
@@ -89,11 +87,11 @@ static bool read_shape(struct reading *x, enum shape shape, struct weir_str *raw
     return is_right || j->reject(x->r, wanted[shape].message);
 }
 
-static void read_field(struct reading *x, enum weir_field f, enum shape shape)
+void bedrock_read_field(struct reading *x, enum weir_field f, enum bedrock_shape shape)
 {
     struct weir_str raw;
-    if (!took_null(x) && read_shape(x, shape, &raw))
-        set_field(x, f, raw, raw);
+    if (!took_null(x) && bedrock_read_shape(x, shape, &raw))
+        bedrock_set_field(x, f, raw, raw);
 }
 
 /* ---- tools ---- */
@@ -187,7 +185,7 @@ static void read_tool_choice(struct reading *x)
             choice = x->o.host->format(x->o.call, "{\"name\":%.*s}", (int)name.n, name.p);
     }
     if (choice.n)
-        set_field(x, WEIR_FIELD_TOOL_CHOICE, choice, WEIR_NONE);
+        bedrock_set_field(x, WEIR_FIELD_TOOL_CHOICE, choice, WEIR_NONE);
     else if (!j->failed(x->r))
         j->reject(x->r, "must be {\"auto\":{}}, {\"any\":{}} or {\"tool\":{\"name\":…}}");
 }
@@ -217,10 +215,10 @@ static void read_inference(struct reading *x)
         const char *name;
         uint8_t field, shape;
     } members[] = {
-        { "maxTokens", WEIR_FIELD_MAX_TOKENS, INTEGER },
-        { "temperature", WEIR_FIELD_TEMPERATURE, NUMBER },
-        { "topP", WEIR_FIELD_TOP_P, NUMBER },
-        { "stopSequences", WEIR_FIELD_STOP, STRINGS },
+        { "maxTokens", WEIR_FIELD_MAX_TOKENS, BEDROCK_INTEGER },
+        { "temperature", WEIR_FIELD_TEMPERATURE, BEDROCK_NUMBER },
+        { "topP", WEIR_FIELD_TOP_P, BEDROCK_NUMBER },
+        { "stopSequences", WEIR_FIELD_STOP, BEDROCK_STRINGS },
     };
     const struct weir_json_api *j = x->o.json;
     struct weir_str key;
@@ -229,7 +227,7 @@ static void read_inference(struct reading *x)
         while (i < 4 && !weir_is(key, members[i].name))
             i++;
         if (i < 4)
-            read_field(x, (enum weir_field)members[i].field, (enum shape)members[i].shape);
+            bedrock_read_field(x, (enum weir_field)members[i].field, (enum bedrock_shape)members[i].shape);
         else
             bedrock_read_ext(x, "inferenceConfig", key);
     }
@@ -255,15 +253,15 @@ static void read_thinking(struct reading *x)
         j->reject(
             x->r,
             "must be {\"type\":\"enabled\",\"budget_tokens\":N}, {\"type\":\"adaptive\"} or {\"type\":\"disabled\"}");
-    set_field(x, WEIR_FIELD_REASONING_BUDGET, budget.n ? budget : is_off ? WEIR_LIT("0") : WEIR_LIT("-1"), WEIR_NONE);
+    bedrock_set_field(x, WEIR_FIELD_REASONING_BUDGET, budget.n ? budget : is_off ? WEIR_LIT("0") : WEIR_LIT("-1"), WEIR_NONE);
     if (!is_off)
-        set_field(x, WEIR_FIELD_REASONING_VISIBLE,
+        bedrock_set_field(x, WEIR_FIELD_REASONING_VISIBLE,
                   weir_is(display, "\"omitted\"") ? WEIR_LIT("false") : WEIR_LIT("true"), WEIR_NONE);
 }
 
 static void read_effort(struct reading *x)
 {
-    read_field(x, WEIR_FIELD_REASONING_EFFORT, STRING);
+    bedrock_read_field(x, WEIR_FIELD_REASONING_EFFORT, BEDROCK_STRING);
 }
 
 /* {"type":"enabled","maxReasoningEffort":"low"}, as Nova says it. */
@@ -280,7 +278,7 @@ static void read_reasoning_config(struct reading *x)
             j->raw(x->r, &raw);
     }
     if (weir_is(type, "\"disabled\""))
-        set_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LIT("\"none\""), WEIR_NONE);
+        bedrock_set_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LIT("\"none\""), WEIR_NONE);
 }
 
 /* Claude's output_config: only the effort has a name elsewhere. */
@@ -306,7 +304,7 @@ static bool take_nova_top_k(struct reading *x, struct weir_str raw)
         j->raw(r, weir_is(key, "topK") ? &top_k : &other);
     if (!j->close(r) || n != 1 || !top_k.n || top_k.p[0] < '0' || top_k.p[0] > '9')
         return false;
-    set_field(x, WEIR_FIELD_TOP_K, top_k, top_k);
+    bedrock_set_field(x, WEIR_FIELD_TOP_K, top_k, top_k);
     return true;
 }
 
@@ -325,7 +323,7 @@ static void read_additional(struct reading *x)
     for (j->object(x->r); !x->o.failed && j->member(x->r, &key);) {
         bool is_object = j->peek(x->r) == WEIR_JSON_OBJECT;
         if (weir_is(key, "top_k"))
-            read_field(x, WEIR_FIELD_TOP_K, INTEGER);
+            bedrock_read_field(x, WEIR_FIELD_TOP_K, BEDROCK_INTEGER);
         else if ((weir_is(key, "thinking") || weir_is(key, "reasoning_config")) && is_object)
             read_thinking(x);
         else if (weir_is(key, "output_config") && is_object)
@@ -367,7 +365,7 @@ static void take_format(struct reading *x, struct weir_str raw)
                         "schema being a string of JSON");
         return;
     }
-    set_field(x, WEIR_FIELD_RESPONSE_FORMAT,
+    bedrock_set_field(x, WEIR_FIELD_RESPONSE_FORMAT,
               h->format(x->o.call, "{%s%.*s%s%s%.*s%s\"schema\":%.*s}", name.n ? "\"name\":" : "", (int)name.n, name.p,
                         name.n ? "," : "", description.n ? "\"description\":" : "", (int)description.n, description.p,
                         description.n ? "," : "", (int)schema.n, schema.p),
@@ -396,7 +394,7 @@ static void read_service_tier(struct reading *x)
     struct weir_str key;
     for (j->object(x->r); j->member(x->r, &key);)
         if (weir_is(key, "type"))
-            read_field(x, WEIR_FIELD_SERVICE_TIER, STRING);
+            bedrock_read_field(x, WEIR_FIELD_SERVICE_TIER, BEDROCK_STRING);
 }
 
 static struct weir_str first_byte_behind(const struct reading *x, struct weir_str key)
@@ -434,7 +432,7 @@ static void read_member(struct reading *x, struct weir_str key)
             return;
         }
     if (weir_is(key, "requestMetadata"))
-        read_field(x, WEIR_FIELD_METADATA, OBJECT);
+        bedrock_read_field(x, WEIR_FIELD_METADATA, BEDROCK_OBJECT);
     else
         bedrock_read_ext(x, "", key);
 }
@@ -443,36 +441,76 @@ static void read_member(struct reading *x, struct weir_str key)
 static void read_path(struct reading *x)
 {
     const struct weir_request_view *request = x->o.host->request(x->o.call);
-    bool is_stream = false;
-    struct weir_str id = request ? bedrock_path_model(&x->o, request->path, &is_stream) : WEIR_NONE;
+    struct weir_str id = request ? bedrock_path_model(&x->o, request->path) : WEIR_NONE;
     struct weir_out *out = x->o.host->out(x->o.call);
     if (!id.n || !out) {
         bedrock_fail_at(x, WEIR_LIT("modelId"),
-                        "is missing; the path is /model/{modelId}/converse or …/converse-stream");
+                        "is missing; the path is /model/{modelId}/converse, …/converse-stream, …/invoke or …/count-tokens");
         return;
     }
     x->o.json->put_str(out, id);
-    set_field(x, WEIR_FIELD_MODEL, x->o.host->keep(x->o.call, x->o.host->out_bytes(out)), WEIR_NONE);
-    if (!is_stream)
+    bedrock_set_field(x, WEIR_FIELD_MODEL, x->o.host->keep(x->o.call, x->o.host->out_bytes(out)), WEIR_NONE);
+    if (!bedrock_path_ends(request->path, "/converse-stream"))
         return;
-    set_field(x, WEIR_FIELD_STREAM, WEIR_LIT("true"), WEIR_NONE);
-    set_field(x, WEIR_FIELD_STREAM_USAGE, WEIR_LIT("true"), WEIR_NONE);
+    bedrock_set_field(x, WEIR_FIELD_STREAM, WEIR_LIT("true"), WEIR_NONE);
+    bedrock_set_field(x, WEIR_FIELD_STREAM_USAGE, WEIR_LIT("true"), WEIR_NONE);
+}
+
+/* {"input":{"converse":{…}}}: what is to be counted. */
+static void read_counted(struct reading *x)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str key;
+    for (j->object(x->r); !x->o.failed && j->member(x->r, &key);)
+        if (weir_is(key, "converse"))
+            for (j->object(x->r); !x->o.failed && j->member(x->r, &key);)
+                read_member(x, key);
+        else if (weir_is(key, "invokeModel"))
+            bedrock_fail_at(x, WEIR_LIT("input.invokeModel"),
+                            "can't be counted here: it is in the words of one model; send input.converse");
+        else
+            bedrock_read_ext(x, "input", key);
+}
+
+static void read_body(struct reading *x, uint32_t operation)
+{
+    struct weir_str key;
+    for (x->o.json->object(x->r); !x->o.failed && x->o.json->member(x->r, &key);)
+        if (operation == WEIR_OP_EMBED)
+            bedrock_read_vectors_member(x, key);
+        else if (operation == WEIR_OP_COUNT && weir_is(key, "input"))
+            read_counted(x);
+        else if (operation == WEIR_OP_COUNT)
+            bedrock_read_ext(x, "", key);
+        else
+            read_member(x, key);
+}
+
+static void fail_empty(struct reading *x, uint32_t operation)
+{
+    if (operation == WEIR_OP_EMBED)
+        bedrock_fail_at(x, WEIR_LIT("body"),
+                        "asks for no vectors: of InvokeModel's bodies this path takes those of embedding models, with inputText, "
+                        "texts or singleEmbeddingParams; models that answer are asked by Converse");
+    else
+        bedrock_fail_at(x, operation == WEIR_OP_COUNT ? WEIR_LIT("input.converse.messages") : WEIR_LIT("messages"),
+                        "is missing or empty; send at least one message");
 }
 
 int bedrock_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body)
 {
     struct reading x = { .o = bedrock_begin(self, call), .client = state, .body = body };
     const struct weir_json_api *j = x.o.json;
-    struct weir_str key;
+    const struct weir_request_view *request = x.o.host->request(call);
+    uint32_t operation = request ? request->operation : WEIR_OP_CHAT;
     read_path(&x);
     x.r = j->open(call, body);
-    for (j->object(x.r); !x.o.failed && j->member(x.r, &key);)
-        read_member(&x, key);
+    read_body(&x, operation);
     if (x.o.failed)
         return -1;
     if (!j->close(x.r))
         return x.o.host->fail_json(call, x.r);
     if (!x.n_wire)
-        bedrock_fail_at(&x, WEIR_LIT("messages"), "is missing or empty; send at least one message");
+        fail_empty(&x, operation);
     return x.o.failed ? -1 : 0;
 }

@@ -18,6 +18,13 @@ void bedrock_fail_at(struct reading *x, struct weir_str param, const char *messa
 /* The next value, raw, as a field that nobody else knows; its path is "before.key", or "key". */
 void bedrock_read_ext(struct reading *x, const char *before, struct weir_str key);
 void bedrock_add_ext(struct reading *x, const char *before, struct weir_str key, struct weir_str raw);
+void bedrock_set_field(struct reading *x, enum weir_field f, struct weir_str json, struct weir_str wire);
+enum bedrock_shape { BEDROCK_STRING, BEDROCK_INTEGER, BEDROCK_NUMBER, BEDROCK_STRINGS, BEDROCK_OBJECT };
+/* The next value, if it has this shape; else an error at it. */
+bool bedrock_read_shape(struct reading *x, enum bedrock_shape shape, struct weir_str *raw);
+void bedrock_read_field(struct reading *x, enum weir_field f, enum bedrock_shape shape);
+/* A member of a body of InvokeModel that asks for vectors. */
+void bedrock_read_vectors_member(struct reading *x, struct weir_str key);
 struct weir_message *bedrock_add_message(struct reading *x, enum weir_role role);
 
 /* The values of "messages" and "system". */

@@ -575,6 +575,8 @@ int bedrock_decode_frame(void *self, struct weir_call *call, void *state, struct
     struct decoding d = { bedrock_begin(self, call), a };
     if (a->has_ended)
         return 0;
+    if (d.o.host->request(call)->operation == WEIR_OP_RAW)
+        return bedrock_meter_frame(&d.o, a, frame);
     if (!a->usage.size)
         a->usage = WEIR_USAGE_UNKNOWN;
     const struct weir_conversation *c = d.o.host->conversation(call);
@@ -588,6 +590,8 @@ int bedrock_decode_end(void *self, struct weir_call *call, void *state, bool cle
 {
     struct bedrock_attempt *a = state;
     struct decoding d = { bedrock_begin(self, call), a };
+    if (d.o.host->request(call)->operation == WEIR_OP_RAW)
+        return bedrock_meter_end(&d.o, a);
     if (clean && a->has_finished && !a->has_ended)
         end(&d);
     return d.o.failed ? -1 : 0;

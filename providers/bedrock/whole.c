@@ -170,13 +170,28 @@ static void put_block(struct bedrock *o, struct weir_out *out, const struct weir
     j->object_end(out);
 }
 
+/* {"inputTokens":N} */
+static int put_tokens(struct bedrock *o, struct weir_out *out, const struct weir_answer *answer)
+{
+    o->json->object_begin(out);
+    put_count(o, out, "inputTokens", answer->usage.input);
+    o->json->object_end(out);
+    return 0;
+}
+
 int bedrock_encode_answer(void *self, struct weir_call *call, void *state, const struct weir_answer *answer,
                           struct weir_out *out)
 {
     struct bedrock o = bedrock_begin(self, call);
     const struct weir_json_api *j = o.json;
     const struct weir_answer_choice *choice = answer->n_choices ? &answer->choices[0] : NULL;
-    (void)state;
+    const struct weir_request_view *request = o.host->request(call);
+    if (request && request->operation == WEIR_OP_COUNT)
+        return put_tokens(&o, out, answer);
+    if (request && request->operation == WEIR_OP_EMBED) {
+        bedrock_put_vectors(&o, state, out, answer);
+        return 0;
+    }
     j->object_begin(out);
     j->key(out, "output");
     j->object_begin(out);

@@ -163,6 +163,27 @@ def images_pass(target):
     assert text_of(content(ask(target + "/demo", messages=[{"role": "user", "content": blocks}])))
 
 
+# ---- beside chat ----
+
+def invoke(body, model="simulator/e", of=client):
+    return json.loads(of.invoke_model(modelId=model, body=json.dumps(body), contentType="application/json")["body"].read())
+
+
+@test()
+def vectors_in_each_familys_words():
+    titan = invoke({"inputText": "How do rivers carry sediment?"}, "vectors/demo")
+    assert all(isinstance(x, float) for x in titan["embedding"]) and titan["inputTextTokenCount"] > 0, titan
+    cohere = invoke({"texts": ["a", "b"], "input_type": "search_query"}, "vectors/demo")
+    assert len(cohere["embeddings"]) == 2 and cohere["response_type"] == "embeddings_floats", cohere
+    raises("ValidationException", 400, lambda: invoke({"prompt": "x", "max_tokens": 3}, "vectors/demo"))
+
+
+@test()
+def tokens_are_counted():
+    answer = client.count_tokens(modelId="simulator/demo", input={"converse": {"messages": HELLO, "system": [{"text": "Be brief."}]}})
+    assert answer["inputTokens"] > 3, answer
+
+
 # ---- errors ----
 
 @test(*TARGETS)

@@ -96,6 +96,87 @@ def test_vectors_for_a_client_of_openai():
             assert answer.status == 400 and "one text per request" in answer.text, answer.text
 
 
+def answering(body, headers=None):
+    def handler(conn):
+        while conn.read_request() is not None:
+            conn.respond(200, json.dumps(body), {"content-type": "application/json", **(headers or {})})
+    return handler
+
+
+def behind_the_door(up, dialect, model="e"):
+    c = bedrock(up)
+    c["providers"]["up"] = {"dialect": dialect, "base_url": up.url + ("/v1" if dialect == "openai" else ""), "key": "a-plain-api-key"}
+    c["models"] = {"m": {"targets": ["up/" + model]}}
+    return c
+
+
+VECTORS = {"object": "list", "model": "e", "usage": {"prompt_tokens": 9, "total_tokens": 9},
+           "data": [{"object": "embedding", "index": 1, "embedding": [3, 4]}, {"object": "embedding", "index": 0, "embedding": [0.5, -1]}]}
+
+
+def test_vectors_for_a_client_of_bedrock():
+    """In Titan's, Cohere's and Nova's words, from a provider that speaks none of them."""
+    with Upstream(answering(VECTORS)) as up, Weir(behind_the_door(up, "openai")) as weir:
+        answer = weir.post("/bedrock/model/m/invoke", {"inputText": "a", "dimensions": 2, "normalize": True})
+        assert answer.status == 200 and answer.json == {"embedding": [0.5, -1], "inputTextTokenCount": 9}, answer
+        assert answer.headers["x-amzn-bedrock-input-token-count"] == "9" and answer.headers["x-weir-loss"] == "ext=dropped", answer
+        assert up.requests[0].path == "/v1/embeddings" and up.requests[0].json["dimensions"] == 2, up.requests[0]
+        answer = weir.post("/model/m/invoke", {"inputText": "a", "embeddingTypes": ["float"]})
+        assert answer.json["embeddingsByType"] == {"float": [0.5, -1]} and "x-weir-loss" not in answer.headers, answer
+        body = {"texts": ["a", "b"], "input_type": "search_query", "truncate": "END"}
+        answer = weir.post("/model/m/invoke", body)
+        assert answer.json["embeddings"] == [[0.5, -1], [3, 4]] and answer.json["texts"] == ["a", "b"], answer
+        assert answer.json["response_type"] == "embeddings_floats" and answer.headers["x-weir-loss"] == "input_type=dropped, truncate=dropped"
+        assert up.requests[2].json == {"model": "e", "input": ["a", "b"]}, up.requests[2]
+        answer = weir.post("/model/m/invoke", {**body, "embedding_types": ["float"]})
+        assert answer.json["embeddings"] == {"float": [[0.5, -1], [3, 4]]} and answer.json["response_type"] == "embeddings_by_type", answer
+        nova = {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": 2,
+                                                                        "text": {"truncationMode": "END", "value": "a"}}}
+        answer = weir.post("/model/m/invoke", nova)
+        assert answer.json["embeddings"][0] == {"embeddingType": "TEXT", "embedding": [0.5, -1]}, answer
+
+
+def test_bodies_of_invoke_that_are_none_for_vectors():
+    with Upstream(answering(VECTORS)) as up, Weir(behind_the_door(up, "openai")) as weir:
+        for body, word in (({"anthropic_version": "x", "messages": [], "max_tokens": 9}, "Converse"), ({"texts": []}, "vectors"),
+                           ({"texts": ["a", 3]}, "texts[1]"), ({"texts": ["a"], "truncate": "MIDDLE"}, "truncate"),
+                           ({"inputImage": "AAAA"}, "dialect"), ({"images": ["data:image/png;base64,AAAA"]}, "dialect"),
+                           ({"taskType": "SEGMENTED_EMBEDDING", "singleEmbeddingParams": {}}, "SINGLE_EMBEDDING"), ({"inputText": 7}, "inputText")):
+            answer = weir.post("/model/m/invoke", body)
+            assert answer.status == 400 and answer.headers["x-amzn-errortype"] == "ValidationException", (body, answer)
+            assert word in answer.json["message"], (word, answer.text)
+        assert not up.requests
+
+
+def test_vectors_that_stay_with_bedrock():
+    sent = '{ "inputText":"a", "new": 1 }'
+    said = {"embedding": [1, 2], "inputTextTokenCount": 3, "more": True}
+    with Upstream(answering(said)) as up, Weir(behind_the_door(up, "bedrock", "amazon.titan-embed-text-v2:0")) as weir:
+        answer = weir.post("/model/m/invoke", sent, {"content-type": "application/json"})
+        assert answer.json == said and "x-weir-loss" not in answer.headers, answer
+        assert up.requests[0].text == sent and up.requests[0].path == "/model/amazon.titan-embed-text-v2%3A0/invoke", up.requests[0]
+        answer = weir.post("/model/m/invoke", {"inputImage": "AAAA"})
+        assert answer.status == 200 and up.requests[1].json == {"inputImage": "AAAA"}, answer
+        answer = weir.post("/model/m/invoke", {"texts": ["a"]})
+        assert answer.status == 400 and "Titan" in answer.text and len(up.requests) == 2, answer
+
+
+def test_tokens_are_counted_for_a_client_of_bedrock():
+    body = {"input": {"converse": {**BODY, "system": [{"text": "s"}], "toolConfig": {"tools": [
+        {"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}]}}}}
+    with Upstream(answering({"input_tokens": 42})) as up, Weir(behind_the_door(up, "anthropic", "claude-haiku-4-5")) as weir:
+        answer = weir.post("/bedrock/model/m/count-tokens", body)
+        assert answer.status == 200 and answer.json == {"inputTokens": 42}, answer
+        assert up.requests[0].path == "/v1/messages/count_tokens" and up.requests[0].json["tools"][0]["name"] == "f", up.requests[0]
+        for bad, word in (({"input": {}}, "input.converse.messages"), ({"input": {"invokeModel": {"body": "e30="}}}, "input.invokeModel"),
+                          ({"input": {"converse": {"messages": 3}}}, "input.converse.messages")):
+            answer = weir.post("/model/m/count-tokens", bad)
+            assert answer.status == 400 and word in answer.json["message"], answer
+    with Upstream(answering({})) as up, Weir(behind_the_door(up, "bedrock")) as weir:
+        answer = weir.post("/model/m/count-tokens", body)
+        assert answer.json["inputTokens"] > 0 and answer.headers["x-weir-loss"] == "answer.usage=emulated" and not up.requests, answer
+
+
 def test_a_region_is_needed_where_no_base_url_is_given():
     with Upstream(openai_answer("ok")) as up, Weir(bedrock(up)) as weir:
         for region, want in (("", "needs a region"), ("eu-west-1", "https://bedrock-runtime.eu-west-1.amazonaws.com")):

@@ -1,8 +1,10 @@
 """Calls that are relayed as they are: raw routes."""
+import base64
 import json
 import threading
 
 from harness import Upstream, Weir, compile_plugin, config, wait_until
+from loops import aws_message
 from scripted import records
 from test_doors import tiny
 from test_jobs import expected_mac, serve
@@ -43,6 +45,11 @@ OLLAMA = {"model": "l", "created_at": "2026-01-01T00:00:00Z", "message": {"role"
 COMPLETION = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "i", "choices": [{"index": 0, "text": "hi"}]}
 
 
+def chunk(event):
+    """A piece of a stream of Bedrock's InvokeModel."""
+    return aws_message("chunk", {"bytes": base64.b64encode(json.dumps(event).encode()).decode(), "p": "abc"})
+
+
 def test_usage_is_read_from_what_passes():
     """In the dialect of the provider, whole and streamed; what it makes no sense of passes all the same."""
     claude_stream = sse({"type": "message_start", "message": {**CLAUDE, "content": [], "stop_reason": None}},
@@ -56,6 +63,24 @@ def test_usage_is_read_from_what_passes():
                             named=False) + "data: [DONE]\n\n"
     known, unknown = {"input": 11, "output": 5}, None
     stream, document, ndjson = "text/event-stream", "application/json", "application/x-ndjson"
+    aws = "application/vnd.amazon.eventstream"
+    converse = {"output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}}, "stopReason": "end_turn"}
+    cached = {"inputTokens": 4, "outputTokens": 5, "cacheReadInputTokens": 5, "cacheWriteInputTokens": 2}
+    converse_stream = b"".join([aws_message("messageStart", {"role": "assistant"}), aws_message("messageStop", {"stopReason": "end_turn"}),
+                                aws_message("metadata", {"usage": cached})])
+    invoke_stream = b"".join(chunk(e) for e in (
+        {"type": "message_start", "message": {**CLAUDE, "usage": {"input_tokens": 11, "output_tokens": 1}}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}, {"type": "message_stop"}))
+    llama_stream = chunk({"generation": "hi"}) + chunk({"generation": "", "amazon-bedrock-invocationMetrics": {"inputTokenCount": 11,
+                                                                                                      "outputTokenCount": 5}})
+    counted = {"x-amzn-bedrock-input-token-count": "11", "x-amzn-bedrock-output-token-count": "5"}
+    bedrock = [(document, json.dumps({**converse, "usage": cached}), known), (aws, converse_stream, known), (aws, invoke_stream, known),
+               (aws, llama_stream, known), (document, json.dumps(CLAUDE), known), (document, json.dumps({"generation": "hi", "prompt_token_count": 11,
+                                                                                                         "generation_token_count": 5}), known),
+               (document, json.dumps({"inputTextTokenCount": 11, "results": [{"tokenCount": 5, "outputText": "hi"}]}), known),
+               (document, json.dumps({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5}}), known),
+               (document, '{"outputs":[{"text":"hi"}]}', counted), (document, json.dumps({"embeddings": [[0.5] * 20000]}), counted),
+               (document, '{"outputs":[]}', unknown), (aws, converse_stream[:60], unknown), ("image/png", "no words", counted)]
     cases = [("anthropic", document, json.dumps(CLAUDE), known), ("anthropic", stream, claude_stream, known),
              ("gemini", document, json.dumps(GEMINI), known), ("gemini", stream, sse(GEMINI, named=False), known),
              ("responses", document, json.dumps(RESPONSE), known), ("cohere", document, json.dumps(COHERE), known),
@@ -64,13 +89,15 @@ def test_usage_is_read_from_what_passes():
              ("anthropic", stream, "data: {no json\n\n" + claude_stream, unknown), ("gemini", document, "[" * 70000, unknown),
              ("anthropic", document, json.dumps({**CLAUDE, "more": "x" * 70000}), unknown),
              ("cohere", document, "null", unknown), ("ollama", ndjson, "\n\n1\n", unknown)]
+    cases += [("bedrock", kind, body, wanted) for kind, body, wanted in bedrock]
     for dialect, kind, body, wanted in cases:
-        with Upstream(once(body, headers={"content-type": kind})) as up:
+        more, wanted = (counted, known) if wanted is counted else ({}, wanted)
+        with Upstream(once(body, headers={"content-type": kind, **more})) as up:
             c = relaying(up, entry=["log"])
             c["providers"]["up"]["dialect"] = dialect
             with Weir(c) as weir:
                 answer = weir.post("/v1/moderations", "{}", {"content-type": "application/json"})
-                assert answer.status == 200 and answer.text == body, (dialect, kind, answer)
+                assert answer.status == 200 and answer.body == (body if isinstance(body, bytes) else body.encode()), (dialect, kind, answer)
                 record = records(weir, 1)[0]
                 told = record["attempts"][0].get("tokens")
                 told = told and {k: told[k] for k in ("input", "output")}
