@@ -67,7 +67,7 @@ static void fail_late(struct attempt *a)
 
 void attempt_ask_again(struct attempt *a)
 {
-    struct timeval delay = { a->again.delay_ms / 1000, a->again.delay_ms % 1000 * 1000 };
+    struct timeval delay = clock_timer(a->again.delay_ms);
     a->again.is_asked = false;
     a->again.n++;
     if (a->upstream)

@@ -117,8 +117,8 @@ void request_arm(struct request *r)
     if (at >= r->timer_at_us)
         return; /* it fires earlier and looks again */
     r->timer_at_us = at;
-    int64_t in_us = at - monotonic_us();
-    struct timeval tv = { in_us > 0 ? in_us / 1000000 : 0, in_us > 0 ? in_us % 1000000 : 0 };
+    int64_t in_us = clock_real_us(at - monotonic_us());
+    struct timeval tv = { in_us / 1000000, in_us % 1000000 };
     event_add(r->timer, &tv);
 }
 

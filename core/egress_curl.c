@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "clock.h"
+
 enum { RELEASE_MS = 500, KEPT_CONNECTIONS = 1024, MESSAGE_MAX = 512 };
 
 static void settle(struct egress *e);
@@ -343,7 +345,7 @@ static void on_look_up_timeout(evutil_socket_t fd, short what, void *arg)
 static void look_up(struct egress_call *c)
 {
     struct egress *e = c->egress;
-    struct timeval tv = { c->connect_ms / 1000, c->connect_ms % 1000 * 1000 };
+    struct timeval tv = clock_timer(c->connect_ms);
     c->state = CALL_LOOKING;
     c->look_up = dns_ask(e->dns, c->looked_up, on_addresses, c);
     c->look_up_timer = c->connect_ms ? event_new(e->base, -1, 0, on_look_up_timeout, c) : NULL;

@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "egress_curl.h"
 
 enum {
@@ -544,7 +545,7 @@ bool call_set_request(struct egress_call *c, const struct egress_request *r)
 {
     c->connect_ms = r->connect_ms;
     if (r->connect_ms != c->set_connect_ms)
-        curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)r->connect_ms);
+        curl_easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(clock_real_us((int64_t)r->connect_ms * 1000) + 999) / 1000);
     c->set_connect_ms = r->connect_ms;
     return set_url(c, r->url) && set_headers(c, r) && set_body(c, r);
 }

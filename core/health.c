@@ -99,7 +99,7 @@ static void ask(struct check *c)
     static const struct egress_ops ops = { on_head, on_body, on_end, NULL };
     const struct config_provider *p = c->provider;
     struct egress_request r = { .origin = &p->origin, .method = "GET", .url = c->url, .connect_ms = p->health.timeout_ms };
-    struct timeval tv = { p->health.timeout_ms / 1000, (p->health.timeout_ms % 1000) * 1000 };
+    struct timeval tv = clock_timer(p->health.timeout_ms);
     c->status = 0;
     c->call = egress_start(worker->egress, &r, &ops, c);
     if (c->call)
@@ -111,7 +111,7 @@ static void arm(struct check *c)
 {
     uint32_t half = c->provider->health.every_ms / 2 + 1, tenth = half / 10 + 1;
     uint32_t ms = half - tenth + (uint32_t)(monotonic_us() % (2 * tenth));
-    struct timeval tv = { ms / 1000, (ms % 1000) * 1000 };
+    struct timeval tv = clock_timer(ms);
     event_add(c->turn, &tv);
 }
 

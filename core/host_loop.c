@@ -54,7 +54,7 @@ static void on_job(evutil_socket_t fd, short what, void *arg)
 static struct job *start_job(struct weir_instance *inst, uint32_t ms, weir_fn fn, void *arg, enum crumb_hook hook)
 {
     struct job *j = malloc(sizeof(*j));
-    struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
+    struct timeval tv = clock_timer(ms);
     if (!j)
         return NULL;
     *j = (struct job){ inst, NULL, fn, arg, hook };
@@ -314,7 +314,7 @@ static bool start_fetch(struct fetch *f, const struct weir_fetch *q)
     struct http_header headers[FETCH_HEADERS_MAX];
     static const struct egress_ops ops = { fetch_on_head, fetch_on_body, fetch_on_end, NULL };
     struct weir_str *body = arena_alloc(f->arena, sizeof(*body));
-    struct timeval tv = { q->deadline_ms / 1000, (suseconds_t)(q->deadline_ms % 1000) * 1000 };
+    struct timeval tv = clock_timer(q->deadline_ms);
     if (!body || !q->deadline_ms)
         return false;
     *body = arena_copy(f->arena, q->body);
