@@ -85,7 +85,8 @@ static void forward_headers(struct attempt *a)
         bool passes = is_trace;
         for (const char *const *p = patterns; p && *p && !passes; p++)
             passes = config_matches(*p, h->name);
-        if ((passes && !stays_here(h->name)) || (is_raw(r) && describes_body(h->name)))
+        bool is_once = r->mirror && weir_is(h->name, "idempotency-key"); /* a copy is another call */
+        if ((passes && !is_once && !stays_here(h->name)) || (is_raw(r) && describes_body(h->name)))
             add_header(a, h->name, h->value);
     }
 }

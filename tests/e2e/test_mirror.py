@@ -2,6 +2,7 @@
 three client dialects, streamed and whole."""
 import hashlib
 import json
+import random
 import signal
 import subprocess
 import threading
@@ -94,9 +95,9 @@ def garbage(conn, request, _script):
     return True
 
 
-def held(gate, then):
+def held(gate, then, seconds=None):
     def act(conn, request, script):
-        gate.wait(harness.DEADLINE)
+        gate.wait(seconds or harness.DEADLINE)
         return then(conn, request, script)
     return act
 
@@ -121,17 +122,18 @@ def test_the_pair_is_in_the_log():
 
 
 def test_whatever_becomes_of_the_copy_the_client_sees_nothing_of_it():
-    bad = {"server": error(500), "rate_limited": error(429), "broken": cut, "reset": reset, "garbage": garbage}
+    bad = [("server", error(500)), ("rate_limited", error(429)), ("broken", cut), ("connect", reset), ("broken", garbage)]
     for dialect, stream in WAYS:
-        for word, act in bad.items():
-            with Mirrored([[ok("ours")], [act]]) as m:
+        with Mirrored([[ok("ours")], [act for _, act in bad]], providers={"b": {"breaker": {"failures": 0}}}) as m:
+            for i, (word, _) in enumerate(bad):
                 answer = ask(m.weir, dialect, stream)
                 assert answer.status == 200 and answer.text == "ours" and answer.is_whole, (word, answer)
-                client, copy = m.pair()
-                assert "error" not in client and copy["mirror"]["status"] == 200
-                assert copy["error"]["class"] in (word, "broken", "connect", "server"), (word, copy)
-                assert len(m.ups[1].requests) == 1 and len(copy["attempts"]) == 1, "it is asked once"
-                assert m.count("failed") == 1 and m.count("answered") == 0
+                clients, copies = m.lines(2 * i + 2)
+                client, copy = clients[i], copies[i]
+                assert client["id"] == copy["id"] and "error" not in client and copy["mirror"]["status"] == 200
+                assert copy["error"]["class"] in (word, "broken"), (word, copy)
+                assert len(m.ups[1].requests) == i + 1 and len(copy["attempts"]) == 1, "it is asked once"
+                assert m.count("failed") == i + 1 and m.count("answered") == 0
 
 
 def test_a_target_that_is_down():
@@ -597,3 +599,117 @@ def test_recorded_and_replayed():
         said = command(m.weir, "replay", "--policy", m.weir.path("mirror.lua"), path)
         assert said.startswith("8 requests: 8 the same, 0 changed, 0 undecidable\n"), said
         assert said == command(m.weir, "replay", "--policy", m.weir.path("mirror.lua"), path)
+
+
+# ---- with everything else ------------------------------------------------------------------------------------------------
+
+def test_beside_failover_hedge_and_rescue():
+    """The pair tells who answered in the end."""
+    with Mirrored([[error(500)], [ok("theirs")], [ok("the third")]]) as m:
+        assert m.weir.chat(stream=True).content == "the third"
+        side = m.pair()[1]["mirror"]
+        assert side["target"] == "c/m" and side["attempts"] == 2 and len(m.ups[1].requests) == 1 and side["finish"] == "stop"
+    gate = threading.Event()
+    with Mirrored([[silent], [held(gate, ok("theirs"))], [ok("the third")]]) as m:
+        m.settings["routes"][0]["hedge"] = {"after": "50ms"}
+        m.weir.configure(m.settings)
+        assert m.weir.reload()[0]
+        assert m.weir.chat(stream=True).content == "the third"
+        gate.set()
+        assert m.pair()[1]["mirror"]["target"] == "c/m" and len(m.ups[1].requests) == 1, "a copy is nobody's hedge"
+
+    def half(conn, _request, _script):
+        conn.start_sse()
+        conn.event(harness.openai_chunk({"role": "assistant", "content": "The quick brown fox jumps over"}))
+        conn.reset()
+        return False
+    with Mirrored([[half], [ok("theirs")], [ok(" the lazy dog.")]]) as m:
+        answer = m.weir.chat(stream=True)
+        record, copy = m.pair()
+        assert len(m.ups[1].requests) == 1 and copy["status"] == 200
+        assert copy["mirror"]["status"] == record["status"] and copy["mirror"]["attempts"] == len(record["attempts"]) == 2, answer
+
+
+def test_a_key_against_doubles_is_not_doubled():
+    with Mirrored([[ok("ours")], [ok("theirs")]]) as m:
+        assert m.weir.chat(headers={"idempotency-key": "once", "x-client-request-id": "r1"}).content == "ours"
+        m.pair()
+        ours, theirs = [u.requests[0].headers for u in m.ups]
+        assert ours["idempotency-key"] == "once" and "idempotency-key" not in theirs
+        assert ours["x-client-request-id"] == theirs["x-client-request-id"] == "r1"
+
+
+def test_what_is_not_copied():
+    tool = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"type": "web_search_20250305", "name": "web_search"}]}
+    with Mirrored([[error(400)], [ok("theirs")]], providers={n: {"dialect": "anthropic"} for n in "ab"}) as m:
+        m.weir.post("/v1/messages", tool)
+        assert notes(m.lines(1)[0][0]) == ["b/m: not sent: a tool of the provider would run twice"]
+    with Mirrored([[ok("ours")], [ok("theirs")]], providers={"b": {"dialect": "anthropic"}}) as m:
+        m.settings["routes"][0]["n_calls"] = 4
+        m.weir.configure(m.settings)
+        assert m.weir.reload()[0]
+        assert m.weir.chat(n=3).content == "ours"
+        assert notes(m.lines(1)[0][0]) == ["b/m: not sent: its choices would take several calls"]
+    with Mirrored([[ok("ours")], None]) as m:
+        for _ in range(6):
+            m.weir.chat()
+        m.lines(11)
+        assert [notes(c)[0][:33] for c in m.lines(11)[0]] == ["b/m"] * 5 + ["b/m: not sent: its breaker is ope"]
+
+
+def test_vectors_are_copied_too():
+    def vectors(conn, _request, _script):
+        conn.respond(200, {"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}],
+                           "usage": {"prompt_tokens": 3, "total_tokens": 3}})
+    with Mirrored([[vectors], [vectors]]) as m:
+        answer = m.weir.post("/v1/embeddings", {"model": "m", "input": "hello"})
+        assert answer.json["data"][0]["embedding"] == [0.5, 0.25]
+        copy = m.pair()[1]
+        assert copy["operation"] == "embed" and copy["tokens"]["input"] == 3 and copy["target"] == "b/m"
+
+
+def test_anything_at_once():
+    """Clients that stay and clients that leave, copies that end in every way, a reload in the middle."""
+    dice = random.Random(7)
+    ways = [ok("theirs"), error(500), cut, reset, garbage, silent]
+
+    def any_of(conn, request, script):
+        return ways[dice.randrange(len(ways))](conn, request, script)
+
+    def slow_or_not(conn, request, script):
+        return (held_a_moment(ok("ours")) if dice.random() < 0.3 else ok("ours"))(conn, request, script)
+
+    def held_a_moment(then):
+        return held(threading.Event(), then, 0.05)
+    wrong, left = [], [0]
+    with Mirrored([[slow_or_not], [any_of]], {"timeout": {"total": 0.4}}, mirrors={"most": 12},
+                  providers={"b": {"breaker": {"failures": 0}}}) as m:
+        def client(seed):
+            own = random.Random(seed)
+            for i in range(25):
+                dialect, stream = own.choice(WAYS)
+                if own.random() < 0.15:
+                    with m.weir.client() as c:
+                        c.chat(stream=stream)
+                    left[0] += 1
+                    continue
+                answer = ask(m.weir, dialect, stream)
+                if answer.status != 200 or answer.text != "ours" or not answer.is_whole:
+                    wrong.append(answer)
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(8)]
+        for t in threads:
+            t.start()
+        wait_until(lambda: len(m.ups[0].requests) > 80, "half of them")
+        assert m.weir.reload()[0]
+        for t in threads:
+            t.join(harness.DEADLINE)
+        assert not wrong, wrong[:3]
+        wait_until(lambda: not [c for d in m.weir.details() for c in d["calls"]], "all to end")
+        clients, copies = m.lines(1)
+        asked = [c for c in clients if notes(c)]
+        told = {c["id"]: notes(c) for c in clients}
+        assert len({c["id"] for c in copies}) == len(copies) and all(told[c["id"]] == ["b/m"] for c in copies)
+        assert sum(n == ["b/m"] for n in told.values()) == len(copies), "who was sent has a line"
+        assert m.count("answered") + m.count("failed") == len(copies) and m.count("dropped") == len(asked) - len(copies)
+        assert len(clients) >= 200 - left[0]
