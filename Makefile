@@ -195,8 +195,20 @@ $(BUILD)/tests/bench/lua_bench.o: tests/bench/lua_bench.c
 	$(call SAYS,CC ,$<)
 	$(Q)$(CC) $(COREFLAGS) $(LUA_FLAGS) -Itests/unit -c -o $@ $<
 
-bench: all $(BUILD)/lua_bench
+# What an update of the shared memory costs, from one process and from two.
+$(BUILD)/shared_bench: $(BUILD)/tests/bench/shared_bench.o $(BUILD)/libcore.a
+	$(call SAYS,LD ,$@)
+	$(Q)$(CC) $(SANFLAGS) -o $@ $^ -Wl,--as-needed $(PKG_LIBS) -lm -ldl -lpthread
+
+$(BUILD)/tests/bench/shared_bench.o: tests/bench/shared_bench.c
+	@mkdir -p $(@D)
+	$(call SAYS,CC ,$<)
+	$(Q)$(CC) $(COREFLAGS) -c -o $@ $<
+
+bench: all $(BUILD)/lua_bench $(BUILD)/shared_bench
 	$(BUILD)/lua_bench
+	-$(BUILD)/shared_bench
+	-python3 tests/bench/failover.py
 	python3 tests/bench/run.py
 
 # Ten minutes of random faults at 200 requests a second.

@@ -15,6 +15,15 @@
 #include "shm_layout.h"
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2, "single-word atomics");
+/* What each worker counts lies in its own slot, and slots share no page; words that all write lie alone in a line. */
+enum { LINE = 64 };
+_Static_assert(_Alignof(struct shm_slot) == 4096 && sizeof(struct shm_slot) % 4096 == 0, "workers share no cache line");
+_Static_assert(offsetof(struct shm, slots) % 4096 == 0 && offsetof(struct shm_slot, cells) % LINE == 0, "counters begin a line");
+_Static_assert(sizeof(struct shm_target) % LINE == 0 && offsetof(struct shm_slot, targets) % LINE == 0, "a target's figures too");
+_Static_assert(sizeof(struct shm_breaker) == LINE && sizeof(struct shm_budget) == LINE && sizeof(struct shm_health) == LINE &&
+                   offsetof(struct shm, breakers) % LINE == 0 && offsetof(struct shm, budgets) % LINE == 0 &&
+                   offsetof(struct shm, hedges) % LINE == 0,
+               "a breaker, a budget: one line each");
 
 struct shm *shm_area;
 struct shm_slot *shm_own;

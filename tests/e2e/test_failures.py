@@ -2,10 +2,11 @@
 the record says, that nothing is left behind. Each case in three client dialects, streamed and whole."""
 import json
 import random
+import statistics
 import threading
 import time
 
-from harness import Upstream, Weir
+from harness import SLOW, Upstream, Weir
 from scripted import WAYS, Script, ask, coded, error, ok, records, reset, settings, silent, story
 
 
@@ -88,6 +89,22 @@ def test_a_reset_before_the_head_is_asked_again():
 
 def test_refused_connections_cost_nothing():
     play([None, [ok("other")]], answered("other", [0, 1], [("a/m", "connect"), ("b/m", "ok")], most=1))
+
+
+def test_a_failover_adds_less_than_two_milliseconds():
+    """In turns with calls that go to the second target at once."""
+    with Upstream(Script(ok())) as up:
+        c = settings([None, up], providers={"a": {"breaker": {"failures": 0}}})
+        c["models"]["straight"] = {"targets": ["b/m"]}
+        with Weir(c) as weir, weir.client() as client:
+            times = {"m": [], "straight": []}
+            for model in ["m", "straight"] * 100:
+                before = time.monotonic()
+                client.chat(model=model)
+                assert client.response().status == 200
+                times[model].append(time.monotonic() - before)
+    added = statistics.median(times["m"]) - statistics.median(times["straight"])
+    assert added < 0.002 * SLOW, added
 
 
 def test_a_silent_target_is_asked_once():
