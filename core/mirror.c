@@ -13,8 +13,6 @@
  *
  * Copies hold up nothing: too many of them are dropped and counted, and a worker that ends does not wait for them.
  */
-#include <stdlib.h>
-
 #include "host.h"
 #include "pipeline.h"
 
@@ -381,10 +379,8 @@ void mirror_forget(struct request *q)
     *at = m->next;
     n_copies--;
     n_bytes -= m->bytes;
-    if (m->of->copies || !m->of->is_gone)
-        return;
-    free(m->of->kept_body);
-    arena_free(m->of->arena);
+    if (m->of->is_gone && !m->of->copies)
+        request_free(m->of);
 }
 
 static struct request *first_underway(void)

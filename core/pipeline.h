@@ -107,6 +107,7 @@ int door_route(struct request *r); /* 1: chosen; 0: the model decides and is not
 /* ---- requests (request.c, serve.c, deadlines.c) ---- */
 struct request *request_new(struct exchange *x); /* x NULL: a copy. NULL: no memory */
 void request_seed(struct request *r);
+void request_free(struct request *r); /* the last of it */
 struct request *request_first(void);
 void request_run(struct request *r); /* goes on as far as it can */
 void request_enter(struct request *r);

@@ -5,6 +5,7 @@
  */
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stdlib.h>
 
 #include "bytes.h"
 #include "pipeline.h"
@@ -84,6 +85,12 @@ struct request *request_new(struct exchange *x)
     return r;
 }
 
+void request_free(struct request *r)
+{
+    free(r->kept_body);
+    arena_free(r->arena);
+}
+
 static void request_destroy(struct request *r)
 {
     while (r->attempts) {
@@ -98,10 +105,9 @@ static void request_destroy(struct request *r)
         r->next->prev = r->prev;
     n_requests--;
     mirror_forget(r);
-    if (r->copies)
-        r->is_gone = true; /* the last of them frees what they read */
-    else
-        arena_free(r->arena);
+    r->is_gone = true;
+    if (!r->copies)
+        request_free(r); /* else the last of them does */
 }
 
 void request_enter(struct request *r)

@@ -319,7 +319,7 @@ struct request {
     uint32_t n_mirrors;
     struct request *copies; /* of it, those that are not freed: a list by mirror->next */
     char *kept_body; /* what the client sent, when the exchange is gone and copies still read it */
-    bool is_gone; /* freed but for what its copies read */
+    bool is_gone; /* over, and nothing is left but what its copies read */
 };
 
 struct mirror { /* what makes a request a copy; lifetime: that request */

@@ -191,6 +191,17 @@ def test_a_client_that_leaves():
         assert copy["status"] == 200 and copy["attempts"][0]["finish"] == "stop" and "error" not in copy
 
 
+def test_a_client_that_leaves_when_the_copy_is_over():
+    for stream in (False, True):
+        with Mirrored([[silent], [ok("theirs")]]) as m:
+            client = m.weir.client()
+            client.chat(stream=stream)
+            wait_until(lambda: m.count("answered") == 1, "the copy to be over")
+            client.close()
+            record, copy = m.pair()
+            assert record["status"] == copy["mirror"]["status"] == 499 and copy["status"] == 200
+
+
 def test_a_share_by_chance_and_by_key():
     with Mirrored([[ok("ours")], [ok("theirs")]], {"share": 0.3}) as m:
         for _ in range(100):
