@@ -286,29 +286,58 @@ static json_t *record_of(const char *line, const char *id)
 {
     json_t *record = strstr(line, id) ? json_loads(line, 0, NULL) : NULL;
     const char *found = json_string_value(json_object_get(record, "id"));
-    if (found && strcmp(found, id) == 0 && !json_object_get(record, "mirror"))
+    if (found && strcmp(found, id) == 0)
         return record;
     json_decref(record);
     return NULL;
 }
 
-json_t *explain_logged(const char *path, const char *id, char *why, size_t n)
+/* So many lines of its copies follow. */
+static size_t copies_of(const json_t *record)
 {
-    FILE *f = fopen(path, "re");
+    size_t i, n = 0;
+    json_t *d;
+    json_array_foreach(json_object_get(record, "decisions"), i, d) {
+        const char *where = json_string_value(json_object_get(d, "mirror"));
+        n += where && strcmp(json_string_value(json_object_get(d, "stage")), "core") == 0 && !strstr(where, ": not sent: ");
+    }
+    return n;
+}
+
+/* The request's line, and those of its copies behind it; NULL: there is none. */
+static json_t *read_records(FILE *f, const char *id, json_t *copies)
+{
     char *line = NULL;
     size_t room = 0;
     json_t *record = NULL;
-    while (f && !record && getline(&line, &room, f) > 0)
-        record = record_of(line, id);
+    while ((!record || json_array_size(copies) < copies_of(record)) && getline(&line, &room, f) > 0) {
+        json_t *found = record_of(line, id);
+        if (json_object_get(found, "mirror"))
+            json_array_append_new(copies, found);
+        else if (found && !record)
+            record = found;
+        else
+            json_decref(found);
+    }
+    free(line);
+    return record;
+}
+
+json_t *explain_logged(const char *path, const char *id, char *why, size_t n)
+{
+    FILE *f = fopen(path, "re");
+    json_t *copies = json_array(), *record = f ? read_records(f, id, copies) : NULL;
     if (!f)
         snprintf(why, n, "%s can't be opened", path);
     else if (!record)
         snprintf(why, n, "%s has no request %s: it may be in an older file, or have been made before the log was", path, id);
     if (f)
         fclose(f);
-    free(line);
     json_t *root = record ? json_object() : NULL;
     if (root)
         put_record(root, record);
+    if (root && json_array_size(copies))
+        json_object_set(root, "copies", copies);
+    json_decref(copies);
     return root;
 }

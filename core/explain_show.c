@@ -182,6 +182,22 @@ static void show_outcome(const json_t *a, const json_t *error, FILE *out)
     fprintf(out, "\n");
 }
 
+/* Of a past request: what became of them. */
+static void show_ended_copies(const json_t *x, FILE *out)
+{
+    size_t i;
+    json_t *copy;
+    json_array_foreach(json_object_get(x, "copies"), i, copy) {
+        const json_t *attempt = json_array_get(json_object_get(copy, "attempts"), 0), *error = json_object_get(copy, "error");
+        fprintf(out, "%s  %s: %s", i ? "" : "\ncopies, whose answers nobody got\n", text_of(attempt, "target"),
+                error ? text_of(error, "class") : text_of(attempt, "finish"));
+        show_number(attempt, "first_token_ms", ", first token after ", " ms", out);
+        show_number(attempt, "ms", ", ", " ms", out);
+        show_number(copy, "cost_usd", ", $", "", out);
+        fprintf(out, "\n");
+    }
+}
+
 static void show_attempts(const json_t *x, FILE *out)
 {
     const json_t *record = json_object_get(x, "record"), *calls = json_object_get(x, "calls");
@@ -237,6 +253,7 @@ void explain_show(const json_t *x, FILE *out)
     show_candidates(x, out);
     show_attempts(x, out);
     show_copies(x, out);
+    show_ended_copies(x, out);
     show_fetches(x, out);
     show_end(x, out);
 }

@@ -592,9 +592,13 @@ def test_explain_tells_of_it():
         assert "b/m" in text and "a copy" in text, text
         m.weir.chat()
         record, _ = m.pair()
-        log = m.weir.write("log.jsonl", "\n".join(sorted(m.weir.stdout().splitlines(), reverse=True)))
-        past = json.loads(command(m.weir, "explain", "--json", "-l", log, record["id"]))
-        assert past["record"]["id"] == record["id"] and "mirror" not in past["record"]
+        for lines in m.weir.stdout().splitlines(), m.weir.stdout().splitlines()[::-1]:
+            log = m.weir.write("log.jsonl", "\n".join(lines) + "\n")
+            past = json.loads(command(m.weir, "explain", "--json", "-l", log, record["id"]))
+            assert past["record"]["id"] == record["id"] and "mirror" not in past["record"]
+            assert [c["target"] for c in past["copies"]] == ["b/m"]
+        text = command(m.weir, "explain", "-l", log, record["id"])
+        assert "copies, whose answers nobody got\n  b/m: stop, first token after " in text, text
 
 
 def test_recorded_and_replayed():
