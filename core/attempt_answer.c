@@ -123,6 +123,29 @@ static bool wants_again(struct attempt *a)
     return a->again.is_asked;
 }
 
+static bool has_json(struct weir_str s)
+{
+    return memchr(s.p, '{', s.n) || memchr(s.p, '[', s.n) || memchr(s.p, '"', s.n);
+}
+
+/* An event that no piece of a JSON document is in, in a stream of JSON objects: a proxy's sign of life perhaps, and no part of the
+ * answer. Any other event that its codec can't read may have carried words: who skips it makes a hole that nobody sees, so it is a
+ * break, which another attempt mends or the client is told of. */
+static bool says_nothing(const struct attempt *a, const struct weir_frame *f)
+{
+    return a->framer.framing == WEIR_FRAMING_SSE && a->speaks_json && f->data.n && !has_json(f->data);
+}
+
+static void skip_frame(struct attempt *a, struct weir_frame *frame)
+{
+    struct weir_str name = a->target->view.name;
+    if (!a->has_skipped)
+        note_add(a->call.request, "core", "skipped_event",
+                 arena_printf(a->arena, "%.*s sent %zu bytes that are no JSON", (int)name.n, name.p, frame->data.n));
+    a->has_skipped = true;
+    events_frame_done(a, NULL);
+}
+
 static bool decode_frame(struct attempt *a, struct weir_frame *frame)
 {
     struct weir_call *c = &a->call;
@@ -132,12 +155,15 @@ static bool decode_frame(struct attempt *a, struct weir_frame *frame)
     int rc = a->codec->plugin->codec.decode_frame(a->codec->self, c, a->codec_state, frame);
     c->is_decoding = a->is_looking = false;
     bool is_well = rc == 0 && c->error.error_class == WEIR_ERROR_NONE;
+    a->speaks_json |= is_well && frame->data.n && frame->data.p[0] == '{';
     if (is_well && wants_again(a))
         attempt_ask_again(a);
     else if (is_well)
         events_frame_done(a, frame);
     else if (rc == 0)
         relay_error_event(a, frame);
+    else if ((is_well = c->error.error_class == WEIR_ERROR_NONE && says_nothing(a, frame)))
+        skip_frame(a, frame);
     visit_leave(&v);
     if (is_well)
         return a->state != ATTEMPT_OVER && a->state != ATTEMPT_SENT;

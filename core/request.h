@@ -169,6 +169,7 @@ struct attempt {
     uint32_t n_response_headers;
     struct header_item *trailers; /* of the upstream's answer */
     struct framer framer;
+    bool speaks_json, has_skipped; /* its events are JSON objects; one that was no JSON was left out */
     bool is_metered; /* of a relayed call: what passes is read for its usage */
     struct weir_out error_body;
     enum egress_result result;

@@ -59,6 +59,38 @@ def test_a_garbled_event():
                                                   {True: [("a", "broken"), ("b", "ok")], False: [("a", "broken"), ("a", "ok")]}))
 
 
+def test_an_event_that_says_nothing_is_skipped():
+    """A proxy's sign of life between the events: no JSON, so no piece of the answer. Nobody else is asked, and the client sees none of it,
+    but for comments, which go through."""
+    def noisy(dialect):
+        def streamed(_dialect):
+            def act(conn, request, script):
+                chunk, n = conn.chunk, [0]
+
+                def with_noise(data):
+                    chunk(data)
+                    n[0] += 1
+                    if n[0] > 2:
+                        chunk(NOISE[n[0] % len(NOISE)])
+                conn.chunk = with_noise
+                return m.says(dialect, m.WORDS)(conn, request, script)
+            return act
+        return m.by_kind(streamed, m.fine)(dialect)
+
+    def wants(w):
+        assert (b": a comment" in w.answer.response.body) == (w.stream and w.dialect == w.providers[0].dialect)
+        w.answer.response.body = w.answer.response.body.replace(b": a comment\n\n", b"")
+        answered("a", [1, 0], [("a", "ok")])(w)
+        notes = [n["skipped_event"] for n in w.record.get("decisions", []) if "skipped_event" in n]
+        assert (len(notes) >= 1) == w.stream, w.record
+    play([[noisy], [m.other]], wants)
+    play([[noisy], [m.other]], wants, dialects={"a": "anthropic"})
+    play([[noisy], [m.other]], wants, dialects={"a": "gemini"})
+
+
+NOISE = ["data: ping\n\n", "event: heartbeat\ndata: still here\n\n", ": a comment\n\n"]
+
+
 def test_an_end_in_the_middle():
     play([[m.ends_early, m.fine], [m.rest]], answered({True: "rescued", False: "a"}, {True: [1, 1], False: [2, 0]},
                                                      {True: [("a", "broken"), ("b", "ok")], False: [("a", "broken"), ("a", "ok")]}))
