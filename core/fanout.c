@@ -8,6 +8,7 @@
  * A call that fails ends all of them: the fan fails with its error, and what follows is what follows for any attempt: before the commit
  * point the same target again or another, all choices anew; behind it an error event. The fan's memory is its attempt's.
  */
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "host.h"
@@ -64,7 +65,7 @@ static int ask_for_one(struct attempt *b)
         return -1;
     if (!b->choice || !seed.n || weir_is(seed, "null"))
         return 0;
-    struct weir_str own = arena_printf(b->arena, "%lld", (long long)(number_of(seed) + b->choice));
+    struct weir_str own = arena_printf(b->arena, "%" PRId64, number_of(seed) + b->choice);
     if (!b->is_same_dialect && !b->codec->plugin->says.saying[WEIR_FIELD_SEED])
         return 0; /* it is dropped, and told so */
     losses_keep(b->fans, WEIR_FIELD_SEED, WEIR_LOSS_CHANGED, WEIR_LIT("each choice has a seed of its own"));

@@ -272,7 +272,8 @@ void recording_fetched(json_t *to, const struct weir_fetch_result *result)
 {
     int64_t begun_us = json_integer_value(json_object_get(to, "begun_us"));
     json_object_del(to, "begun_us");
-    json_object_set_new(to, "after", json_real((double)((monotonic_us() - begun_us) / 1000) / 1000));
+    int64_t after_ms = (monotonic_us() - begun_us) / 1000;
+    json_object_set_new(to, "after", json_real((double)after_ms / 1000));
     json_object_set_new(to, "status", json_integer(result->status));
     put(to, "body", result->body);
     if (result->error.n)
