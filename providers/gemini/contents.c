@@ -245,6 +245,21 @@ static const struct weir_part *only_text(const struct weir_part *p)
     return text;
 }
 
+/* Each on lines of its own: they were apart. */
+static void put_texts(struct writing *w, const struct weir_part *parts)
+{
+    const struct weir_text apart = WEIR_TEXT("\n");
+    bool is_first = true;
+    for (const struct weir_part *p = parts; p; p = p->next) {
+        if (p->kind != WEIR_PART_TEXT)
+            continue;
+        if (!is_first)
+            w->x->g.json->string_part(w->x->out, &apart);
+        w->x->g.json->string_part(w->x->out, &p->text);
+        is_first = false;
+    }
+}
+
 /* The result must be an object: one that is an object goes as it is, everything else becomes a member of one. */
 static void put_response(struct writing *w, const struct weir_part *result)
 {
@@ -262,9 +277,7 @@ static void put_response(struct writing *w, const struct weir_part *result)
         j->put_text_raw(w->x->out, &text->text);
     } else {
         j->string_begin(w->x->out);
-        for (const struct weir_part *p = result->parts; p; p = p->next)
-            if (p->kind == WEIR_PART_TEXT)
-                j->string_part(w->x->out, &p->text);
+        put_texts(w, result->parts);
         j->string_end(w->x->out);
     }
     j->object_end(w->x->out);
@@ -449,6 +462,25 @@ static void put_user(struct writing *w, const struct weir_message *m)
             put_part(w, "user", p);
 }
 
+/* In the middle only a user's words can stand; a mark tells the model whose these are. */
+static void put_system_later(struct writing *w, const struct weir_message *m)
+{
+    const struct weir_json_api *j = w->x->g.json;
+    const struct weir_text open = WEIR_TEXT("<system>\n"), close = WEIR_TEXT("\n</system>");
+    for (const struct weir_part *p = m->parts; p && !w->x->g.failed; p = p->next) {
+        if (p->kind != WEIR_PART_TEXT || !p->text.n)
+            continue;
+        begin_part(w, "user");
+        j->key(w->x->out, "text");
+        j->string_begin(w->x->out);
+        j->string_part(w->x->out, &open);
+        j->string_part(w->x->out, &p->text);
+        j->string_part(w->x->out, &close);
+        j->string_end(w->x->out);
+        end_part(w);
+    }
+}
+
 static const struct weir_message *put_message(struct writing *w, const struct weir_message *m)
 {
     bool is_part = w->before == WEIR_ROLE_TOOL && m->role == WEIR_ROLE_USER; /* what decode_request took apart */
@@ -462,8 +494,11 @@ static const struct weir_message *put_message(struct writing *w, const struct we
     case WEIR_ROLE_TOOL:
         m = put_tool_messages(w, m);
         break;
-    case WEIR_ROLE_SYSTEM: /* in the middle: only a user's words can stand there */
-        put_user(w, m);
+    case WEIR_ROLE_SYSTEM:
+        if (w->role) /* else it is all there is to say */
+            put_system_later(w, m);
+        else
+            put_user(w, m);
         break;
     default:
         put_user(w, m);

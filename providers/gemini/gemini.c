@@ -60,7 +60,7 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_DIMENSIONS, WEIR_SAYS, NULL },
     { WEIR_FIELD_ENCODING, WEIR_SAYS_PARTLY, "float" },
     { WEIR_FIELD_INPUT_TYPE, WEIR_SAYS_PARTLY, "Google's task types" },
-    { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS_EMULATED, "as words of the user" },
+    { WEIR_FEATURE_SYSTEM_LATER, WEIR_SAYS_EMULATED, "text of the user in <system> tags" },
     { WEIR_FEATURE_PREFILL, WEIR_SAYS_PARTLY, "as the first message: behind one of the user" },
     { WEIR_FEATURE_PART_ORDER, WEIR_SAYS, NULL },
     { WEIR_FEATURE_IMAGE_DATA, WEIR_SAYS, NULL },

@@ -233,17 +233,26 @@ static void read_names(struct reading *x, struct calling *c)
         j->reject(x->r, "must be an array of names");
 }
 
+/* Google takes enums in either case: clients that write "any" are answered by it. */
+static bool is_mode(struct weir_str mode, const char *name)
+{
+    size_t i = 0;
+    while (i < mode.n && name[i] && (mode.p[i] & ~0x20) == name[i])
+        i++;
+    return i == mode.n && !name[i];
+}
+
 /* Several names that may be called, and VALIDATED, are words that only this dialect has. */
 static void settle_calling(struct reading *x, const struct calling *c)
 {
     const struct weir_host *h = x->g.host;
-    bool is_any = weir_is(c->mode, "ANY"), has_many = c->n > 1 || (c->n && !is_any);
+    bool is_any = is_mode(c->mode, "ANY"), has_many = c->n > 1 || (c->n && !is_any);
     struct weir_out *out = is_any && c->n == 1 ? h->out(x->g.call) : NULL;
     if (has_many)
         h->ext_add(x->g.call, WEIR_LIT("toolConfig.functionCallingConfig.allowedFunctionNames"), c->names, WEIR_NONE);
-    if (weir_is(c->mode, "VALIDATED"))
+    if (is_mode(c->mode, "VALIDATED"))
         h->ext_add(x->g.call, WEIR_LIT("toolConfig.functionCallingConfig.mode"), WEIR_LIT("\"VALIDATED\""), WEIR_NONE);
-    if (weir_is(c->mode, "NONE"))
+    if (is_mode(c->mode, "NONE"))
         gemini_set_field(x, WEIR_FIELD_TOOL_CHOICE, WEIR_LIT("\"none\""), WEIR_NONE);
     else if (out) {
         x->g.json->object_begin(out);

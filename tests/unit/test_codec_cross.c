@@ -248,7 +248,7 @@ static void check_request(struct cross *x, const struct recording *r, const char
     memset(lab_losses, 0, sizeof(lab_losses));
     int rc = x->to->codec->encode_request(up->self, &up->call, up->state, &client->conversation->view, &body);
     scratch_leave(before);
-    bool has_strings = strcmp(x->to->name, "ollama") == 0;
+    bool has_strings = strcmp(x->to->name, "ollama") == 0 || strcmp(x->to->name, "gemini") == 0; /* Gemini: in results */
     bool filters_tools = has_strings || strcmp(x->to->name, "cohere") == 0;
     bool drops_blanks = strcmp(x->to->name, "bedrock") == 0;
     const char *want = gist_request(client);

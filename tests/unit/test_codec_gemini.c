@@ -84,6 +84,27 @@ TEST(openapi_schemas_become_json_schema)
     CHECK(strstr(got, "raw=<{\"googleSearch\":{}}>"));
 }
 
+static const char *with_mode(const char *mode)
+{
+    char body[256];
+    snprintf(body, sizeof(body),
+             "{\"contents\":[{\"parts\":[{\"text\":\"q\"}]}],\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\"}]}],"
+             "\"toolConfig\":{\"functionCallingConfig\":{\"mode\":\"%s\"}}}",
+             mode);
+    return meant(body);
+}
+
+TEST(a_mode_in_either_case)
+{
+    static const char *const modes[][3] = { { "any", "ANY", "=\"required\"" }, { "none", "NONE", "=\"none\"" }, { "Auto", "AUTO", "=\"auto\"" } };
+    for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+        char want[4096];
+        snprintf(want, sizeof(want), "%s", with_mode(modes[i][1]));
+        CHECK(strstr(want, modes[i][2]));
+        CHECK_STR(with_mode(modes[i][0]), want);
+    }
+}
+
 TEST(calls_without_ids_get_some_and_results_find_them)
 {
     const char *got = meant(

@@ -176,6 +176,16 @@ TEST(tool_loop)
                      "loss=emulated:tools: arguments that are no object stand in _raw\n");
 }
 
+TEST(texts_of_a_result_stay_apart)
+{
+    ENCODES("{\"model\":\"gemini-2.5-flash\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":null,"
+            "\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\","
+            "\"tool_call_id\":\"c\",\"content\":[{\"type\":\"text\",\"text\":\"one\"},{\"type\":\"text\",\"text\":\"two\"}]}]}",
+            "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"q\"}]},{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"c\","
+            "\"name\":\"f\",\"args\":{}}}]},{\"role\":\"user\",\"parts\":[{"
+            "\"functionResponse\":{\"id\":\"c\",\"name\":\"f\",\"response\":{\"result\":\"one\\ntwo\"}}}]}],\"generationConfig\":{}}");
+}
+
 TEST(turns_alternate)
 {
     ENCODES("{\"model\":\"gemini-2.5-flash\",\"messages\":[{\"role\":\"assistant\",\"content\":\"Hello\"},{\"role\":"
@@ -185,7 +195,7 @@ TEST(turns_alternate)
             "\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,iVBORw0KGgo=\"}}]}]}",
             "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"Continue.\"}]},{\"role\":\"model\",\"parts\":[{"
             "\"text\":\"Hello\"}]},"
-            "{\"role\":\"user\",\"parts\":[{\"text\":\"a\"},{\"text\":\"s\"},{\"text\":\"b\"},{\"inlineData\":{"
+            "{\"role\":\"user\",\"parts\":[{\"text\":\"a\"},{\"text\":\"<system>\\ns\\n</system>\"},{\"text\":\"b\"},{\"inlineData\":{"
             "\"mimeType\":\"image/png\","
             "\"data\":\"iVBORw0KGgo=\"}}]}],\"generationConfig\":{}}");
     ENCODES("{\"model\":\"gemini-2.5-flash\",\"messages\":[{\"role\":\"system\",\"content\":\"only\"}]}",
