@@ -8,7 +8,20 @@ import json
 
 
 def digest(data):
-    return hashlib.sha256(data.encode()).hexdigest()[:12]
+    return hashlib.sha256(data.replace("-", "+").replace("_", "/").rstrip("=").encode()).hexdigest()[:12]
+
+
+def thought(amount):
+    """{"thinking": on or off, "effort": how much}, of a word, a number of tokens or a switch; {} if nothing is said."""
+    if amount is None:
+        return {}
+    if amount in ("none", "disabled", "off") or amount is False or amount == 0:
+        return {"thinking": "off"}
+    return {"thinking": "on", "effort": None if amount in ("enabled", "adaptive", "auto", -1) or amount is True else amount}
+
+
+def first(*values):
+    return next((v for v in values if v is not None), None)
 
 
 class Turns:
@@ -73,6 +86,8 @@ def tidy_schema(schema):
             continue
         if key == "type" and isinstance(value, str):
             value = value.lower()
+        elif key == "nullable":
+            continue
         elif key == "required":
             value = sorted(value)
             if not value:
@@ -82,6 +97,8 @@ def tidy_schema(schema):
         else:
             value = tidy_schema(value)
         kept[key] = value
+    if schema.get("nullable") and isinstance(kept.get("type"), str):
+        kept["type"] = [kept["type"], "null"]
     if kept.get("type") == "object":
         kept.setdefault("properties", {})
     return kept
@@ -112,7 +129,7 @@ def facts(turns, **more):
 def choice_of(choice):
     if isinstance(choice, dict):
         return "tool " + (choice.get("function") or choice).get("name", "?")
-    return choice if choice != "auto" else None
+    return {"auto": None, "any": "required"}.get(choice, choice)
 
 
 def format_of(f):
@@ -163,7 +180,7 @@ def openai(body):
                  parallel=body.get("parallel_tool_calls") if body.get("parallel_tool_calls") is False else None,
                  format=format_of(body.get("response_format")), temperature=body.get("temperature"), top_p=body.get("top_p"),
                  max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"), stop=stops(body.get("stop")), seed=body.get("seed"),
-                 thinking=body.get("reasoning_effort") or (body.get("reasoning") or {}).get("effort"), stream=bool(body.get("stream")))
+                 **thought(first(body.get("reasoning_effort"), (body.get("reasoning") or {}).get("effort"))), stream=bool(body.get("stream")))
 
 
 def stops(stop):
@@ -196,7 +213,7 @@ def responses(body):
     return facts(turns, tools=tools, choice=choice_of(body.get("tool_choice")) if tools else None,
                  parallel=body.get("parallel_tool_calls") if body.get("parallel_tool_calls") is False else None,
                  format=format_of((body.get("text") or {}).get("format")), temperature=body.get("temperature"), top_p=body.get("top_p"),
-                 max_tokens=body.get("max_output_tokens"), thinking=(body.get("reasoning") or {}).get("effort"),
+                 max_tokens=body.get("max_output_tokens"), **thought((body.get("reasoning") or {}).get("effort")),
                  stream=bool(body.get("stream")))
 
 
@@ -244,7 +261,7 @@ def anthropic(body):
     return facts(turns, tools=tools, choice=said, parallel=False if choice.get("disable_parallel_tool_use") else None,
                  format=schema_text(form["schema"]) if form else None, temperature=body.get("temperature"), top_p=body.get("top_p"),
                  max_tokens=body.get("max_tokens"), stop=body.get("stop_sequences"),
-                 thinking=thinking.get("budget_tokens") or thinking.get("type"), stream=bool(body.get("stream")))
+                 **thought(first(thinking.get("budget_tokens"), (body.get("output_config") or {}).get("effort"), thinking.get("type"))), stream=bool(body.get("stream")))
 
 
 # ---- Gemini -----------------------------------------------------------------------------------------------------------
@@ -253,7 +270,7 @@ def gemini_part(turns, role, part):
     if part.get("thought"):
         return
     blob, file = part.get("inlineData") or part.get("inline_data"), part.get("fileData") or part.get("file_data")
-    call, result = part.get("functionCall"), part.get("functionResponse")
+    call, result = part.get("functionCall") or part.get("function_call"), part.get("functionResponse") or part.get("function_response")
     if "text" in part:
         turns.say(role, part["text"])
     elif call:
@@ -297,9 +314,10 @@ def gemini(body, stream=False):
     schema = config.get("responseSchema") or config.get("responseJsonSchema")
     form = schema_text(schema) if schema else "json" if config.get("responseMimeType") == "application/json" else None
     thinking = config.get("thinkingConfig") or {}
+    level = first(thinking.get("thinkingLevel"), thinking.get("thinking_level"))
     return facts(turns, tools=tools, choice=said, format=form, temperature=config.get("temperature"), top_p=config.get("topP"),
                  max_tokens=config.get("maxOutputTokens"), stop=config.get("stopSequences"), seed=config.get("seed"),
-                 thinking=thinking.get("thinkingBudget") or thinking.get("thinkingLevel"), stream=stream)
+                 **thought(first(thinking.get("thinkingBudget"), thinking.get("thinking_budget"), level and level.lower())), stream=stream)
 
 
 # ---- Bedrock ----------------------------------------------------------------------------------------------------------
@@ -340,9 +358,10 @@ def bedrock(body, stream=False):
     said = "required" if "any" in choice else "tool " + choice["tool"]["name"] if "tool" in choice else None
     form = ((body.get("outputConfig") or {}).get("textFormat") or {}).get("structure", {}).get("jsonSchema", {}).get("schema")
     inference, more = body.get("inferenceConfig") or {}, body.get("additionalModelRequestFields") or {}
+    asked = first(more.get("thinking"), more.get("reasoning_config"), more.get("reasoningConfig")) or {}
     return facts(turns, tools=tools, choice=said, format=schema_text(json.loads(form)) if form else None,
                  temperature=inference.get("temperature"), top_p=inference.get("topP"), max_tokens=inference.get("maxTokens"),
-                 stop=inference.get("stopSequences"), thinking=(more.get("thinking") or {}).get("budget_tokens") or more.get("reasoning_effort"),
+                 stop=inference.get("stopSequences"), **thought(first(asked.get("budget_tokens"), asked.get("type"), more.get("reasoning_effort"))),
                  stream=stream)
 
 
@@ -367,7 +386,7 @@ def cohere(body):
     return facts(turns, tools=tools, choice={"REQUIRED": "required", "NONE": "none"}.get(body.get("tool_choice")),
                  format=schema_text(schema) if schema else "json" if form.get("type") == "json_object" else None,
                  temperature=body.get("temperature"), top_p=body.get("p"), max_tokens=body.get("max_tokens"), stop=body.get("stop_sequences"),
-                 seed=body.get("seed"), thinking=thinking.get("token_budget") or thinking.get("type"), stream=bool(body.get("stream")))
+                 seed=body.get("seed"), **thought(first(thinking.get("token_budget"), thinking.get("type"))), stream=bool(body.get("stream")))
 
 
 def cohere_document(part):
@@ -391,7 +410,7 @@ def ollama(body):
     form = body.get("format")
     return facts(turns, tools=tools, format="json" if form == "json" else schema_text(form) if form else None,
                  temperature=options.get("temperature"), top_p=options.get("top_p"), max_tokens=options.get("num_predict"),
-                 stop=stops(options.get("stop")), seed=options.get("seed"), thinking=body.get("think"), stream=body.get("stream") is not False)
+                 stop=stops(options.get("stop")), seed=options.get("seed"), **thought(body.get("think")), stream=body.get("stream") is not False)
 
 
 READERS = {"openai": openai, "responses": responses, "anthropic": anthropic, "gemini": gemini, "bedrock": bedrock, "cohere": cohere,
