@@ -29,7 +29,7 @@ struct replay {
     /* what came of it */
     int requests, same, n_failed; /* failed: the rule could not be run */
     json_t *changed, *undecidable; /* lists of objects */
-    int denials[2];                /* before, after */
+    int denials[2], copies[2];     /* before, after */
     double cost[2], latency_s[2];
     int n_cost, n_latency;
     json_t *targets[2]; /* how often each is expected to answer */
@@ -295,6 +295,7 @@ static void weigh(struct replay *p, const json_t *line, const json_t *rule, cons
         cost[i] = cost_of(line, who[i]);
         latency[i] = latency_of(who[i]);
         p->denials[i] += json_object_get(decisions[i], "denied") != NULL;
+        p->copies[i] += (int)json_array_size(json_object_get(decisions[i], "copies"));
         count_target(p->targets[i], who[i]);
     }
     bool is_cost_known = cost[0] >= 0 && cost[1] >= 0, is_latency_known = latency[0] > 0 && latency[1] > 0;
@@ -365,6 +366,8 @@ static void print_decision(const json_t *d)
         printf("no target");
     json_array_foreach(json_object_get(d, "route"), i, name)
         printf("%s%s", i ? ", " : "", json_string_value(name));
+    json_array_foreach(json_object_get(d, "copies"), i, name)
+        printf(", a copy to %s", json_string_value(name));
 }
 
 static void print_targets(const struct replay *p)
@@ -399,6 +402,8 @@ static void print_text(const struct replay *p)
         return;
     printf("denied: %d, then %d\nfirst targets:\n", p->denials[0], p->denials[1]);
     print_targets(p);
+    if (p->copies[0] || p->copies[1])
+        printf("copies: %d, then %d (not in the cost)\n", p->copies[0], p->copies[1]);
     printf("cost: %.6f USD, then %.6f USD (%d of %d requests)\n", p->cost[0], p->cost[1], p->n_cost, decided);
     if (p->n_latency)
         printf("expected first token: %.3f s, then %.3f s (%d of %d requests)\n", p->latency_s[0] / p->n_latency,
@@ -411,6 +416,7 @@ static void print_json(const struct replay *p)
                             p->changed, "undecidable", p->undecidable, "denied", p->denials[0], p->denials[1], "first_targets",
                             p->targets[0], p->targets[1]);
     json_object_set_new(all, "cost", json_pack("{s:[f, f], s:i}", "usd", p->cost[0], p->cost[1], "requests", p->n_cost));
+    json_object_set_new(all, "copies", json_pack("[i, i]", p->copies[0], p->copies[1]));
     int n = p->n_latency ? p->n_latency : 1;
     json_object_set_new(all, "expected_first_token",
                         json_pack("{s:[f, f], s:i}", "s", p->latency_s[0] / n, p->latency_s[1] / n, "requests", p->n_latency));

@@ -430,7 +430,7 @@ void recording_goes_on(struct weir_call *c)
 json_t *recording_decision(struct weir_call *c, enum weir_verdict v)
 {
     struct request *r = c->request;
-    json_t *to = json_object(), *route = json_array();
+    json_t *to = json_object(), *route = json_array(), *copies = json_array();
     if (v == WEIR_FAIL) {
         json_object_set_new(to, "denied", recording_str(c->error.code.n ? c->error.code : weir_cstr(error_code(&c->error))));
         json_object_set_new(to, "status", json_integer(error_status(&c->error)));
@@ -438,9 +438,13 @@ json_t *recording_decision(struct weir_call *c, enum weir_verdict v)
         json_object_set_new(to, "answered", json_true());
     } else {
         for (uint32_t i = 0; i < r->n_candidates; i++)
-            json_array_append_new(route, recording_str(r->candidates[i]->name));
+            json_array_append_new(r->candidates[i]->flags & WEIR_CANDIDATE_MIRROR ? copies : route,
+                                  recording_str(r->candidates[i]->name));
         json_object_set(to, "route", route);
     }
+    if (json_array_size(copies))
+        json_object_set(to, "copies", copies);
+    json_decref(copies);
     json_decref(route);
     return to;
 }

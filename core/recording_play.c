@@ -228,6 +228,7 @@ static struct weir_candidate *play_candidate(struct weir_call *c, struct weir_st
     if (!json_is_object(from) || !found)
         return NULL;
     fill(c->request, found, from);
+    found->flags &= ~WEIR_CANDIDATE_MIRROR; /* as anywhere: who is named is to answer */
     return found;
 }
 

@@ -45,15 +45,18 @@ static char *say(struct weir_call *call, const char *text)
 
 static char *say_list(struct weir_call *call, struct weir_candidate *const *list, uint32_t n)
 {
+    static const char copy[] = " (a copy)";
     size_t room = 1, at = 0;
     for (uint32_t i = 0; i < n; i++)
-        room += list[i]->name.n + 2;
+        room += list[i]->name.n + 2 + strlen(copy);
     char *to = run.real->alloc(call, WEIR_FOR_REQUEST, room);
     for (uint32_t i = 0; to && i < n; i++) {
         if (i)
             memcpy(to + at, ", ", 2), at += 2;
         memcpy(to + at, list[i]->name.p, list[i]->name.n);
         at += list[i]->name.n;
+        if (list[i]->flags & WEIR_CANDIDATE_MIRROR)
+            memcpy(to + at, copy, strlen(copy)), at += strlen(copy);
     }
     return to;
 }

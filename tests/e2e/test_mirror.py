@@ -576,9 +576,9 @@ def test_an_image_that_is_fetched_for_it_alone():
 
 # ---- commands ---------------------------------------------------------------------------------------------------------
 
-def command(weir, *arguments):
+def command(weir, *arguments, codes=(0,)):
     done = subprocess.run([weir.program, *arguments], capture_output=True, text=True, timeout=4 * harness.DEADLINE)
-    assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+    assert done.returncode in codes, (done.returncode, done.stdout, done.stderr)
     return done.stdout
 
 
@@ -606,14 +606,33 @@ def test_recorded_and_replayed():
         path = m.weir.path("recording.jsonl")
         process = subprocess.Popen([m.weir.program, "record", "--admin", m.weir.path("admin.sock"), path], stderr=subprocess.PIPE, text=True)
         assert process.stderr.readline().startswith("recording")
-        for _ in range(8):
+        for _ in range(20):
             m.weir.chat()
-        wait_until(lambda: json.loads(m.weir.admin("GET", "/record/state")[1])["requests"] == 8, "eight requests in the file")
+        wait_until(lambda: json.loads(m.weir.admin("GET", "/record/state")[1])["requests"] == 20, "all requests in the file")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=harness.DEADLINE)
         said = command(m.weir, "replay", "--policy", m.weir.path("mirror.lua"), path)
-        assert said.startswith("8 requests: 8 the same, 0 changed, 0 undecidable\n"), said
+        assert said.startswith("20 requests: 20 the same, 0 changed, 0 undecidable\n"), said
         assert said == command(m.weir, "replay", "--policy", m.weir.path("mirror.lua"), path)
+        copies = len(m.ups[1].requests)
+        assert 0 < copies < 20 and f"copies: {copies}, then {copies} (not in the cost)" in said and "a/m: 20, then 20" in said, said
+        m.weir.write("none.lua", "return { on_request = function(req) return { 'a/m' } end }")
+        said = command(m.weir, "replay", "--policy", m.weir.path("none.lua"), "--instead-of", "mirror.lua", path, codes=(3,))
+        assert said.startswith(f"20 requests: {20 - copies} the same, {copies} changed") and ": a/m, a copy to b/m -> a/m\n" in said, said
+
+
+def test_a_version_in_shadow_that_copies():
+    """A target that answers and one that gets a copy are two things."""
+    other = "return { on_request = function(req) return { 'a/m', { 'b/m', mirror = true } } end }"
+    with Mirrored([[ok("ours")], [ok("theirs")]]) as m:
+        m.weir.write("live.lua", "return { name = 'live', on_request = function(req) return { 'a/m', 'b/m' } end }")
+        m.weir.write("other.lua", other)
+        m.settings["routes"][0]["pipeline"] = [{"policy": {"file": m.weir.path("live.lua"), "shadow": m.weir.path("other.lua")}}]
+        m.weir.configure(m.settings)
+        assert m.weir.reload()[0]
+        assert m.weir.chat().content == "ours"
+        m.weir.wait_log(r"its shadow differs on .*live: a/m, b/m; shadow: a/m, b/m \(a copy\)")
+        assert not m.ups[1].requests, "it sends nothing"
 
 
 # ---- with everything else ------------------------------------------------------------------------------------------------
@@ -712,7 +731,7 @@ def test_anything_at_once():
                 answer = ask(m.weir, dialect, stream)
                 if answer.status != 200 or answer.text != "ours" or not answer.is_whole:
                     wrong.append(answer)
-        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(8)]
+        threads = [threading.Thread(target=client, args=(seed,)) for seed in range(20)]
         for t in threads:
             t.start()
         wait_until(lambda: len(m.ups[0].requests) > 80, "half of them")
