@@ -155,6 +155,65 @@ def test_a_refused_key_sits_on_the_bench_and_the_others_go_on():
             assert script.keys.count("k2") == 2, script.keys
 
 
+def test_a_benched_key_is_tried_again_after_a_minute_then_after_two():
+    """On clocks that run 60 times as fast; no request of the client's suffers, for another key is asked at once."""
+    script = Script(by_key({"k2"}))
+    with Upstream(script) as a:
+        with Weir(settings([a], providers={"a": {"key": None, "keys": ["k1", "k2"]}}, watchdog="0s"), env={"WEIR_TEST_TIME_FACTOR": "60"}) as weir:
+            tried = []
+
+            def ask_on():
+                assert ask(weir, "openai", False).text == "k1"
+                if script.keys.count("k2") > len(tried):
+                    tried.append(time.monotonic())
+                return len(tried) == 3
+            wait_until(ask_on, "the key to be tried three times")
+            first, second = (60 * (b - a) for a, b in zip(tried, tried[1:]))
+            assert 59 <= first < 90 and 119 <= second < 150, (first, second)
+
+
+def test_a_pair_of_key_and_model_is_benched_when_two_principals_were_refused():
+    """One caller's 403 may be about what he asked; another key and another model go on."""
+    from hashlib import sha256
+
+    def act(conn, request, script):
+        key, model = request.headers["authorization"].split(" ")[1], request.json["model"]
+        script.__dict__.setdefault("calls", []).append((key, model))
+        (coded(403, "permission_denied", kind="permission_error") if (key, model) == ("k1", "m") else ok(key))(conn, request, script)
+    script = Script(act)
+    people = [{"name": n, "hash": "sha256:" + sha256(n.encode()).hexdigest()} for n in ("alice", "bob")]
+    with Upstream(script) as a:
+        c = settings([a], providers={"a": {"key": None, "keys": ["k1", "k2"]}}, keys=people)
+        c["entry"] = ["log", "auth"]
+        c["models"]["other"] = {"targets": ["a/other"]}
+        with Weir(c) as weir:
+            def until_refused(who):
+                before = script.calls.count(("k1", "m")) if script.n else 0
+                wait_until(lambda: (ask(weir, "openai", False, headers={"authorization": f"Bearer {who}"}), script.calls.count(("k1", "m")) > before)[1],
+                           f"{who} to be refused")
+            for _ in range(3):
+                until_refused("alice")
+            until_refused("bob")
+            n = script.calls.count(("k1", "m"))
+            for who in ("alice", "bob") * 6:
+                answer = ask(weir, "openai", False, headers={"authorization": f"Bearer {who}"})
+                assert answer.status == 200 and answer.text == "k2", answer
+            assert script.calls.count(("k1", "m")) == n and breaker(weir) == "closed", script.calls
+            for _ in range(4):
+                assert ask(weir, "openai", False, model="other", headers={"authorization": "Bearer bob"}).status == 200
+            assert ("k1", "other") in script.calls, script.calls
+
+
+def test_nobody_is_told_to_wait_longer_than_a_minute_unless_the_provider_said_so():
+    with Upstream(Script(error(503))) as a:
+        with Weir(settings([a], providers={"a": {"breaker": {"failures": 2, "open_for": "10m"}}})) as weir:
+            for _ in range(2):
+                assert "retry-after" not in ask(weir, "openai", False).headers
+            assert ask(weir, "openai", False).headers["retry-after"] == "60"
+    with Upstream(Script(error(429, retry_after="300"))) as a, Weir(settings([a])) as weir:
+        assert ask(weir, "openai", False).headers["retry-after"] == "300"
+
+
 def test_with_every_key_refused_it_is_not_asked():
     with Upstream(Script(by_key({"k1", "k2"}))) as a, Upstream(Script(ok("from b"))) as b:
         with Weir(settings([a, b], providers={"a": {"key": None, "keys": ["k1", "k2"]}})) as weir:
