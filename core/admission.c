@@ -73,6 +73,14 @@ static bool count(struct candidate *c)
     return false;
 }
 
+/* A copy leaves half of the places to those for whom somebody waits. */
+static bool leaves_room(const struct candidate *c)
+{
+    uint32_t of_provider = c->provider->max_inflight / 2, of_target = c->max_inflight / 2;
+    bool has_one = !c->provider->max_inflight || provider_in_flight(id_of(c)) < of_provider;
+    return has_one && (!c->max_inflight || c->figures < 0 || target_read(c->figures).in_flight < of_target);
+}
+
 static uint32_t probe_ms(const struct request *r)
 {
     int64_t deadline_us = request_deadline_us(r), left_ms = (deadline_us - monotonic_us()) / 1000 + 1000;
@@ -81,7 +89,7 @@ static uint32_t probe_ms(const struct request *r)
 
 static enum admission take(struct request *r, struct candidate *c)
 {
-    if (!count(c))
+    if ((r->mirror && !leaves_room(c)) || !count(c))
         return ADMISSION_FULL;
     c->ticket = (struct breaker_ticket){ 0, false, false };
     if (c->figures < 0)

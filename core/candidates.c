@@ -403,9 +403,10 @@ bool candidates_any(struct request *r)
 static const char *refuse_admission(struct request *r, struct candidate *c)
 {
     enum admission a = admission_ask(r, c);
+    const char *full = r->mirror ? "half of max_inflight is reached" : "max_inflight is reached";
     if (a == ADMISSION_FULL && !r->full)
         r->full = c;
-    return a == ADMISSION_GIVEN ? NULL : a == ADMISSION_FULL ? "max_inflight is reached" : "its breaker is open, and one call probes";
+    return a == ADMISSION_GIVEN ? NULL : a == ADMISSION_FULL ? full : "its breaker is open, and one call probes";
 }
 
 struct candidate *candidate_next(struct request *r)

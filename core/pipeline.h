@@ -198,7 +198,6 @@ void fanout_vetoed(struct attempt *b);
 
 /* ---- copies for other models (mirror.c) ---- */
 void mirror_start(void);
-uint32_t mirror_live(void);
 void mirror_choose(struct request *r); /* takes those that only get a copy out of the candidates */
 void mirror_begin(struct request *r); /* its first attempt is on its way: so are its copies, from here */
 void mirror_keep_body(struct request *r, struct exchange *x); /* x is about to go */

@@ -104,8 +104,8 @@ static char *make_status(size_t *n)
         struct edge_counts counts = edge_counts(life.worker.edge);
         fprintf(out, "{\"calls\":%s,\"plugins\":[", calls ? calls : "[]");
         put_plugins(out);
-        fprintf(out, "],\"requests_live\":%u,\"connections\":%u,\"idle_connections\":%u,\"exchanges\":%u",
-                pipeline_live(), counts.connections, counts.idle, counts.exchanges);
+        fprintf(out, "],\"requests_live\":%u,\"mirrors_live\":%u,\"connections\":%u,\"idle_connections\":%u,\"exchanges\":%u",
+                pipeline_live(), mirror_live(), counts.connections, counts.idle, counts.exchanges);
         fprintf(out, ",\"upstream_calls\":%u,\"body_bytes\":%llu,\"arenas\":%zu,\"descriptors\":%u",
                 egress_in_flight(life.worker.egress), (unsigned long long)counts.body_bytes, arena_live(),
                 open_descriptors());

@@ -58,6 +58,7 @@ void pipeline_drain(void);
 char *pipeline_status_json(void);
 /* Requests that are not over; a draining worker ends when there are none. */
 uint32_t pipeline_live(void);
+uint32_t mirror_live(void); /* copies, which are not among those */
 void pipeline_stop(void); /* destroys instances; for leak checks */
 
 #endif

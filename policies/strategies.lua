@@ -6,7 +6,8 @@
 --
 -- use: fits (room), priority (names), weighted (weights), split (key, weights), cheapest (output), fastest (output),
 -- least_busy (weights), with_budget (reserve), sticky (key), prefix (bytes), canary (key, share, which), near
--- (regions), within (regions), by_time (plan). A key is caller, team, conversation or the name of a header.
+-- (regions), within (regions), by_time (plan); as the last one mirror (to, share, key, beyond, timeout). A key is
+-- caller, team, conversation or the name of a header.
 local check = require("settings").of{ "order" }
 local strategy = require("strategy")
 
@@ -29,6 +30,10 @@ local use = {
   near = function(_, list, o) return strategy.near(list, o.regions) end,
   within = function(_, list, o) return strategy.within(list, o.regions) end,
   by_time = function(_, list, o) return strategy.by_time(list, o.plan) end,
+  mirror = function(req, list, o)
+    return strategy.mirror(list, { to = o.to, share = o.share, key = o.key and strategy.key(req, o.key),
+                                   beyond = o.beyond, timeout = o.timeout and { total = o.timeout } })
+  end,
 }
 
 return {

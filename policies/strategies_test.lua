@@ -67,6 +67,10 @@ local cases = {
     left = { "openai/gpt-4o-mini", "claude/sonnet", "vllm/coder", "openai/gpt-4o" } },
   { "canary: everybody", with = order{ use = "canary", share = 1, which = { name = "vllm/coder" } },
     left = { "vllm/coder", "openai/gpt-4o", "openai/gpt-4o-mini", "claude/sonnet" } },
+  { "mirror: a copy beside the cheapest", mirrored = { "vllm/coder" }, asked = { "openai/gpt-4o-mini" },
+    with = order({ use = "cheapest" }, { use = "mirror", to = "vllm/coder", share = 1, key = "team", timeout = 5 }) },
+  { "mirror: nobody", mirrored = {}, left = { "openai/gpt-4o", "openai/gpt-4o-mini", "claude/sonnet" },
+    with = order{ use = "mirror", to = "vllm/coder", share = 0 } },
   { "one behind the other", with = order({ use = "cheapest" }, { use = "near", regions = { "us" } }),
     left = { "openai/gpt-4o-mini", "openai/gpt-4o", "vllm/coder", "claude/sonnet" } },
 }

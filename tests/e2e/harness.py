@@ -294,7 +294,7 @@ class Weir:
             for d in self.details():
                 if d is None:
                     return ["a worker doesn't answer"]
-                left += [f"{k}={d[k]}" for k in ("requests_live", "exchanges", "upstream_calls", "body_bytes") if d[k]]
+                left += [f"{k}={d[k]}" for k in ("requests_live", "mirrors_live", "exchanges", "upstream_calls", "body_bytes") if d[k]]
                 left += [f"calls={d['calls']}"] if d["calls"] else []
                 left += [f"arenas={d['arenas']}, at the start {self.arenas}"] if d["arenas"] > self.arenas + arenas else []
                 left += [f"descriptors={d['descriptors']}, at the start {self.descriptors}"] if d["descriptors"] > self.descriptors + descriptors else []

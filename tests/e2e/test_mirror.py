@@ -217,12 +217,12 @@ def test_a_share_by_chance_and_by_key():
 
 def test_more_than_there_is_room_for_are_dropped_and_counted():
     gate = threading.Event()
-    caps = {"b": {"max_inflight": 2}}
+    caps = {"b": {"max_inflight": 5}}
     with Mirrored([[ok("ours")], [held(gate, ok("late"))]], providers=caps) as m:
         for _ in range(6):
             assert ask(m.weir, "openai", True).text == "ours", "nobody waits in a queue for a copy"
         clients, _ = m.lines(6)
-        assert [notes(c)[0] for c in clients] == ["b/m"] * 2 + ["b/m: not sent: max_inflight is reached"] * 4, clients
+        assert [notes(c)[0] for c in clients] == ["b/m"] * 2 + ["b/m: not sent: half of max_inflight is reached"] * 4, clients
         assert m.count("dropped") == 4
         gate.set()
         assert len(m.lines(8)[1]) == 2
@@ -237,6 +237,27 @@ def test_more_than_there_is_room_for_are_dropped_and_counted():
         wait_until(lambda: m.weir.chat().content and m.count("answered") == 6, "room again")
     with Mirrored([[ok("ours")], [ok("theirs")]], mirrors={"most": 0}) as m:
         assert m.weir.chat().content == "ours" and not m.ups[1].requests
+
+
+def test_copies_leave_places_for_those_who_wait():
+    """b serves two at once: copies that hang take one of them, whoever asks b itself gets the other at once."""
+    gate = threading.Event()
+
+    def first_hangs(conn, request, script):
+        return (held(gate, ok("late")) if request.json.get("stream") else ok("theirs"))(conn, request, script)
+    for cap in ({"providers": {"b": {"max_inflight": 2}}}, {}):
+        gate.clear()
+        with Mirrored([[ok("ours")], [first_hangs]], **cap) as m:
+            m.settings["models"]["b/m"]["max_inflight"] = 2
+            m.weir.configure(m.settings)
+            assert m.weir.reload()[0]
+            for _ in range(3):
+                assert m.weir.chat(stream=True).content == "ours"
+            assert [notes(c)[0] for c in m.lines(3)[0]] == ["b/m"] + ["b/m: not sent: half of max_inflight is reached"] * 2
+            assert m.weir.chat(model="b/m").content == "theirs"
+            assert "queued" not in json.dumps(m.lines(4)[0][3])
+            gate.set()
+            m.lines(5)
 
 
 def test_large_bodies_are_kept_once_and_only_some():
