@@ -1,7 +1,7 @@
-"""The matrix of what providers do wrong: each case in three client dialects, streamed and whole, in a weir with two retries, time-outs of
+"""The matrix of what providers do wrong: each case in four client dialects, streamed and whole, in a weir with two retries, time-outs of
 30 s and a fallback. What is said here are seconds of weir's clocks; FACTOR says how many of them go by in a real one.
 
-A case asks in all six ways at once, each way with providers of its own: `a` speaks the client's dialect, `b` and `c` speak OpenAI's, or
+A case asks in all eight ways at once, each way with providers of its own: `a` speaks the client's dialect, `b` and `c` speak OpenAI's, or
 what the case says. The oracle for bytes is weir itself: what a client gets from `a` or `b` alone when nothing is wrong. The cases are in
 test_matrix.py, with FACTOR 10, and in tests/soak/matrix.py, in real time."""
 import contextlib
@@ -13,10 +13,15 @@ import time
 import harness
 import scripted
 from harness import Upstream, Weir, openai_body
-from scripted import WAYS, Script, story
-from test_rescue import CUT, LAST, PIECES, SENT, TEXT, WORDS, says
+from scripted import Script, story
+from test_rescue import BEFORE, CUT, LAST, PIECES, TEXT, WORDS, says, send
+from test_responses import ladder
 
 REFUSED = "nobody is there"
+DIALECTS = ("openai", "anthropic", "gemini", "responses")
+WAYS = [(d, s) for d in DIALECTS for s in (False, True)]
+PIECES["responses"] = lambda words, _usage: ({**e, "sequence_number": i} for i, e in enumerate(ladder(words)))
+BEFORE["responses"] = 4
 
 
 class Clock:
@@ -32,7 +37,7 @@ class Clock:
         return self.real(200) + 10 * harness.SLOW
 
 
-CLOCK = Clock(10)
+CLOCK = Clock(10 // harness.SLOW)
 
 # ---- what providers do ----------------------------------------------------------------------------------------------
 
@@ -48,6 +53,8 @@ def document(dialect, words):
                 "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 9, "output_tokens": len(words)}}
     if dialect == "gemini":
         return list(PIECES[dialect]([text], True))[0]
+    if dialect == "responses":
+        return list(ladder(words))[-1]["response"]
     return openai_body(text)
 
 
@@ -84,7 +91,8 @@ def plain(status, code=None, message="it is broken", **headers):
 
     def made(dialect):
         kind, name = kinds[status]
-        body = {"openai": {"error": {"message": message, "type": "invalid_request_error" if status == 400 else None, "code": code, "param": None}},
+        openais = {"error": {"message": message, "type": "invalid_request_error" if status == 400 else None, "code": code, "param": None}}
+        body = {"openai": openais, "responses": openais,
                 "anthropic": {"type": "error", "error": {"type": kind, "message": message}},
                 "gemini": {"error": {"code": status, "message": message, "status": name}}}[dialect]
         return lambda conn, _r, _s: conn.respond(status, body, {k.replace("_", "-"): v for k, v in headers.items()})
@@ -164,7 +172,7 @@ def no_terminator(dialect):
             conn.start_sse()
             for piece in PIECES[dialect](WORDS, True):
                 if piece.get("type") != "message_stop":
-                    conn.event(piece, piece.get("type") if dialect == "anthropic" else None)
+                    send(conn, dialect, piece)
             conn.end()
         return act
 
@@ -210,7 +218,7 @@ def refuses_prefill(dialect):
 
 # ---- playing --------------------------------------------------------------------------------------------------------
 
-BASES = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta"}
+BASES = {"openai": "/v1", "anthropic": "", "gemini": "/v1beta", "responses": "/v1"}
 
 
 class Provider:
@@ -241,7 +249,7 @@ class Patient:
 
 
 class Way:
-    """One of the six, with its providers and what came of it."""
+    """One of the eight, with its providers and what came of it."""
 
     def __init__(self, n, dialect, stream, scripts, dialects):
         self.n, self.dialect, self.stream = n, dialect, stream
@@ -302,7 +310,7 @@ def played(scripts, route=None, contexts=None, dialects=None):
     """All ways of a case, over: each has answer, record, seconds and its providers. On leaving nothing may be left behind."""
     ways = [Way(n, d, s, scripts, dialects or {}) for n, (d, s) in enumerate(WAYS)]
     try:
-        with Weir(settings(ways, route or {}, contexts), env=CLOCK.env) as weir:
+        with Weir(settings(ways, route or {}, contexts), env=CLOCK.env, clean=False) as weir:
             threads = [threading.Thread(target=w.ask, args=(weir,)) for w in ways]
             for t in threads:
                 t.start()
@@ -312,7 +320,7 @@ def played(scripts, route=None, contexts=None, dialects=None):
             for w in ways:
                 w.record = told.get(f"m{w.n}")
             yield ways
-            weir.assert_clean()
+            weir.assert_clean(descriptors=8 * len(ways))  # kept connections to its providers
             for w in ways:
                 for i in range(len(w.providers)):
                     name = w.name(i)
@@ -337,11 +345,14 @@ def play(scripts, wants, **more):
 
 # ---- what must have come of it --------------------------------------------------------------------------------------
 
-CREATED = re.compile(rb'("created"): ?\d+')  # weir's own clock, where a provider's dialect has no such thing
+def without_own(body):
+    """What is weir's own and another each time: the time where a provider doesn't tell it, ids it made, whose id it is."""
+    body = re.sub(rb'("created(?:_at)?"): ?\d+', rb"\1:0", body)
+    return re.sub(rb'(weir_)\w{24}|~[a-cx-z]\d(?=")', rb"\1", body)
 
 
 def same_bytes(got, wanted):
-    a, b = CREATED.sub(rb"\1:0", got.body), CREATED.sub(rb"\1:0", wanted.body)
+    a, b = without_own(got.body), without_own(wanted.body)
     at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
     assert a == b, f"the bytes, from {at}: {a[at:at + 200]} instead of {b[at:at + 200]}"
 
@@ -352,7 +363,7 @@ COUNTS = re.compile(r'("(?:completion|prompt|total|(?:cache_\w+_)?input|output)_
 def events(response):
     """[(name, document)] of a stream; keep-alives and token counts left out."""
     found = []
-    for block in re.split(r"\r?\n\r?\n", response.body.decode()):
+    for block in re.split(r"\r?\n\r?\n", without_own(response.body).decode()):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
         if fields.get("event") != "ping" and "data" in fields:
             data = COUNTS.sub(r"\1:0", fields["data"])
@@ -377,18 +388,21 @@ def same_events(got, wanted):
     them as its own encoder does."""
     at = wanted.body.index(WORDS[CUT].encode())
     begun = wanted.body[:wanted.body.rindex(b"\n\n", 0, at)]
-    assert got.body.startswith(begun), f"the beginning: {got.body[:len(begun)]} instead of {begun}"
+    assert without_own(got.body).startswith(without_own(begun)), f"the beginning: {got.body[:len(begun)]} instead of {begun}"
     a, b = ([strip(e) for e in events(x)] for x in (got, wanted))
     assert a == b, f"the events: {[e for e in a if e not in b]} instead of {[e for e in b if e not in a]} ({len(a)}, {len(b)})"
 
 
 def strip(event):
-    """An event without what only says nothing: null fields."""
+    """An event without what says nothing (null fields, padding) and without the settings that Responses repeats in its last event."""
     def clean(x):
         if isinstance(x, dict):
-            return {k: clean(v) for k, v in x.items() if v is not None and not k.startswith("usage")}
+            return {k: clean(v) for k, v in x.items() if v is not None and k != "obfuscation" and not k.startswith("usage")}
         return [clean(v) for v in x] if isinstance(x, list) else x
-    return event[0], clean(event[1])
+    said = clean(event[1])
+    if "response" in said:
+        said["response"] = {k: said["response"][k] for k in ("id", "object", "model", "status", "output")}
+    return event[0], said
 
 
 def of(w, value):
@@ -418,7 +432,7 @@ def answered(who, asked, told, least=0.0, most=20.0):
 
 def error_document(dialect, status, document_, message):
     """A client's error has exactly the shape of its dialect."""
-    if dialect == "openai":
+    if dialect in ("openai", "responses"):
         assert set(document_) == {"error"} and set(document_["error"]) == {"message", "type", "param", "code"}, document_
     elif dialect == "anthropic":
         assert document_["type"] == "error" and set(document_["error"]) == {"type", "message"}, document_

@@ -101,10 +101,16 @@ def gemini_text(response):
     return "".join(gemini_words(e) for e in events), bool(ended) and response.is_complete
 
 
-STREAMED = {"openai": openai_text, "anthropic": anthropic_text, "gemini": gemini_text}
+def responses_text(response):
+    events = [json.loads(e) for e in response.events]
+    text = "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")
+    return text, events[-1]["type"] == "response.completed" and response.is_complete
+
+
+STREAMED = {"openai": openai_text, "anthropic": anthropic_text, "gemini": gemini_text, "responses": responses_text}
 WHOLE = {"openai": lambda j: j["choices"][0]["message"]["content"], "anthropic": lambda j: "".join(b["text"] for b in j["content"]),
-         "gemini": gemini_words}
-WAYS = [(d, s) for d in STREAMED for s in (False, True)]
+         "gemini": gemini_words, "responses": lambda j: "".join(p["text"] for i in j["output"] for p in i["content"])}
+WAYS = [(d, s) for d in ("openai", "anthropic", "gemini") for s in (False, True)]
 
 
 def ask(weir, dialect, stream, model="m", text="hi", headers=None):
@@ -118,6 +124,8 @@ def ask(weir, dialect, stream, model="m", text="hi", headers=None):
         body = {"contents": [{"role": "user", "parts": [{"text": text}]}]}
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return Answer(weir.post(f"/v1beta/models/{model}:{verb}", body, headers), dialect)
+    if dialect == "responses":
+        return Answer(weir.post("/v1/responses", {"model": model, "input": text, "stream": stream}, headers), dialect)
     return Answer(weir.post("/v1/chat/completions", body, headers), dialect)
 
 

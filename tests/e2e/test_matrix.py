@@ -1,4 +1,4 @@
-"""Each thing that providers do wrong, in three client dialects, streamed and whole: how often every target was asked, what the client saw
+"""Each thing that providers do wrong, in four client dialects, streamed and whole: how often every target was asked, what the client saw
 byte by byte, what the record says, that nothing is left behind. How it is played stands in matrix.py; what is beyond it in test_failures.py,
 test_rescue.py, test_hedge.py and test_breakers.py."""
 import threading
@@ -7,8 +7,8 @@ import time
 import matrix as m
 import scripted
 from harness import Upstream, Weir, wait_until
-from matrix import answered, failed, play, plain
-from scripted import WAYS, Script
+from matrix import WAYS, answered, failed, play, plain
+from scripted import Script
 
 
 def test_429_with_retry_after():
@@ -184,7 +184,7 @@ def test_a_target_that_is_down_for_a_minute():
                     answer = scripted.ask(m.Patient(weir), dialect, stream)
                     answers.append((began, time.monotonic(), (dialect, stream), answer))
                     stop.wait(m.CLOCK.real(0.5))
-            threads = [threading.Thread(target=client, args=(n,)) for n in (0, 2, 4)]
+            threads = [threading.Thread(target=client, args=(n,)) for n in (0, 3, 6)]
             for t in threads:
                 t.start()
             try:

@@ -56,7 +56,7 @@ BEFORE = {"openai": 1, "anthropic": 2, "gemini": 0}  # events before the first w
 
 
 def send(conn, dialect, piece):
-    conn.event(piece, piece.get("type") if dialect == "anthropic" and isinstance(piece, dict) else None)
+    conn.event(piece, piece.get("type") if dialect in ("anthropic", "responses") and isinstance(piece, dict) else None)
 
 
 def says(dialect, words, n=None):
