@@ -93,14 +93,77 @@ struct weir_tool *conversation_tool(struct conversation *c)
     return t;
 }
 
-int conversation_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member)
+static struct weir_ext *new_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member)
 {
     struct weir_ext *x = arena_zalloc(c->arena, sizeof(*x));
     if (!x)
-        return -1;
+        return NULL;
     x->path = arena_copy(c->arena, path);
     x->raw = raw;
     span_of(&c->view.body, member, &x->span_offset, &x->span_n);
+    return x;
+}
+
+/* ---- what the codec left ---- */
+
+static void add_unread(void *arg, struct weir_str path, struct weir_str raw, struct weir_str member)
+{
+    struct conversation *c = arg;
+    struct weir_ext *x = new_ext(c, path, raw, member);
+    if (!x)
+        return;
+    *(c->last_unread ? &c->last_unread->next : &c->unread) = x;
+    c->last_unread = x;
+}
+
+static bool is_kept(const struct weir_str *raw, const struct weir_str *body, const struct weir_ext *x)
+{
+    const char *at = body->p + x->span_offset;
+    return raw->n && x->span_n && at >= raw->p && at < raw->p + raw->n;
+}
+
+/* What lies in a block or a tool that the codec kept as it came is not lost by itself. */
+static bool is_in_kept(const struct weir_part *p, const struct weir_str *body, const struct weir_ext *x)
+{
+    for (; p; p = p->next)
+        if (is_kept(&p->raw, body, x) || is_in_kept(p->parts, body, x))
+            return true;
+    return false;
+}
+
+static bool is_carried(const struct weir_conversation *c, const struct weir_ext *x)
+{
+    for (const struct weir_message *m = c->messages; m; m = m->next)
+        if (is_in_kept(m->parts, &c->body, x))
+            return true;
+    for (const struct weir_tool *t = c->tools; t; t = t->next)
+        if (is_kept(&t->raw, &c->body, x))
+            return true;
+    return false;
+}
+
+enum { LOOKED_UP = 64 }; /* each look goes through all of the conversation */
+
+static void forget_carried(struct conversation *c)
+{
+    struct weir_ext **at = &c->unread;
+    for (uint32_t n = 0; *at && n < LOOKED_UP; n++)
+        if (is_carried(&c->view, *at))
+            *at = (*at)->next;
+        else
+            at = &(*at)->next;
+}
+
+void conversation_watch(struct conversation *c)
+{
+    json_watch_begin(c->arena, c->view.body);
+}
+
+int conversation_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member)
+{
+    struct weir_ext *x = new_ext(c, path, raw, member);
+    if (!x)
+        return -1;
     *(c->last_ext ? &c->last_ext->next : &c->view.ext) = x;
     c->last_ext = x;
     return 0;
@@ -153,6 +216,8 @@ static uint32_t field_needs(const struct weir_conversation *c)
 
 void conversation_close(struct conversation *c)
 {
+    json_watch_end(add_unread, c);
+    forget_carried(c);
     uint32_t needs = field_needs(&c->view);
     for (const struct weir_tool *t = c->view.tools; t; t = t->next)
         needs |= t->raw.n ? WEIR_CAN_OPAQUE : WEIR_CAN_TOOLS;
@@ -219,5 +284,7 @@ void conversation_texts(struct conversation *c, struct arena *a, weir_text_fn fn
     for (uint32_t f = 0; f < WEIR_FIELD_COUNT; f++)
         walk_raw(&w, WEIR_LIT("settings"), c->fields[f].json);
     for (const struct weir_ext *x = c->view.ext; x; x = x->next)
+        walk_raw(&w, x->path, x->raw);
+    for (const struct weir_ext *x = c->unread; x; x = x->next)
         walk_raw(&w, x->path, x->raw);
 }

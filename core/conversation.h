@@ -34,6 +34,7 @@ struct conversation {
     } tails[2];
     struct weir_tool *last_tool;
     struct weir_ext *last_ext;
+    struct weir_ext *unread, *last_unread; /* members that the codec passed over, wherever they stand; it doesn't see them */
     struct edit *edits, **edits_end; /* of the request, in order */
     struct features content; /* what messages and tools use; fields change, so they are looked at when asked */
     struct arena *arena;
@@ -51,6 +52,9 @@ struct weir_message *conversation_message(struct conversation *c, enum weir_role
 struct weir_part *conversation_part(struct conversation *c, struct weir_part **list, enum weir_part_kind kind);
 struct weir_tool *conversation_tool(struct conversation *c);
 int conversation_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member);
+/* Before its body is read: what the codec passes over is known (`unread`) when the conversation is closed. Who doesn't close it calls
+ * json_watch_end(NULL, NULL). */
+void conversation_watch(struct conversation *c);
 /* The conversation is complete: computes what a target needs for it, and what it uses. */
 void conversation_close(struct conversation *c);
 

@@ -118,9 +118,9 @@ int conversation_edit_bytes(struct conversation *c, struct weir_str was, struct 
     return 0;
 }
 
-int conversation_drop_ext(struct conversation *c)
+static int remove_all(struct conversation *c, const struct weir_ext *x)
 {
-    for (struct weir_ext *x = c->view.ext; x; x = x->next) {
+    for (; x; x = x->next) {
         struct edit *e = x->span_n ? append_edit(c->arena, &c->edits_end, EDIT_REMOVE, 0, WEIR_NONE) : NULL;
         if (!e && x->span_n)
             return -1;
@@ -129,7 +129,15 @@ int conversation_drop_ext(struct conversation *c)
         e->span_offset = x->span_offset;
         e->span_n = x->span_n;
     }
+    return 0;
+}
+
+int conversation_drop_ext(struct conversation *c)
+{
+    if (remove_all(c, c->view.ext) < 0 || remove_all(c, c->unread) < 0)
+        return -1;
     c->view.ext = NULL;
+    c->unread = NULL;
     return 0;
 }
 

@@ -46,6 +46,7 @@ static const char *const request_names[] = {
     "image_detail", "audio",        "file_data",    "file_url",     "file_id",   "tools",
     "tool_strict",  "tool_opaque",  "result_error", "result_media", "thinking",  "signature",
     "redacted",     "refusal",      "opaque",       "cache_mark",   "ext",       "turns",
+    "cache_ttl",
 };
 
 static const char *const answer_names[] = {
@@ -200,9 +201,17 @@ static bool has_own_members(const struct weir_part *p)
     return n > 1;
 }
 
+/* Five minutes is what those that know a time take where nobody says one. */
+static void add_ttl(struct features *f, struct weir_str ttl)
+{
+    if (ttl.n && !weir_is(ttl, "5m"))
+        features_add(f, WEIR_FEATURE_CACHE_TTL);
+}
+
 static void add_part(struct features *f, const struct weir_part *p)
 {
     add_kind(f, p);
+    add_ttl(f, p->cache_ttl);
     if (p->detail.n && !weir_is(p->detail, "auto"))
         features_add(f, WEIR_FEATURE_IMAGE_DETAIL);
     if (p->signature.n)
@@ -261,6 +270,7 @@ struct features features_of_content(const struct weir_conversation *c)
             features_add(&f, WEIR_FEATURE_TOOL_STRICT);
         if (t->flags & WEIR_PART_CACHE_MARK)
             features_add(&f, WEIR_FEATURE_CACHE_MARK);
+        add_ttl(&f, t->cache_ttl);
     }
     return f;
 }

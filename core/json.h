@@ -69,6 +69,17 @@ struct weir_str json_error_text(const struct weir_json *r, struct arena *a);
 bool json_valid(struct arena *a, struct weir_str bytes, enum weir_json_type type);
 bool json_valid_text(struct arena *a, const struct weir_text *t, enum weir_json_type type);
 
+/* --- What nobody read (json_unread.c) -------------------------------------------------------------------------------- */
+
+/* From here on to json_watch_end() the readers that plugins open on this document, or on pieces of it, note the members that they
+ * leave: passed over by the next member() without being taken, skip() included in what takes. Not nested. */
+void json_watch_begin(struct arena *a, struct weir_str document);
+/* path: "messages[0].extra"; raw: the value; member: `"key":value` as it stands. All but path point into the document. */
+typedef void (*json_unread_fn)(void *arg, struct weir_str path, struct weir_str raw, struct weir_str member);
+/* Calls fn for each member that was left in every walk over its object, in their order; NULL: they are forgotten. The document must
+ * have been accepted by a reader. */
+void json_watch_end(json_unread_fn fn, void *arg);
+
 /* --- Writing ------------------------------------------------------------------------------------------------------ */
 
 /* All zero is a valid, empty one. Between two values at the top level nothing is put: what separates them (as in SSE)

@@ -1,10 +1,13 @@
 /* The table through which plugins reach the JSON reader and writer. Apart from those two because it needs to know
  * what a call is: readers live in the arena of the call's attempt or request. */
-#include "json.h"
+#include "json_reader.h"
 
 static struct weir_json *api_open(struct weir_call *call, struct weir_str bytes)
 {
-    return json_open(call_arena(call), bytes);
+    struct weir_json *r = json_open(call_arena(call), bytes);
+    if (!json_failed(r))
+        r->watch = json_watch_of(bytes);
+    return r;
 }
 
 static bool api_valid(struct weir_call *call, const struct weir_text *t, enum weir_json_type type)
@@ -48,4 +51,5 @@ const struct weir_json_api json_api = {
     .string_begin = json_string_begin,
     .string_part = json_string_part,
     .string_end = json_string_end,
+    .leave = json_leave,
 };

@@ -228,7 +228,8 @@ static bool enter(struct weir_json *r, enum weir_json_type type)
     if (!level)
         return json_fail_memory(r);
     level->is_object = type == WEIR_JSON_OBJECT;
-    level->has_begun = false;
+    level->has_begun = level->has_unread = false;
+    level->begin = r->p;
     level->index = 0;
     level->key = WEIR_NONE;
     json_keys_reset(&level->keys);
@@ -256,11 +257,15 @@ static bool advance(struct weir_json *r, bool is_object)
         return false;
     if (!level || level->is_object != is_object)
         return json_fail_misuse(r, "the codec asks for a member or element where it entered no such value");
+    if (r->has_value && r->watch && is_object)
+        json_note_unread(r);
     if (r->has_value && !json_skip(r))
         return false;
     json_pass_space(r);
     char c = r->p < r->end ? *r->p : '\0';
     if (c == (is_object ? '}' : ']')) {
+        if (r->watch && is_object)
+            json_note_walk(r);
         r->p++;
         r->depth--;
         r->level = level->up;

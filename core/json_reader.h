@@ -11,6 +11,8 @@ struct json_level {
     struct json_level *up, *down;
     bool is_object;
     bool has_begun;      /* the first member or element was asked for */
+    bool has_unread;     /* a member was left, in a document that is watched */
+    const char *begin;   /* where the value begins */
     size_t index;        /* of the current element */
     struct weir_str key; /* of the current member; p is NULL before the first */
     struct json_keys keys;
@@ -25,6 +27,7 @@ struct weir_json {
     unsigned depth;
     unsigned values;
     bool has_value; /* a value stands at p and waits to be taken */
+    struct json_watch *watch; /* of the document that this is, or is a piece of; NULL: nobody watches */
     char *pack;     /* room for short decoded strings, so that each does not cost an aligned allocation */
     size_t pack_left;
     enum json_error_kind error;
@@ -60,6 +63,13 @@ bool json_count_value(struct weir_json *r);
 bool json_pass_string(struct weir_json *r, struct weir_text *inside);
 bool json_pass_value(struct weir_json *r);
 bool json_pass_literal(struct weir_json *r, const char *word, size_t n);
+
+/* json_unread.c: the member that stands at p is passed over; the object of the level that is left was walked. */
+void json_note_unread(struct weir_json *r);
+void json_note_walk(struct weir_json *r);
+void json_leave(struct weir_json *r, struct weir_str raw);
+/* Of a reader's bytes; NULL if they are no part of what is watched. */
+struct json_watch *json_watch_of(struct weir_str bytes);
 
 /* json_number.c. */
 bool json_pass_number(struct weir_json *r);

@@ -96,6 +96,8 @@ static struct features used_by(const struct conversation *c)
     struct features used = features_of_fields(&c->view);
     used.bits[0] |= c->content.bits[0];
     used.bits[1] |= c->content.bits[1];
+    if (c->unread)
+        features_add(&used, WEIR_FEATURE_EXT);
     return used;
 }
 
@@ -178,10 +180,14 @@ static void keep_ext(void *arg, struct weir_str path)
         keep(k->a, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED, path);
 }
 
-static void keep_all_ext(struct attempt *a, const struct weir_conversation *c)
+/* own: the client's dialect is the target's, which knows what its codec knew, and that was written again. */
+static void keep_all_ext(struct attempt *a, const struct conversation *c, bool own)
 {
     struct ext_keeping k = { a, 0 };
-    features_each_ext(c, a->arena, keep_ext, &k);
+    if (!own)
+        features_each_ext(&c->view, a->arena, keep_ext, &k);
+    for (const struct weir_ext *x = c->unread; x; x = x->next)
+        keep_ext(&k, x->path);
     if (k.n > EXT_MAX)
         keep(a, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED, arena_printf(a->arena, "and %u more", k.n - EXT_MAX));
 }
@@ -234,14 +240,17 @@ struct weir_str losses_of_request(struct attempt *a)
     struct features used = used_by(c);
     struct refusal f = { r, WEIR_NONE };
     enum config_on_loss rule = losses_rule(r, a->target);
-    if (a->is_same_dialect)
+    if (a->is_same_dialect) {
+        if (a->encoded)
+            keep_all_ext(a, c, true);
         return WEIR_NONE;
+    }
     if (!codec->says.is_declared && (used.bits[0] || used.bits[1]))
         keep_undeclared(a, codec);
     for (uint32_t i; codec->says.is_declared && (i = features_take(&used)) < WEIR_FEATURES;) {
         uint32_t what = says_loss(&codec->says, i);
         if (what && i == WEIR_FEATURE_EXT)
-            keep_all_ext(a, &c->view);
+            keep_all_ext(a, c, false);
         else if (what)
             keep_once(a, i, what, WEIR_NONE);
     }

@@ -118,10 +118,13 @@ static int decode(struct request *r)
     if (!r->codec_state || !r->conversation || !codec->decode_request)
         return -1;
     struct visit v = visit_enter(&r->call, r->codec, CRUMB_DECODE_REQUEST, false);
+    conversation_watch(r->conversation);
     int rc = codec->decode_request(r->codec->self, &r->call, r->codec_state, body);
     visit_leave(&v);
-    if (rc < 0)
+    if (rc < 0) {
+        json_watch_end(NULL, NULL);
         return -1;
+    }
     conversation_close(r->conversation);
     r->wants_stream = weir_field_true(&r->conversation->view, WEIR_FIELD_STREAM);
     r->wants_usage = weir_field_true(&r->conversation->view, WEIR_FIELD_STREAM_USAGE);
@@ -132,7 +135,9 @@ static int decode(struct request *r)
 
 static int check_unknown_fields(struct request *r)
 {
-    const struct weir_ext *x = r->conversation ? r->conversation->view.ext : NULL;
+    const struct weir_ext *x = !r->conversation           ? NULL
+                               : r->conversation->view.ext ? r->conversation->view.ext
+                                                           : r->conversation->unread;
     if (!x || !r->route || r->route->unknown_fields == CONFIG_UNKNOWN_PASS)
         return 0;
     if (r->route->unknown_fields == CONFIG_UNKNOWN_DROP)

@@ -114,6 +114,7 @@ static void put_parts(struct arena *a, struct weir_out *out, const struct weir_p
         put(out, "dialect", p->dialect);
         put_flag(out, "is_error", p->flags & WEIR_PART_IS_ERROR);
         put_flag(out, "cache_mark", p->flags & WEIR_PART_CACHE_MARK);
+        put(out, "cache_ttl", p->cache_ttl);
         put_flag(out, "redacted", p->flags & WEIR_PART_REDACTED);
         put_parts(a, out, p->parts);
         json_object_end(out);
@@ -150,6 +151,7 @@ static void put_tools(struct arena *a, struct weir_out *out, const struct weir_t
         put_raw(out, "raw", t->raw);
         put(out, "dialect", t->dialect);
         put_flag(out, "cache_mark", t->flags & WEIR_PART_CACHE_MARK);
+        put(out, "cache_ttl", t->cache_ttl);
         json_object_end(out);
     }
     json_array_end(out);

@@ -415,9 +415,12 @@ int lab_decode_request(struct lab *l, struct weir_str body)
     const struct weir_codec *c = &l->plugin->codec;
     int rc;
     l->conversation = conversation_new(l->arena, weir_cstr(l->plugin->desc.name), operation, arena_copy(l->arena, body));
+    conversation_watch(l->conversation);
     OP(l, CRUMB_DECODE_REQUEST, c->decode_request(l->self, &l->call, l->state, l->conversation->view.body));
     if (rc == 0)
         conversation_close(l->conversation);
+    else
+        json_watch_end(NULL, NULL);
     return rc;
 }
 

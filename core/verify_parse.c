@@ -75,6 +75,8 @@ static void part_member(struct weir_json *r, struct conversation *c, struct weir
         take_flag(r, &p->flags, WEIR_PART_IS_ERROR);
     else if (weir_is(key, "cache_mark"))
         take_flag(r, &p->flags, WEIR_PART_CACHE_MARK);
+    else if (weir_is(key, "cache_ttl"))
+        json_read_string(r, &p->cache_ttl);
     else if (weir_is(key, "redacted"))
         take_flag(r, &p->flags, WEIR_PART_REDACTED);
     else if (weir_is(key, "parts"))
@@ -127,6 +129,8 @@ static void tool_member(struct weir_json *r, struct weir_str key, struct weir_to
         json_read_string(r, &t->dialect);
     else if (weir_is(key, "cache_mark"))
         take_flag(r, &t->flags, WEIR_PART_CACHE_MARK);
+    else if (weir_is(key, "cache_ttl"))
+        json_read_string(r, &t->cache_ttl);
     else
         json_skip(r);
 }

@@ -89,6 +89,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_REDACTED, WEIR_SAYS_PARTLY, "its own" },
     { WEIR_FEATURE_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
     { WEIR_FEATURE_CACHE_MARK, WEIR_SAYS, NULL },
+    { WEIR_FEATURE_CACHE_TTL, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS_PARTLY, "of thoughts, and of calls in their ids, marked; they come back" },
     { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS_EMULATED, "as text" },

@@ -86,8 +86,10 @@ static void keep_own(struct reading *x, struct weir_json *r, struct weir_part *p
     const struct weir_json_api *j = x->o.json;
     if (took_null(r, j) || !j->raw(r, &raw))
         return;
-    if (weir_is(key, "cache_control"))
+    if (weir_is(key, "cache_control")) {
         p->flags |= WEIR_PART_CACHE_MARK;
+        p->cache_ttl = anthropic_cache_ttl(x, raw);
+    }
     p->dialect = ANTHROPIC_DIALECT;
     p->raw = had.n ? x->o.host->format(x->o.call, "%.*s,\"%.*s\":%.*s}", (int)had.n - 1, had.p, (int)key.n, key.p,
                                        (int)raw.n, raw.p)
@@ -114,8 +116,8 @@ static void read_source_members(const struct weir_json_api *j, struct weir_json 
             j->string(r, &s->url);
         else if (weir_is(key, "file_id"))
             j->string(r, &s->file_id);
-        else
-            s->has_content = s->has_content || weir_is(key, "content");
+        else if (weir_is(key, "content"))
+            s->has_content = j->skip(r);
     }
 }
 
@@ -286,6 +288,8 @@ static void read_again(struct reading *x, struct filling *f, struct weir_str raw
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "type"))
             j->string(r, &type);
+        else
+            j->skip(r);
     enum block block = block_of(type);
     if (!j->close(r) || !type.n) {
         j->reject(x->r, "a block must be an object with a \"type\"");

@@ -140,7 +140,7 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
     put_tool_schema(x, t->schema);
     put_strict(x, t);
     if (t->flags & WEIR_PART_CACHE_MARK)
-        put_raw(x, "cache_control", WEIR_LIT("{\"type\":\"ephemeral\"}"));
+        anthropic_put_cache_mark(x, t->cache_ttl);
     j->object_end(x->out);
 }
 

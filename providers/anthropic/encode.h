@@ -36,6 +36,8 @@ void anthropic_digest(struct encoding *x, struct weir_str s, char out[17]);
 /* The name that a tool has at the provider. */
 struct weir_str anthropic_sent_name(struct encoding *x, struct weir_str name);
 void anthropic_put_member(struct encoding *x, const char *key, const char *value);
+/* cache_control, with its ttl if there is one. */
+void anthropic_put_cache_mark(struct encoding *x, struct weir_str ttl);
 void anthropic_put_system(struct encoding *x);
 void anthropic_put_messages(struct encoding *x);
 

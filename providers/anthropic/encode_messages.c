@@ -77,16 +77,27 @@ static void put_id(struct encoding *x, struct weir_str id)
 
 /* ---- blocks ---- */
 
+void anthropic_put_cache_mark(struct encoding *x, struct weir_str ttl)
+{
+    const struct weir_json_api *j = x->o.json;
+    j->key(x->out, "cache_control");
+    j->object_begin(x->out);
+    anthropic_put_member(x, "type", "ephemeral");
+    if (ttl.n) {
+        j->key(x->out, "ttl");
+        j->put_str(x->out, ttl);
+    }
+    j->object_end(x->out);
+}
+
 /* cache_control and what else only this dialect has, as it came in. */
 static void put_own_members(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, value;
     if (p->kind == WEIR_PART_OPAQUE || !p->raw.n || !weir_eq(p->dialect, ANTHROPIC_DIALECT)) {
-        if ((p->flags & WEIR_PART_CACHE_MARK) && p->kind != WEIR_PART_THINKING) { /* another dialect's mark */
-            j->key(x->out, "cache_control");
-            j->put_raw(x->out, WEIR_LIT("{\"type\":\"ephemeral\"}"));
-        }
+        if ((p->flags & WEIR_PART_CACHE_MARK) && p->kind != WEIR_PART_THINKING) /* another dialect's mark */
+            anthropic_put_cache_mark(x, p->cache_ttl);
         return;
     }
     struct weir_json *r = j->open(x->o.call, p->raw);

@@ -95,9 +95,23 @@ static uint32_t typed_flags(struct weir_str type)
     return 0;
 }
 
-static void read_tool_member(const struct weir_json_api *j, struct weir_json *r, struct weir_tool *t,
-                             struct weir_str key)
+struct weir_str anthropic_cache_ttl(struct reading *x, struct weir_str raw)
 {
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str key, ttl = WEIR_NONE;
+    struct weir_json *r = j->open(x->o.call, raw);
+    for (bool is_in = raw.p[0] == '{' && j->object(r); is_in && j->member(r, &key);)
+        if (weir_is(key, "ttl") && j->peek(r) == WEIR_JSON_STRING)
+            j->string(r, &ttl);
+        else if (weir_is(key, "type"))
+            j->skip(r);
+    return ttl;
+}
+
+static void read_tool_member(struct reading *x, struct weir_json *r, struct weir_tool *t, struct weir_str key)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str raw;
     if (weir_is(key, "name"))
         j->string(r, &t->name);
     else if (weir_is(key, "description") && !took_null(r, j))
@@ -106,7 +120,8 @@ static void read_tool_member(const struct weir_json_api *j, struct weir_json *r,
         j->raw(r, &t->schema);
     else if (weir_is(key, "strict") && !took_null(r, j))
         j->raw(r, &t->strict);
-    else if (weir_is(key, "cache_control") && !took_null(r, j)) {
+    else if (weir_is(key, "cache_control") && !took_null(r, j) && j->raw(r, &raw)) {
+        t->cache_ttl = anthropic_cache_ttl(x, raw);
         t->flags |= WEIR_PART_CACHE_MARK;
         t->dialect = ANTHROPIC_DIALECT;
     }
@@ -125,7 +140,7 @@ static void read_tool(struct reading *x)
         if (weir_is(key, "type"))
             j->raw(r, &type);
         else
-            read_tool_member(j, r, t, key);
+            read_tool_member(x, r, t, key);
     }
     if (!j->close(r)) {
         j->reject(x->r, "must be {\"name\":…,\"description\":…,\"input_schema\":{…}} or a tool that Anthropic runs");
@@ -226,6 +241,8 @@ static void take_format(struct reading *x, struct weir_str format)
     for (j->object(r); j->member(r, &key);)
         if (weir_is(key, "schema"))
             j->raw(r, &schema);
+        else if (weir_is(key, "type"))
+            j->skip(r);
     if (!j->close(r) || !schema.n || schema.p[0] != '{')
         j->reject(x->r, "a format must be {\"type\":\"json_schema\",\"schema\":{…}}");
     else

@@ -29,4 +29,7 @@ static inline bool took_null(struct weir_json *r, const struct weir_json_api *j)
     return j->peek(r) == WEIR_JSON_NULL && j->null(r);
 }
 
+/* How long a cache_control wants the prefix to be kept; "" if it doesn't say. */
+struct weir_str anthropic_cache_ttl(struct reading *x, struct weir_str raw);
+
 #endif

@@ -65,6 +65,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_REDACTED, WEIR_SAYS_PARTLY, "Bedrock's own" },
     { WEIR_FEATURE_REFUSAL, WEIR_SAYS_CHANGED, "as text" },
     { WEIR_FEATURE_CACHE_MARK, WEIR_SAYS_PARTLY, "of some models" },
+    { WEIR_FEATURE_CACHE_TTL, WEIR_SAYS_PARTLY, "where marks are said" },
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS_PARTLY,
       "of thoughts, and of calls in their ids, marked; they come back" },

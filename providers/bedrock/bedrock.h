@@ -144,6 +144,7 @@ struct bedrock_model {
     bool takes_strict;
     bool takes_schema; /* outputConfig.textFormat */
     bool takes_top_k;
+    bool takes_ttl; /* of a cache point */
     bool thinks_unasked, always_thinks;
 };
 struct bedrock_model bedrock_model_of(struct weir_str id);

@@ -336,21 +336,35 @@ static void read_reasoning(struct reading *x, struct filling *f)
     x->client->has_unsigned |= !p->signature.n && !(p->flags & WEIR_PART_REDACTED);
 }
 
-/* "Cache what stands before": a mark of the part before it. One that wants another lifetime than the usual keeps its words. */
+struct weir_str bedrock_read_cache_ttl(struct reading *x, struct weir_str *raw)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str key, ttl = WEIR_NONE;
+    if (!j->raw(x->r, raw) || raw->p[0] != '{')
+        return ttl;
+    struct weir_json *r = j->open(x->o.call, *raw);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "ttl") && j->peek(r) == WEIR_JSON_STRING)
+            j->string(r, &ttl);
+        else if (weir_is(key, "type"))
+            j->skip(r);
+    return ttl;
+}
+
+/* "Cache what stands before": a mark of the part before it. */
 static void read_cache_point(struct reading *x, struct filling *f, struct weir_str key)
 {
-    struct weir_str raw;
+    struct weir_str raw, ttl = bedrock_read_cache_ttl(x, &raw);
     struct weir_part *p = f->last;
-    if (!x->o.json->raw(x->r, &raw))
+    if (x->o.json->failed(x->r))
         return;
-    if (!p || p->raw.n) {
+    if (!p || p->raw.n || p->flags & WEIR_PART_CACHE_MARK) {
         read_opaque(x, f, key, raw);
         return;
     }
     p->flags |= WEIR_PART_CACHE_MARK;
     p->dialect = BEDROCK_DIALECT;
-    if (memmem(raw.p, raw.n, "\"ttl\"", 5))
-        p->raw = x->o.host->format(x->o.call, "{\"cachePoint\":%.*s}", (int)raw.n, raw.p);
+    p->cache_ttl = ttl;
 }
 
 static void read_block_member(struct reading *x, struct filling *f, struct weir_str key)

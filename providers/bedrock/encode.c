@@ -138,7 +138,9 @@ static void put_tool(struct encoding *x, const struct weir_tool *t)
     put_spec(x, t);
     j->object_end(x->out);
     if ((t->flags & WEIR_PART_CACHE_MARK) && bedrock_takes_cache_mark(x))
-        j->put_raw(x->out, WEIR_LIT("{\"cachePoint\":{\"type\":\"default\"}}"));
+        bedrock_put_cache_point(x, t->cache_ttl);
+    else if (t->cache_ttl.n)
+        bedrock_lose_ttl(x, t->cache_ttl);
 }
 
 /* A history with calls needs tools. Where the client declares none any more, the called ones are declared, and forbidden. */

@@ -66,6 +66,9 @@ void bedrock_put_audio(struct encoding *x, const struct weir_part *p);
 /* Another operation than chat: the body of InvokeModel for a model that makes vectors. */
 int bedrock_encode_inputs(struct encoding *x);
 bool bedrock_takes_cache_mark(struct encoding *x);
+/* {"cachePoint":…}, with its time where the model knows times. */
+void bedrock_put_cache_point(struct encoding *x, struct weir_str ttl);
+void bedrock_lose_ttl(struct encoding *x, struct weir_str ttl);
 bool bedrock_is_blank(struct encoding *x, const struct weir_text *text);
 
 #endif

@@ -200,6 +200,30 @@ static void put_opaque(struct encoding *x, const struct weir_part *p)
                             "A content part that only the client's own dialect has can't be sent to Bedrock.");
 }
 
+void bedrock_lose_ttl(struct encoding *x, struct weir_str ttl)
+{
+    if (!weir_is(ttl, "5m")) /* what it is where nothing is said */
+        bedrock_lose_once(x, WEIR_FEATURE_CACHE_TTL, WEIR_LOSS_DROPPED, "this model keeps it for five minutes, or not at all");
+}
+
+void bedrock_put_cache_point(struct encoding *x, struct weir_str ttl)
+{
+    const struct weir_json_api *j = x->o.json;
+    bool says_ttl = ttl.n && (x->o.is_own || (x->model.takes_ttl && !weir_is(ttl, "5m")));
+    if (ttl.n && !says_ttl)
+        bedrock_lose_ttl(x, ttl);
+    j->object_begin(x->out);
+    j->key(x->out, "cachePoint");
+    j->object_begin(x->out);
+    bedrock_put_member(&x->o, x->out, "type", "default");
+    if (says_ttl) {
+        j->key(x->out, "ttl");
+        j->put_str(x->out, ttl);
+    }
+    j->object_end(x->out);
+    j->object_end(x->out);
+}
+
 bool bedrock_takes_cache_mark(struct encoding *x)
 {
     bool takes = x->o.is_own || x->model.family == BEDROCK_CLAUDE || x->model.family == BEDROCK_AMAZON;
@@ -210,9 +234,10 @@ bool bedrock_takes_cache_mark(struct encoding *x)
 
 static void put_cache_mark(struct encoding *x, const struct weir_part *p)
 {
-    bool has_words = x->o.is_own && p->raw.n && memmem(p->raw.p, p->raw.n, "\"cachePoint\"", 12);
     if ((p->flags & WEIR_PART_CACHE_MARK) && bedrock_takes_cache_mark(x))
-        x->o.json->put_raw(x->out, has_words ? p->raw : WEIR_LIT("{\"cachePoint\":{\"type\":\"default\"}}"));
+        bedrock_put_cache_point(x, p->cache_ttl);
+    else if (p->cache_ttl.n)
+        bedrock_lose_ttl(x, p->cache_ttl);
 }
 
 static void put_result(struct encoding *x, const struct weir_part *p);

@@ -45,6 +45,7 @@ static struct bedrock_model claude(struct weir_str id)
         .takes_strict = generation == 45,
         .takes_schema = generation >= 45,
         .takes_top_k = generation <= 46,
+        .takes_ttl = generation >= 45,
         .thinks_unasked = generation >= 50,
         .always_thinks = is_fable || (generation >= 55 && !is_haiku),
     };

@@ -151,7 +151,7 @@ static void read_own_tool(struct reading *x, struct weir_str key)
 static void read_tool(struct reading *x)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_str key;
+    struct weir_str key, raw;
     for (j->object(x->r); !x->o.failed && j->member(x->r, &key);) {
         struct weir_tool *before = weir_is(key, "cachePoint") ? last_tool(x) : NULL;
         if (took_null(x))
@@ -159,7 +159,7 @@ static void read_tool(struct reading *x)
         if (weir_is(key, "toolSpec")) {
             read_tool_spec(x);
         } else if (before && !before->raw.n) {
-            j->skip(x->r);
+            before->cache_ttl = bedrock_read_cache_ttl(x, &raw);
             before->flags |= WEIR_PART_CACHE_MARK;
             before->dialect = BEDROCK_DIALECT;
         } else {
@@ -268,14 +268,12 @@ static void read_effort(struct reading *x)
 static void read_reasoning_config(struct reading *x)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_str key, type = WEIR_NONE, raw;
+    struct weir_str key, type = WEIR_NONE;
     for (j->object(x->r); j->member(x->r, &key);) {
         if (weir_is(key, "type"))
             j->raw(x->r, &type);
         else if (weir_is(key, "maxReasoningEffort"))
             read_effort(x);
-        else
-            j->raw(x->r, &raw);
     }
     if (weir_is(type, "\"disabled\""))
         bedrock_set_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LIT("\"none\""), WEIR_NONE);
@@ -347,6 +345,8 @@ static void take_format(struct reading *x, struct weir_str raw)
     struct weir_str key, inner, schema = WEIR_NONE, name = WEIR_NONE, description = WEIR_NONE;
     struct weir_json *r = j->open(x->o.call, raw);
     for (j->object(r); j->member(r, &key);) {
+        if (weir_is(key, "type"))
+            j->skip(r);
         if (!weir_is(key, "structure"))
             continue;
         for (j->object(r); j->member(r, &key);)

@@ -27,6 +27,9 @@ void bedrock_read_field(struct reading *x, enum weir_field f, enum bedrock_shape
 void bedrock_read_vectors_member(struct reading *x, struct weir_str key);
 struct weir_message *bedrock_add_message(struct reading *x, enum weir_role role);
 
+/* The next value, a cachePoint's, in *raw; how long it is to be kept, "" if it doesn't say. */
+struct weir_str bedrock_read_cache_ttl(struct reading *x, struct weir_str *raw);
+
 /* The values of "messages" and "system". */
 void bedrock_read_messages(struct reading *x);
 void bedrock_read_system(struct reading *x);

@@ -105,6 +105,8 @@ static void read_part_member(struct reading *x, struct weir_part *p, struct part
         seen->last = raw;
         if (weir_is(key, "type"))
             seen->type = raw;
+        else if (raw.n)
+            j->leave(x->r, raw);
     }
 }
 
@@ -247,7 +249,9 @@ static void read_call(struct reading *x, struct weir_message *m)
     if (!p)
         return;
     for (j->object(x->r); j->member(x->r, &key);) {
-        if (weir_is(key, "function"))
+        if (weir_is(key, "type"))
+            j->skip(x->r);
+        else if (weir_is(key, "function"))
             read_function(x, p);
         else if (weir_is(key, "id") && !took_null(x->r, j))
             read_id(x, p);

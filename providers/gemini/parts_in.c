@@ -8,6 +8,8 @@ struct part {
     struct weir_text text, signature;
     struct weir_str call, result; /* raw */
     struct weir_str own; /* members that only this dialect has: {…} */
+    struct weir_str owns[4]; /* the first of their values */
+    uint32_t n_owns;
     struct weir_text data;
     struct weir_str media_type, uri, name;
     bool has_text, has_data, is_thought;
@@ -138,8 +140,6 @@ static void read_media(const struct weir_json_api *j, struct weir_json *r, struc
             gemini_read_string(j, r, &to->uri);
         else if (gemini_key(key, "displayName"))
             gemini_read_string(j, r, &to->name);
-        else
-            j->skip(r);
     }
 }
 
@@ -237,6 +237,8 @@ static void keep_own(struct reading *x, struct part *to, struct weir_str key)
     struct weir_str raw, had = to->own, name = gemini_quoted(&x->g, key);
     if (!x->g.json->raw(x->r, &raw) || weir_is(raw, "null") || !name.n)
         return;
+    if (to->n_owns < sizeof(to->owns) / sizeof(*to->owns))
+        to->owns[to->n_owns++] = raw;
     to->own = had.n ? x->g.host->format(x->g.call, "%.*s,%.*s:%.*s}", (int)had.n - 1, had.p, (int)name.n, name.p,
                                         (int)raw.n, raw.p)
                     : x->g.host->format(x->g.call, "{%.*s:%.*s}", (int)name.n, name.p, (int)raw.n, raw.p);
@@ -293,17 +295,26 @@ static void take_signature(struct reading *x, struct weir_part *p, const struct 
     x->client->has_foreign |= gemini_unwrap_signature(&x->g, &p->signature, &p->dialect);
 }
 
+/* Members that this kind of part has no place for. */
+static void leave_own(struct reading *x, const struct part *from)
+{
+    for (uint32_t i = 0; i < from->n_owns; i++)
+        x->g.json->leave(x->r, from->owns[i]);
+}
+
 static void take_part(struct reading *x, struct filling *f, const struct part *from)
 {
     struct weir_part *p = NULL;
     if (from->is_thought && (from->has_text || from->signature.n)) {
         take_thought(x, f, from);
+        leave_own(x, from);
         return;
     }
     if (from->result.n) {
         p = add_part(x, f, WEIR_PART_TOOL_RESULT);
         if (p)
             read_result(x, p, from->result);
+        leave_own(x, from);
         return;
     }
     if (from->call.n) {

@@ -77,7 +77,9 @@ static void read_tool(struct reading *x)
         return;
     }
     for (j->object(x->r); j->member(x->r, &key);)
-        if (weir_is(key, "function") && j->peek(x->r) == WEIR_JSON_OBJECT) {
+        if (weir_is(key, "type")) {
+            j->skip(x->r);
+        } else if (weir_is(key, "function") && j->peek(x->r) == WEIR_JSON_OBJECT) {
             is_function = true;
             read_tool_function(x, t);
         }

@@ -149,6 +149,12 @@ static bool is_payload(enum weir_part_kind kind, struct weir_str key)
     }
 }
 
+static bool is_any_payload(struct weir_str key)
+{
+    return is_payload(WEIR_PART_TEXT, key) || is_payload(WEIR_PART_REFUSAL, key) || is_payload(WEIR_PART_IMAGE, key) ||
+           is_payload(WEIR_PART_AUDIO, key) || is_payload(WEIR_PART_FILE, key);
+}
+
 static void read_payload(struct reading *x, struct weir_json *r, struct weir_part *p)
 {
     switch (p->kind) {
@@ -190,8 +196,10 @@ static void read_part(struct reading *x, struct weir_message *m)
             } else if (weir_is(key, "prompt_cache_breakpoint")) {
                 p->flags |= WEIR_PART_CACHE_MARK;
                 p->dialect = OPENAI_DIALECT;
-            } else if (!type.n) {
+            } else if (!type.n && is_any_payload(key)) {
                 early = raw;
+            } else if (!type.n) {
+                j->leave(x->r, raw);
             } else if (p->kind != WEIR_PART_OPAQUE) {
                 add_nested_ext(x, "content", x->n_parts, "", key, raw);
             }
@@ -278,7 +286,9 @@ static void read_tool_call(struct reading *x, struct weir_message *m)
             p->raw = raw;
         } else if (weir_is(key, "extra_content")) {
             openai_read_extra(x, r, p);
-        } else if (!weir_is(key, "type") && !weir_is(key, "index") && j->raw(r, &value)) {
+        } else if (weir_is(key, "type") || weir_is(key, "index")) {
+            j->skip(r);
+        } else if (j->raw(r, &value)) {
             add_nested_ext(x, "tool_calls", x->n_calls, "", key, value);
         }
     }

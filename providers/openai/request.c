@@ -119,7 +119,9 @@ static void read_tool(struct reading *x)
         } else if (j->raw(x->r, &raw)) {
             last = raw;
             is_of_client |= weir_is(key, "type") && weir_is(raw, "\"custom\"");
-            if (is_function && !weir_is(key, "type"))
+            if (!is_function && !weir_is(key, "type"))
+                j->leave(x->r, raw);
+            else if (!weir_is(key, "type"))
                 openai_add_ext(x, x->o.host->format(x->o.call, "tools[%u].%.*s", x->n_tools, (int)key.n, key.p), key, raw);
         }
     }
@@ -165,7 +167,9 @@ static void read_tool_choice(struct reading *x)
         return;
     struct weir_json *r = j->open(x->o.call, raw);
     for (j->object(r); j->member(r, &key);)
-        if (weir_is(key, "function"))
+        if (weir_is(key, "type"))
+            j->skip(r);
+        else if (weir_is(key, "function"))
             for (j->object(r); j->member(r, &key);)
                 if (weir_is(key, "name"))
                     j->raw(r, &name);
@@ -180,6 +184,17 @@ static void read_tool_choice(struct reading *x)
 }
 
 /* ---- settings ---- */
+
+/* It is the canonical form as it stands; what it has besides nobody else knows. */
+static void look_into_schema(struct reading *x, struct weir_str schema)
+{
+    const struct weir_json_api *j = x->o.json;
+    struct weir_str key;
+    struct weir_json *r = j->open(x->o.call, schema);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "name") || weir_is(key, "description") || weir_is(key, "schema") || weir_is(key, "strict"))
+            j->skip(r);
+}
 
 static void read_response_format(struct reading *x)
 {
@@ -203,7 +218,7 @@ static void read_response_format(struct reading *x)
     else if (weir_is(type, "\"text\"") || weir_is(type, "\"json_object\""))
         set_field(x, WEIR_FIELD_RESPONSE_FORMAT, type, WEIR_NONE);
     else if (weir_is(type, "\"json_schema\"") && schema.n && schema.p[0] == '{')
-        set_field(x, WEIR_FIELD_RESPONSE_FORMAT, schema, WEIR_NONE);
+        look_into_schema(x, schema), set_field(x, WEIR_FIELD_RESPONSE_FORMAT, schema, WEIR_NONE);
     else if (weir_is(type, "\"json_schema\""))
         j->reject(x->r, "lacks json_schema: {\"name\":…,\"schema\":{…}}");
     else

@@ -76,6 +76,8 @@ static void read_detail(const struct weir_json_api *j, struct weir_json *r, stru
             j->text(r, &d->text);
         else if (weir_is(key, "thinking") && is_string)
             d->is_block = j->text(r, &d->text);
+        else if (weir_is(key, "type") || weir_is(key, "index") || weir_is(key, "id"))
+            j->skip(r);
     }
 }
 

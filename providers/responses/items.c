@@ -112,6 +112,8 @@ static void read_part_member(struct reading *x, struct weir_json *r, struct weir
         to->audio = raw;
     else if (weir_is(key, "prompt_cache_breakpoint"))
         to->is_marked = !weir_is(raw, "null");
+    else if (!weir_is(raw, "[]")) /* annotations and logprobs of an answer */
+        j->leave(r, raw);
 }
 
 static void take_image(struct reading *x, struct weir_part *p, const struct part_read *said)
@@ -348,7 +350,9 @@ static void read_item_member(struct reading *x, struct weir_str key, struct item
     if (slot == &item->type)
         item->kind = item_kind_of(raw);
     bool is_known = item->kind != ITEM_OPAQUE && item->kind != ITEM_UNKNOWN;
-    if (!slot && is_known && !weir_is(key, "status"))
+    if (!slot && item->kind == ITEM_UNKNOWN && !weir_is(key, "status"))
+        j->leave(x->r, raw);
+    else if (!slot && is_known && !weir_is(key, "status"))
         responses_add_ext(x, x->o.host->format(x->o.call, "input[%u].%.*s", x->n_items, (int)key.n, key.p), key, raw);
 }
 
@@ -420,7 +424,9 @@ static uint32_t gather(struct reading *x, struct weir_str list, void (*each)(voi
     struct weir_json *r = j->open(x->o.call, list);
     for (j->array(r); j->element(r);)
         for (j->object(r); j->member(r, &key);)
-            if (weir_is(key, "text") && j->text(r, &text) && text.n) {
+            if (weir_is(key, "type")) {
+                j->skip(r);
+            } else if (weir_is(key, "text") && j->text(r, &text) && text.n) {
                 n++;
                 each(arg, text);
             }

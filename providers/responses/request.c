@@ -112,8 +112,7 @@ struct tool_read {
     struct weir_str type, name, description, parameters, strict;
 };
 
-static void read_tool_member(struct reading *x, struct weir_str key, struct weir_str raw, struct tool_read *to,
-                             uint32_t index)
+static void read_tool_member(struct reading *x, struct weir_str key, struct weir_str raw, struct tool_read *to)
 {
     if (weir_is(key, "type"))
         to->type = raw;
@@ -125,8 +124,8 @@ static void read_tool_member(struct reading *x, struct weir_str key, struct weir
         to->parameters = raw;
     else if (weir_is(key, "strict"))
         to->strict = raw;
-    else if (weir_is(to->type, "\"function\""))
-        responses_add_ext(x, x->o.host->format(x->o.call, "tools[%u].%.*s", index, (int)key.n, key.p), key, raw);
+    else
+        x->o.json->leave(x->r, raw);
 }
 
 static struct weir_str unless_null(struct weir_str raw)
@@ -155,7 +154,7 @@ static bool is_of_client(struct weir_str type)
 }
 
 /* The last value in it is handed out. */
-static struct weir_str read_tool(struct reading *x, uint32_t index)
+static struct weir_str read_tool(struct reading *x)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, raw, first = WEIR_NONE, last = WEIR_NONE;
@@ -168,7 +167,7 @@ static struct weir_str read_tool(struct reading *x, uint32_t index)
     for (j->object(x->r); j->member(x->r, &key) && j->raw(x->r, &raw);) {
         first = first.p ? first : key;
         last = raw;
-        read_tool_member(x, key, raw, &said, index);
+        read_tool_member(x, key, raw, &said);
     }
     if (j->failed(x->r))
         return WEIR_NONE;
@@ -188,11 +187,10 @@ static void read_tools(struct reading *x, struct weir_str key)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str last = WEIR_NONE;
-    uint32_t n = 0;
     if (took_null(x->r, j))
         return;
     for (j->array(x->r); !x->o.failed && j->element(x->r);)
-        last = read_tool(x, n++);
+        last = read_tool(x);
     if (j->failed(x->r) || !is_inside(x, key) || !is_inside(x, last))
         return;
     const char *from = key.p + key.n + 1, *end = last.p + last.n;

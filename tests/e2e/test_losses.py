@@ -193,6 +193,60 @@ def test_unknown_fields():
                     assert ("zq" in up.requests[-1].json) == (word == "pass"), word
 
 
+def test_unknown_members_at_any_depth():
+    """Towards another dialect each is named with its place; to its own it goes; drop and refuse see them, too."""
+    new = {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "zq": 1}]}, {"role": "assistant", "content": [
+        {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"zq": 2}, "zr": 3}]}, {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "r", "zs": {"deep": [4]}}]}]}],
+           "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}, "zt": 5}], "tool_choice": {"type": "auto", "zu": 6},
+           "model": "m", "max_tokens": 9}
+    with Upstream(openai_answer("ok")) as up:
+        c = config(up, entry=["log"])
+        with Weir(c) as weir:
+            answer = weir.post("/v1/messages", new)
+            assert answer.status == 200 and answer.headers["x-weir-loss"] == "ext=dropped", answer
+            named = {x["why"] for x in records(weir)[0]["losses"]}
+            assert named == {"messages[0].content[0].zq", "messages[1].content[0].zr", "messages[2].content[0].content[0].zs", "tools[0].zt",
+                             "tool_choice.zu"}, named
+        for word in ("drop", "refuse"):
+            c["routes"][0]["unknown_fields"] = word
+            with Weir(c) as weir:
+                answer = weir.post("/v1/messages", {**new, "messages": new["messages"][:1], "tools": []})
+                assert answer.status == (200 if word == "drop" else 400), answer
+                if word == "drop":
+                    assert "x-weir-loss" not in answer.headers or "zu" not in str(records(weir)[0]), answer
+    with Upstream(anthropic_answer()) as up:
+        c = crossing(up)
+        with Weir(c) as weir:
+            assert weir.post("/v1/messages", new).status == 200
+            assert up.requests[-1].json == {**new, "model": "c"}, up.requests[-1].text
+            assert not losses(records(weir)[0])
+        c["routes"][0]["unknown_fields"] = "drop"
+        with Weir(c) as weir:
+            assert weir.post("/v1/messages", {**new, "tool_choice": {"zu": 6, "type": "auto"}, "tools": new["tools"]}).status == 200
+            sent = up.requests[-1].json
+            assert sent["tool_choice"] == {"type": "auto"} and "zt" not in sent["tools"][0], sent
+
+
+def test_how_long_a_cache_mark_holds():
+    def marked(ttl):
+        return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", **({"ttl": ttl} if ttl else {})}}]}]}
+    with Upstream(openai_answer("ok")) as up, Weir(config(up)) as weir:
+        assert weir.post("/v1/messages", marked("1h")).headers["x-weir-loss"] == "cache_mark=dropped, cache_ttl=dropped"
+        assert weir.post("/v1/messages", marked("5m")).headers["x-weir-loss"] == "cache_mark=dropped"
+        assert weir.post("/v1/messages", marked(None)).headers["x-weir-loss"] == "cache_mark=dropped"
+    converse = {"messages": [{"role": "user", "content": [{"text": "hi"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]}],
+                "inferenceConfig": {"maxTokens": 9}}
+    with Upstream(anthropic_answer()) as up:
+        c = crossing(up)
+        c["routes"][0]["match"]["path"] = "/*"
+        with Weir(c) as weir:
+            answer = weir.post("/model/m/converse", converse)
+        assert answer.status == 200 and "x-weir-loss" not in answer.headers, answer
+        assert up.requests[-1].json["messages"][0]["content"][0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}, up.requests[-1]
+
+
 def foreign(*changes):
     """The SDK's provider template, changed: a codec of a third party."""
     with open(os.path.join(ROOT, "sdk/templates/provider/NAME.c")) as f:

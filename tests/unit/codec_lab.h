@@ -473,10 +473,13 @@ __attribute__((unused)) static int lab_decode_request(struct lab *l, struct weir
 {
     l->conversation = conversation_new(l->arena, weir_cstr(l->plugin->name), l->view.operation, arena_copy(l->arena, body));
     struct scratch s = scratch_enter();
+    conversation_watch(l->conversation);
     int rc = l->codec->decode_request(l->self, &l->call, l->state, l->conversation->view.body);
     scratch_leave(s);
     if (rc == 0)
         conversation_close(l->conversation);
+    else
+        json_watch_end(NULL, NULL);
     return rc;
 }
 

@@ -154,6 +154,7 @@ static const struct sample samples[] = {
     { WEIR_FEATURE_REFUSAL, NULL, "zq no", WEIR_OP_CHAT },
     { WEIR_FEATURE_OPAQUE, NULL, NULL, WEIR_OP_CHAT },
     { WEIR_FEATURE_CACHE_MARK, NULL, NULL, WEIR_OP_CHAT },
+    { WEIR_FEATURE_CACHE_TTL, NULL, NULL, WEIR_OP_CHAT },
     { WEIR_FEATURE_EXT, NULL, NULL, WEIR_OP_CHAT },
     { WEIR_FEATURE_TURNS, NULL, NULL, WEIR_OP_CHAT },
 };
@@ -327,6 +328,9 @@ static void use_content(struct conversation *c, struct weir_message *first, uint
         first->name = WEIR_LIT("zq_name");
     } else if (feature == WEIR_FEATURE_CACHE_MARK) {
         first->parts->flags |= WEIR_PART_CACHE_MARK;
+    } else if (feature == WEIR_FEATURE_CACHE_TTL) {
+        first->parts->flags |= WEIR_PART_CACHE_MARK;
+        first->parts->cache_ttl = WEIR_LIT("1h");
     } else if (feature == WEIR_FEATURE_OPAQUE) {
         struct weir_part *p = add(c, first, WEIR_PART_OPAQUE, "");
         p->raw = WEIR_LIT("{\"type\":\"zq\"}");

@@ -107,6 +107,9 @@ struct weir_part {
     struct weir_str raw;         /* the part's own JSON, for OPAQUE and for `ext` of the same dialect */
     struct weir_str dialect;     /* whose signature, raw and cache mark these are; "" = none */
     struct weir_part *parts;     /* the content of a tool result */
+#if WEIR_ABI_MINOR >= 1
+    struct weir_str cache_ttl;   /* of the cache mark: how long it is to be kept, "5m", "1h"; "" where the client didn't say */
+#endif
 };
 #define WEIR_PART_IS_ERROR 1u  /* tool result: the tool failed */
 #define WEIR_PART_CACHE_MARK 2u /* the client marks the prefix up to here as cacheable */
@@ -130,6 +133,9 @@ struct weir_tool {
     struct weir_str dialect;
     uint32_t flags; /* WEIR_PART_CACHE_MARK, WEIR_TOOL_OF_CLIENT */
     uint32_t reserved;
+#if WEIR_ABI_MINOR >= 1
+    struct weir_str cache_ttl;   /* as a part's */
+#endif
 };
 #if WEIR_ABI_MINOR >= 1
 /* A tool of the dialect's own (raw) that the client runs, not the provider: a shell, an editor, a screen. Asking another target
@@ -195,6 +201,7 @@ enum weir_feature {
     WEIR_FEATURE_CACHE_MARK,         /* cache_mark */
     WEIR_FEATURE_EXT,                /* ext: a field that only the client's dialect knows */
     WEIR_FEATURE_TURNS,              /* turns: the first turn is not the user's, or there is none */
+    WEIR_FEATURE_CACHE_TTL,          /* cache_ttl: how long a marked prefix is kept, where it is not 5m */
     /* ---- of an answer ---- */
     WEIR_FEATURE_ANSWER_THINKING = 96,   /* answer.thinking */
     WEIR_FEATURE_ANSWER_SIGNATURE,       /* answer.signature */

@@ -14,11 +14,11 @@
  *      struct weir_str key;
  *      for (j->object(r); j->member(r, &key);)
  *          if (weir_is(key, "model")) j->string(r, &model);
- *          else j->skip(r);
  *      if (!j->close(r)) return host->fail_json(call, r);
  *
- * A value that was not consumed before the next member() or element() is skipped. But an object or array that was
- * entered must be walked until member() or element() returns false: to leave it early, go on and skip. close() passes
+ * A value that was not consumed before the next member() or element() is skipped. Of a request's members that the codec never
+ * took weir tells the loss towards other dialects; what a codec knows and needs nothing of, it takes with skip(). But an object
+ * or array that was entered must be walked until member() or element() returns false: to leave it early, go on and skip. close() passes
  * over whatever is left and checks it.
  */
 #ifndef WEIR_JSON_H
@@ -94,6 +94,12 @@ struct weir_json_api {
     void (*string_begin)(struct weir_out *w);
     void (*string_part)(struct weir_out *w, const struct weir_text *t);
     void (*string_end)(struct weir_out *w);
+
+#if WEIR_ABI_MINOR >= 1
+    /* ---- since 1.1 ---- */
+    /* A value that was taken raw is nothing that the codec knows: it counts as passed over, so that weir can tell its loss. */
+    void (*leave)(struct weir_json *r, struct weir_str raw);
+#endif
 };
 
 #endif

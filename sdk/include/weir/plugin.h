@@ -10,6 +10,7 @@
  *        ids: codecs' ids, id_out, id_in, insert in a frame
  *        codecs: model_source; WEIR_CANDIDATE_N_CALLS
  *        copies: WEIR_CANDIDATE_MIRROR, WEIR_STAGE_MIRRORS
+ *        JSON reader: leave; cache_ttl of parts and tools, WEIR_FEATURE_CACHE_TTL
  *        WEIR_OPTION_RECORDS, WEIR_PRINCIPAL_MAY_EXPLAIN
  *   1.0  first version
  *
