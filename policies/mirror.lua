@@ -24,8 +24,6 @@ return {
   on_request = function(req, cfg)
     check(cfg)
     local share = is_among(cfg.teams, req.principal.team) and (cfg.share or 0.01) or 0
-    local others = req.candidates:without{ name = cfg.to }
-    if #others == 0 then return end -- it is the only one that can answer
     return strategy.mirror(req.candidates, {
       to = cfg.to, share = share, key = cfg.key and strategy.key(req, cfg.key), beyond = cfg.beyond,
       set = cfg.max_tokens and { max_tokens = cfg.max_tokens }, timeout = { total = cfg.timeout or 60 },

@@ -124,6 +124,7 @@ function M.mirror(candidates, plan)
   for _, c in ipairs(candidates) do
     if c.name == plan.to then to = c else list[#list + 1] = c end
   end
+  if #list == 0 then return candidates end -- it is the only one that can answer
   if not to then
     note("mirror", plan.to .. " is no candidate")
     return list

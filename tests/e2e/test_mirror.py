@@ -28,7 +28,7 @@ class Mirrored:
         self.weir = Weir(settings(self.ups, **more))
         self.weir.write("mirror.lua", POLICY)
         c = settings(self.ups, **more)
-        c["models"].update(PRICES)
+        c["models"].update(json.loads(json.dumps(PRICES)))
         c["routes"][0]["pipeline"] = [*before, {"policy": {"file": self.weir.path("mirror.lua"), "with": rule or {}}}, *after]
         self.settings = c
         self.weir.configure(c)
