@@ -263,8 +263,10 @@ static void forget_call(struct egress_call *c)
     free(c->lines);
     c->joined = c->head = c->lines = NULL;
     c->head_n = c->head_cap = 0;
-    if (c->easy && c->is_fresh && !c->pool->origin->refuses_private)
+    if (c->easy && c->is_fresh && !c->pool->origin->refuses_private) {
         curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 0L);
+        curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 0L);
+    }
     c->is_fresh = false;
     c->ops = NULL;
     c->upload = NULL;
@@ -505,7 +507,8 @@ static const char *join(struct egress_call *c, const struct egress_request *r, s
     return c->joined;
 }
 
-/* On a connection of its own: it can't be sent again if a kept one turns out to be dead. */
+/* On a connection of its own, that is not kept either: it can't be sent again if a kept one turns out to be dead, and those that
+ * uploads leave behind would never be used by uploads. */
 static bool set_upload(struct egress_call *c, const struct egress_request *r)
 {
     c->upload = r->upload;
@@ -513,6 +516,7 @@ static bool set_upload(struct egress_call *c, const struct egress_request *r)
     c->body_n = UINT64_MAX;
     set_method(c, r->method, true);
     curl_easy_setopt(c->easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(c->easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(c->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
     curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, NULL);
     return curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->upload->length) == CURLE_OK;

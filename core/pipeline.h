@@ -261,7 +261,7 @@ static inline bool is_raw(const struct request *r)
     return r->view.operation == WEIR_OP_RAW;
 }
 int raw_candidates(struct request *r); /* the route's providers */
-bool raw_reads_body(const struct request *r); /* it is needed whole, for a signature */
+bool raw_reads_body(const struct request *r); /* it is needed whole, for a signature or for ids, or small */
 int raw_send(struct attempt *a);
 struct weir_str raw_path(const struct request *r); /* as the provider understands them: without providers' names in ids */
 struct weir_str raw_query(const struct request *r);

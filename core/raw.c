@@ -149,8 +149,14 @@ int raw_candidates(struct request *r)
     return r->candidates ? 0 : -1;
 }
 
+/* What is read whole can use a kept connection, since it can be sent again if that turns out to be dead; the handshake of one of its
+ * own costs more than a small body. */
+enum { SMALL_BODY = 64 * 1024 };
+
 bool raw_reads_body(const struct request *r)
 {
+    if (r->head->content_length > 0 && r->head->content_length <= SMALL_BODY)
+        return true;
     if (may_name_ids(r) && has_json_body(r))
         return true;
     for (uint32_t i = 0; i < r->route->n_raw; i++) {

@@ -1,6 +1,7 @@
 """Calls that are relayed as they are: raw routes."""
 import base64
 import json
+import os
 import threading
 
 from harness import Upstream, Weir, compile_plugin, config, wait_until
@@ -412,3 +413,22 @@ def test_a_stage_waits_before_the_answer():
             c["routes"][0]["pipeline"] = ["waits"]
             with Weir(c) as weir:
                 assert weir.get("/v1/files").text == "z" * n
+
+
+def test_connections_of_relayed_calls():
+    """Small bodies share kept connections; uploads have one each, that is not kept."""
+    def handler(conn):
+        while conn.read_request():
+            conn.respond(200, b"{}")
+
+    with Upstream(handler) as up, Weir(relaying(up), workers=1) as weir:
+        for _ in range(20):
+            assert weir.post("/v1/moderations", {"input": "x"}).status == 200
+        assert up.n_connections == 1, up.n_connections
+        with weir.client() as client:
+            for _ in range(20):
+                client.request("POST", "/v1/files", b"x" * (65 * 1024), {"content-type": "application/octet-stream"})
+                assert client.response().status == 200
+        pid = weir.worker_pids()[0]
+        assert up.n_connections == 21, up.n_connections
+        wait_until(lambda: len(os.listdir(f"/proc/{pid}/fd")) < 30, "the uploads' connections to be closed")

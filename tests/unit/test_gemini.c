@@ -329,6 +329,7 @@ TEST(ends_only_when_finished)
               "broken 0 class 0");
     CHECK_STR(ends(FINISH("MAX_TOKENS"), true), "end 3 class 0");
     CHECK_STR(ends(FINISH("SAFETY"), true), "end 5 class 0");
+    CHECK_STR(ends(FINISH("MODEL_ARMOR"), true), "end 5 class 0");
     CHECK_STR(ends(FINISH("NEW_REASON"), true), "end 9 class 0");
     CHECK_STR(ends("data: {\"promptFeedback\":{\"blockReason\":\"SAFETY\"}," TAIL "\n\n", true), "end 5 class 0");
     CHECK_STR(ends("{\"promptFeedback\":{\"blockReason\":\"OTHER\"}," TAIL, true), "end 5 class 0");
