@@ -1,4 +1,4 @@
-"""Asks at a steady rate and checks every answer against truth.py. Three client dialects, streamed and whole, text and tool calls.
+"""Asks at a steady rate and checks every answer against truth.py. Four client dialects, streamed and whole, text and tool calls.
 
     client.py ADDRESS RATE SECONDS SEED      prints one line of JSON: counts, and the first of what was wrong
 
@@ -18,7 +18,7 @@ RATE, SECONDS = float(sys.argv[2]), float(sys.argv[3])
 DICE = random.Random(int(sys.argv[4]))
 SAW = collections.Counter()
 WRONG, LATE_S = [], 60
-DIALECTS = ["openai", "anthropic", "gemini"]
+DIALECTS = ["openai", "anthropic", "gemini", "responses"]
 SCHEMA = {"type": "object", "properties": {"task": {"type": "integer"}}}
 
 
@@ -28,8 +28,13 @@ def question(n, dialect, streams, tool):
         body = {"contents": [{"role": "user", "parts": [{"text": text}]}]}
         if tool:
             body["tools"] = [{"functionDeclarations": [{"name": "work", "description": "", "parameters": SCHEMA}]}]
-        return "/v1beta/models/m:" + ("streamGenerateContent?alt=sse" if streams else "generateContent"), body
-    body = {"model": "m", "stream": streams, "messages": [{"role": "user", "content": text}]}
+        return f"/v1beta/models/m{n % 4}:" + ("streamGenerateContent?alt=sse" if streams else "generateContent"), body
+    if dialect == "responses":
+        body = {"model": f"m{n % 4}", "stream": streams, "input": text}
+        if tool:
+            body["tools"] = [{"type": "function", "name": "work", "parameters": SCHEMA}]
+        return "/v1/responses", body
+    body = {"model": f"m{n % 4}", "stream": streams, "messages": [{"role": "user", "content": text}]}
     if dialect == "anthropic":
         body["max_tokens"] = 1000
         if tool:
@@ -53,7 +58,7 @@ class Answer:
             self.ended = True
             return
         e = json.loads(data)
-        if "error" in e or name == "error":
+        if e.get("error") or name in ("error", "response.failed"):
             self.error = True
         else:
             getattr(self, self.dialect)(e)
@@ -77,6 +82,22 @@ class Answer:
             for block in e["content"]:
                 self.text += block.get("text", "")
                 self.arguments += json.dumps(block["input"]) if "input" in block else ""
+
+    def responses(self, e):
+        kind = e.get("type", "")
+        if kind == "response.output_text.delta":
+            self.text += e["delta"]
+        elif kind == "response.function_call_arguments.delta":
+            self.arguments += e["delta"]
+        elif kind == "response.completed":
+            self.ended = True
+            told = Answer("responses")
+            told.responses(e["response"])  # all of it once more: as it came in pieces
+            if (told.text, told.arguments) != (self.text, self.arguments):
+                raise ValueError("the last event tells another answer")
+        for item in e.get("output", []):
+            self.text += "".join(p["text"] for p in item.get("content", []))
+            self.arguments += item.get("arguments", "")
 
     def gemini(self, e):
         for c in e.get("candidates", []):

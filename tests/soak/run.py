@@ -3,7 +3,7 @@
 
     run.py [SECONDS [RATE [SEED]]]       [5 100 1] as a test; `make soak`: ten minutes at 200 requests a second
 
-A weir with two workers stands before three providers (upstream.py) that fail in a third of all calls. It must be that no answer is lost,
+A weir with two workers stands before four providers (upstream.py) that fail in a third of all calls. It must be that no answer is lost,
 doubled or truncated, that each request has its record, and that memory ends where it was after the first fifth.
 """
 import json
@@ -15,6 +15,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 from harness import SLOW, Weir  # noqa: E402
+sys.path.insert(0, HERE)
+from dialects import DIALECTS  # noqa: E402
 
 SECONDS, RATE, SEED = (float(x) for x in (sys.argv[1:] + ["5", "100", "1"][len(sys.argv) - 1:])[:3])
 FAULTS = 0.33
@@ -23,10 +25,10 @@ FAILED = []
 
 
 def settings(ports):
-    providers = {name: {"dialect": dialect, "base_url": f"http://127.0.0.1:{port}/v1", "key": "k",
+    providers = {name: {"dialect": dialect, "base_url": f"http://127.0.0.1:{port}{DIALECTS[dialect].base}", "key": "k",
                         "timeouts": {"first_token": "2s", "idle": "1s", "total": "4s"}, "breaker": {"failures": 200}, "retry_budget": 1}
-                 for name, dialect, port in zip("abc", ("openai", "anthropic", "openai"), ports)}
-    return {"entry": ["log"], "providers": providers, "models": {"m": {"targets": ["a/m", "b/m", "c/m"]}},
+                 for name, dialect, port in zip("abcd", DIALECTS, ports)}
+    return {"entry": ["log"], "providers": providers, "models": {f"m{i}": {"targets": [f"{x}/m" for x in "abcdabc"[i:i + 4]]} for i in range(4)},
             "routes": [{"match": {"path": path}, "open": True, "pipeline": [], "retries": 2,
                         "hedge": {"after": "250ms", "share": 1}} for path in ("/v1/*", "/v1beta/*")]}
 

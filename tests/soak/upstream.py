@@ -1,4 +1,4 @@
-"""A provider that fails at random: OpenAI's chat completions and Anthropic's messages, streamed and whole, on three ports.
+"""Providers that fail at random, of the dialects in dialects.py, streamed and whole, each on a port of its own.
 
     upstream.py SEED FAULTS      prints its ports as a line of JSON; ends when its standard input does; then prints what it did
 
@@ -9,6 +9,7 @@ the right answer is counted as `wrong_part`, which the run takes as a failure.
 """
 import asyncio
 import collections
+import functools
 import json
 import random
 import re
@@ -17,13 +18,13 @@ import struct
 import sys
 
 import truth
+from dialects import DIALECTS, sse
 
 DICE = random.Random(int(sys.argv[1]))
 FAULTS = float(sys.argv[2])
 DID = collections.Counter()
 BEFORE = ["429", "429_after", "500", "503", "529", "reset", "silent", "slow", "html", "garbage"]
-WITHIN = ["fin", "rst", "stall", "garbled", "error_event", "no_done"]
-USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+WITHIN = ["fin", "rst", "stall", "garbled", "error_event", "no_done", "ping"]
 
 
 class Gone(Exception):
@@ -31,27 +32,20 @@ class Gone(Exception):
 
 
 class Call:
-    def __init__(self, path, body, reader, writer):
-        self.reader, self.writer, self.body = reader, writer, body
-        self.is_anthropic = path.endswith("/messages")
-        self.streams = body.get("stream", False)
+    def __init__(self, dialect, path, body, reader, writer):
+        self.dialect, self.reader, self.writer, self.body = dialect, reader, writer, body
+        self.streams = dialect.streams(path, body)
         self.wants_tool = bool(body.get("tools"))
-        self.n = int(re.search(r"task (\d+)", "\n".join(self.texts("user"))).group(1))
-
-    def texts(self, role):
-        for m in self.body["messages"]:
-            if m["role"] == role:
-                c = m.get("content")
-                yield c if isinstance(c, str) else "".join(p.get("text", "") for p in c or [])
+        self.n = int(re.search(r"task (\d+)", "\n".join(dialect.texts(body, "user"))).group(1))
 
     def pieces(self):
         """The texts of this answer, one for each event."""
-        parts = list(self.texts("assistant"))
+        parts = list(self.dialect.texts(self.body, "assistant"))
         all_of_it = truth.text(self.n)
         if not parts or not parts[-1]:
             return truth.words(self.n)
         part = parts[-1]
-        is_prefill = self.body["messages"][-1]["role"] == "assistant"
+        is_prefill = self.dialect.is_prefill(self.body)
         if not all_of_it.startswith(part):
             # some providers refuse blanks at the end of a prefill, so they may be gone
             DID["wrong_part"] += 1
@@ -70,6 +64,11 @@ class Call:
         return chopped(rest)
 
 
+    @staticmethod
+    def chopped(text):
+        return chopped(text)
+
+
 def chopped(text):
     out = []
     while text:
@@ -79,74 +78,7 @@ def chopped(text):
     return out
 
 
-# ---- the two dialects: a list of events, or one document -----------------------------------------------------------------
-
-def sse(data, name=None):
-    return ((f"event: {name}\n" if name else "") + "data: " + (data if isinstance(data, str) else json.dumps(data)) + "\n\n").encode()
-
-
-def openai_events(call):
-    def chunk(delta, finish=None, **more):
-        return sse({"id": f"chatcmpl-{call.n}", "object": "chat.completion.chunk", "created": 1, "model": "m",
-                    "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more})
-    out = [chunk({"role": "assistant", "content": ""})]
-    if call.wants_tool:
-        args = truth.arguments(call.n)
-        out.append(chunk({"tool_calls": [{"index": 0, "id": f"call_{call.n}", "type": "function",
-                                          "function": {"name": "work", "arguments": ""}}]}))
-        out += [chunk({"tool_calls": [{"index": 0, "function": {"arguments": p}}]}) for p in chopped(args)]
-    else:
-        out += [chunk({"content": p}) for p in call.pieces()]
-    out.append(chunk({}, "tool_calls" if call.wants_tool else "stop"))
-    if call.body.get("stream_options", {}).get("include_usage"):
-        out.append(sse({"id": f"chatcmpl-{call.n}", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
-                        "usage": USAGE}))
-    return out, sse("[DONE]")
-
-
-def openai_document(call):
-    message = {"role": "assistant", "content": None if call.wants_tool else "".join(call.pieces())}
-    if call.wants_tool:
-        message["tool_calls"] = [{"id": f"call_{call.n}", "type": "function",
-                                  "function": {"name": "work", "arguments": truth.arguments(call.n)}}]
-    return {"id": f"chatcmpl-{call.n}", "object": "chat.completion", "created": 1, "model": "m", "usage": USAGE,
-            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if call.wants_tool else "stop"}]}
-
-
-def anthropic_events(call):
-    def event(name, **more):
-        return sse({"type": name, **more}, name)
-    block = {"type": "tool_use", "id": f"toolu_{call.n}", "name": "work", "input": {}} if call.wants_tool else {"type": "text", "text": ""}
-    if call.wants_tool:
-        deltas = [{"type": "input_json_delta", "partial_json": p} for p in chopped(truth.arguments(call.n))]
-    else:
-        deltas = [{"type": "text_delta", "text": p} for p in call.pieces()]
-    head = {"id": f"msg_{call.n}", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None,
-            "stop_sequence": None, "usage": {"input_tokens": 10, "output_tokens": 1}}
-    out = [event("message_start", message=head), event("content_block_start", index=0, content_block=block)]
-    out += [event("content_block_delta", index=0, delta=d) for d in deltas]
-    out += [event("content_block_stop", index=0),
-            event("message_delta", delta={"stop_reason": "tool_use" if call.wants_tool else "end_turn", "stop_sequence": None},
-                  usage={"output_tokens": 20})]
-    return out, event("message_stop")
-
-
-def anthropic_document(call):
-    if call.wants_tool:
-        block = {"type": "tool_use", "id": f"toolu_{call.n}", "name": "work", "input": json.loads(truth.arguments(call.n))}
-    else:
-        block = {"type": "text", "text": "".join(call.pieces())}
-    return {"id": f"msg_{call.n}", "type": "message", "role": "assistant", "model": "m", "content": [block],
-            "stop_reason": "tool_use" if call.wants_tool else "end_turn", "stop_sequence": None,
-            "usage": {"input_tokens": 10, "output_tokens": 20}}
-
-
 # ---- answering, well or not ----------------------------------------------------------------------------------------------
-
-def error_body(call, message):
-    error = {"type": "api_error", "message": message}
-    return {"type": "error", "error": error} if call.is_anthropic else {"error": {**error, "code": None, "param": None}}
-
 
 async def whole(call, status, body, headers=""):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -168,9 +100,9 @@ async def wait_for_its_end(call):
 
 async def fail_before(call, fault):
     if fault in ("429", "500", "503", "529"):
-        await whole(call, int(fault), error_body(call, fault))
+        await whole(call, int(fault), call.dialect.error(fault))
     elif fault == "429_after":
-        await whole(call, 429, error_body(call, fault), "retry-after: 0\r\n")
+        await whole(call, 429, call.dialect.error(fault), "retry-after: 0\r\n")
     elif fault == "html":
         await whole(call, 502, b"<html>bad gateway</html>")
     elif fault == "garbage":
@@ -186,7 +118,7 @@ async def fail_before(call, fault):
 
 
 async def stream(call, fault):
-    events, last = (anthropic_events if call.is_anthropic else openai_events)(call)
+    events, last = call.dialect.events(call)
     at = DICE.randint(2, max(2, len(events) - 2))
     call.writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
 
@@ -198,6 +130,8 @@ async def stream(call, fault):
                 put(event[:DICE.randrange(len(event))] or b":")
                 await call.writer.drain()
                 raise Gone
+            if fault == "ping":
+                put(b"data: ping\n\n")
             if fault == "rst":
                 await call.writer.drain()
                 abort(call)
@@ -207,14 +141,15 @@ async def stream(call, fault):
                 put(b"data: {\"choices\": [{]}\n\n")
                 raise Gone
             if fault == "error_event":
-                put(sse(error_body(call, "overloaded"), "error" if call.is_anthropic else None))
+                put(sse({**call.dialect.error("overloaded"), **({"type": "error"} if call.dialect.named else {})},
+                        "error" if call.dialect.named else None))
                 break
         put(event)
         if i % 4 == 0:
             await call.writer.drain()
             await asyncio.sleep(DICE.random() * 0.004)
     else:
-        if fault != "no_done":
+        if fault != "no_done" and last:
             put(last)
     call.writer.write(b"0\r\n\r\n")
     await call.writer.drain()
@@ -230,16 +165,16 @@ async def answer(call):
     if call.streams:
         await stream(call, fault if fault in WITHIN else None)
     else:
-        await whole(call, 200, (anthropic_document if call.is_anthropic else openai_document)(call))
+        await whole(call, 200, call.dialect.document(call))
 
 
-async def serve(reader, writer):
+async def serve(dialect, reader, writer):
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = int(re.search(r"(?i)content-length: *(\d+)", head).group(1))
             body = json.loads(await reader.readexactly(length))
-            await answer(Call(head.split(" ")[1], body, reader, writer))
+            await answer(Call(dialect, head.split(" ")[1], body, reader, writer))
     except (Gone, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
         pass
     finally:
@@ -247,7 +182,7 @@ async def serve(reader, writer):
 
 
 async def main():
-    servers = [await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024) for _ in range(3)]
+    servers = [await asyncio.start_server(functools.partial(serve, d), "127.0.0.1", 0, backlog=1024) for d in DIALECTS.values()]
     print(json.dumps([s.sockets[0].getsockname()[1] for s in servers]), flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     print(json.dumps(DID), flush=True)
