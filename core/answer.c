@@ -426,9 +426,10 @@ bool collector_add(struct collector *c, const struct weir_event *e)
     }
 }
 
-static struct weir_str closed_list(struct weir_out *list)
+/* known: its length if it was closed before: an answer may be asked for again. */
+static struct weir_str closed_list(struct weir_out *list, size_t known)
 {
-    if (list->n)
+    if (list->n && list->n != known)
         out_write(list, WEIR_LIT("]"));
     return out_bytes(list);
 }
@@ -439,8 +440,8 @@ const struct weir_answer *collector_answer(struct collector *c)
         b->view.text = weir_plain(out_bytes(&b->text));
         b->view.signature = weir_plain(out_bytes(&b->signature));
         b->view.transcript = weir_plain(out_bytes(&b->transcript));
-        b->view.citations = closed_list(&b->citations);
-        b->view.logprobs = closed_list(&b->logprobs);
+        b->view.citations = closed_list(&b->citations, b->view.citations.n);
+        b->view.logprobs = closed_list(&b->logprobs, b->view.logprobs.n);
     }
     c->answer.blocks = c->first ? &c->first->view : NULL;
     c->answer.choices = c->choices;

@@ -128,6 +128,18 @@ void gemini_put_call(struct gemini *g, struct weir_out *out, struct weir_str id,
     j->object_end(out);
 }
 
+void gemini_put_image(struct gemini *g, struct weir_out *out, struct weir_str media_type, struct weir_text data)
+{
+    const struct weir_json_api *j = g->json;
+    j->key(out, "inlineData");
+    j->object_begin(out);
+    j->key(out, "mimeType");
+    j->put_str(out, media_type.n ? media_type : WEIR_LIT("image/png"));
+    j->key(out, "data");
+    j->put_text(out, &data);
+    j->object_end(out);
+}
+
 struct weir_str gemini_inside(struct weir_str object)
 {
     bool is_own = gemini_starts_with(object, "{\"citationMetadata\":") || gemini_starts_with(object, "{\"groundingMetadata\":") ||
@@ -289,7 +301,7 @@ static void tell_text(struct telling *t, const struct gemini_told *b, const stru
     part_end(t, e->choice);
 }
 
-static int keep_arguments(struct telling *t, struct gemini_told *b, const struct weir_event *e)
+static int keep_text(struct telling *t, struct gemini_told *b, const struct weir_event *e)
 {
     struct weir_str plain = t->g.host->text(t->g.call, &e->text);
     if (b->n + plain.n > b->cap) {
@@ -317,6 +329,31 @@ static void keep_signature(struct telling *t, struct gemini_told *b, const struc
     b->signer = h->keep(t->g.call, e->dialect);
 }
 
+static void tell_logprobs(struct telling *t, const struct weir_event *e)
+{
+    const struct weir_json_api *j = t->g.json;
+    struct weir_str raw = t->g.host->text(t->g.call, &e->text);
+    struct weir_answer_block b = { .choice = e->choice, .dialect = e->dialect };
+    if (t->is_silent)
+        return;
+    if (!weir_is_logprob(j, t->g.call, raw)) {
+        gemini_lose(&t->g, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "another dialect's");
+        return;
+    }
+    b.logprobs = t->g.host->format(t->g.call, "[%.*s]", (int)raw.n, raw.p);
+    b.logprobs.n = join_lines((char *)(uintptr_t)b.logprobs.p, b.logprobs.n);
+    chunk_begin(t);
+    candidate_begin(t);
+    j->object_begin(t->out);
+    j->key(t->out, "text");
+    j->put_str(t->out, WEIR_LIT(""));
+    j->object_end(t->out);
+    content_end(t);
+    gemini_put_logprobs(&t->g, t->out, &b, e->choice);
+    candidate_end(t, e->choice);
+    chunk_end(t, false);
+}
+
 /* Told once, with the candidate's end. */
 static void keep_citation(struct telling *t, const struct weir_event *e)
 {
@@ -342,11 +379,15 @@ static int tell_delta(struct telling *t, const struct weir_event *e)
         return 0;
     bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL;
     if (e->delta_kind == WEIR_DELTA_ARGUMENTS && is_call)
-        return keep_arguments(t, b, e);
+        return keep_text(t, b, e);
     if (e->delta_kind == WEIR_DELTA_SIGNATURE && e->text.n)
         keep_signature(t, b, e);
     else if (e->delta_kind == WEIR_DELTA_CITATION && e->text.n)
         keep_citation(t, e);
+    else if (e->delta_kind == WEIR_DELTA_LOGPROBS && e->text.n)
+        tell_logprobs(t, e);
+    else if (e->delta_kind == WEIR_DELTA_TEXT && b->kind == WEIR_BLOCK_IMAGE)
+        return keep_text(t, b, e);
     else if (e->delta_kind == WEIR_DELTA_TEXT && (b->kind <= WEIR_BLOCK_REFUSAL))
         tell_text(t, b, e);
     return 0;
@@ -361,13 +402,16 @@ static void tell_block_stop(struct telling *t, const struct weir_event *e)
         return;
     forget(t->client, b);
     bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL, is_first = !t->client->choices[e->choice].has_call;
+    bool is_image = b->kind == WEIR_BLOCK_IMAGE && b->n;
     t->client->choices[e->choice].has_call |= is_call;
-    if (t->is_silent || (!is_call && !b->signature.n))
+    if (t->is_silent || (!is_call && !is_image && !b->signature.n))
         return;
     part_begin(t);
     if (is_call) {
         b->n = join_lines(b->text, b->n);
         gemini_put_call(&t->g, t->out, b->id, b->name, weir_plain((struct weir_str){ b->text, b->n }));
+    } else if (is_image) {
+        gemini_put_image(&t->g, t->out, b->name, weir_plain((struct weir_str){ b->text, b->n }));
     } else {
         j->key(t->out, "text");
         j->put_str(t->out, WEIR_LIT(""));

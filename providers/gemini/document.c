@@ -29,11 +29,14 @@ static void put_block(struct telling *t, const struct weir_answer_block *b, bool
     if (b->kind == WEIR_BLOCK_OPAQUE)
         gemini_lose(&t->g, WEIR_FEATURE_ANSWER_OPAQUE, WEIR_LOSS_DROPPED, "a block that only its provider's dialect has");
     bool is_call = b->kind == WEIR_BLOCK_TOOL_CALL, has_words = b->text.n || b->signature.n;
-    if (!is_call && (b->kind > WEIR_BLOCK_REFUSAL || !has_words))
+    bool is_image = b->kind == WEIR_BLOCK_IMAGE && b->text.n;
+    if (!is_call && !is_image && (b->kind > WEIR_BLOCK_REFUSAL || !has_words))
         return;
     j->object_begin(t->out);
     if (is_call)
         gemini_put_call(&t->g, t->out, b->id, b->name, b->text);
+    else if (is_image)
+        gemini_put_image(&t->g, t->out, b->name, b->text);
     else
         put_words(t, b);
     struct weir_str signature = t->g.host->text(t->g.call, &b->signature);
@@ -98,6 +101,7 @@ static void put_candidate(struct telling *t, const struct weir_answer *a, uint32
     j->put_str(t->out, weir_cstr(gemini_finish_word(finish, native)));
     gemini_lose_finish(&t->g, finish, !has_any);
     put_citations(t, a, choice);
+    gemini_put_logprobs(&t->g, t->out, a->blocks, choice);
     j->key(t->out, "index");
     j->put_int(t->out, choice);
     j->object_end(t->out);

@@ -50,6 +50,8 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_SEED, WEIR_SAYS_PARTLY, "folded into 32 bits" },
     { WEIR_FIELD_FREQUENCY_PENALTY, WEIR_SAYS, NULL },
     { WEIR_FIELD_PRESENCE_PENALTY, WEIR_SAYS, NULL },
+    { WEIR_FIELD_LOGPROBS, WEIR_SAYS, NULL },
+    { WEIR_FIELD_TOP_LOGPROBS, WEIR_SAYS_PARTLY, "with logprobs" },
     { WEIR_FIELD_SERVICE_TIER, WEIR_SAYS_PARTLY, "default, flex and priority" },
     { WEIR_FIELD_TOOL_CHOICE, WEIR_SAYS, NULL },
     { WEIR_FIELD_RESPONSE_FORMAT, WEIR_SAYS, NULL },
@@ -75,8 +77,10 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS, "another dialect's is marked; it comes back" },
     { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
+    { WEIR_FEATURE_ANSWER_IMAGE, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_OPAQUE, WEIR_SAYS_PARTLY, "its own" },
     { WEIR_FEATURE_ANSWER_CITATIONS, WEIR_SAYS_PARTLY, "its own" },
+    { WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_SAYS_PARTLY, "in OpenAI's form" },
     { WEIR_FEATURE_ANSWER_CHOICES, WEIR_SAYS_PARTLY, "up to 8" },
     { WEIR_FEATURE_ANSWER_ORDER, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY, "a refusal as SAFETY, a full context as MAX_TOKENS" },
@@ -97,7 +101,7 @@ static const struct weir_codec codec = {
                   WEIR_OP_BIT(WEIR_OP_RAW),
     .capabilities = WEIR_CAN_TOOLS | WEIR_CAN_PARALLEL_TOOLS | WEIR_CAN_IMAGE_INLINE | WEIR_CAN_AUDIO_IN |
                     WEIR_CAN_FILE_INLINE | WEIR_CAN_JSON_OBJECT | WEIR_CAN_JSON_SCHEMA | WEIR_CAN_THINKING |
-                    WEIR_CAN_CHOICES | WEIR_CAN_STREAM,
+                    WEIR_CAN_CHOICES | WEIR_CAN_LOGPROBS | WEIR_CAN_STREAM,
     .claims = claims,
     .credentials = credentials,
     .stream_type = "text/event-stream",

@@ -8,6 +8,7 @@
  *   response.c  egress: the answer -> events               parts.c     egress: a part of the answer -> events
  *   error.c     errors, both ways                          embed.c     embeddings and token counts, both ways
  *   signature.c signatures of other dialects in this one's places
+ *   logprobs.c  log probabilities, both ways
  */
 #ifndef GEMINI_H
 #define GEMINI_H
@@ -77,7 +78,7 @@ struct gemini_told {
     uint32_t choice, block;
     uint16_t kind; /* enum weir_block_kind */
     struct weir_str id, name, signature, signer;
-    char *text; /* of a call: its arguments so far */
+    char *text; /* of a call: its arguments so far; of an image: its data */
     size_t n, cap;
 };
 
@@ -162,6 +163,10 @@ void gemini_put_call(struct gemini *g, struct weir_out *out, struct weir_str id,
 void gemini_put_signature(struct gemini *g, struct weir_out *out, struct weir_str signature, struct weir_str dialect);
 void gemini_put_call_signature(struct gemini *g, struct weir_out *out, struct weir_str signature, struct weir_str dialect,
                                bool is_first);
+/* A member `logprobsResult` of the blocks' tokens; nothing if there are none. */
+void gemini_put_logprobs(struct gemini *g, struct weir_out *out, const struct weir_answer_block *blocks, uint32_t choice);
+/* Base64 as a part: `"inlineData":{…}`. */
+void gemini_put_image(struct gemini *g, struct weir_out *out, struct weir_str media_type, struct weir_text data);
 /* `"groundingMetadata":{…}` of a citation {"groundingMetadata":{…}}; "" if it is another dialect's. */
 struct weir_str gemini_inside(struct weir_str object);
 
@@ -211,6 +216,8 @@ void gemini_read_part(struct gemini *g, struct weir_json *r, struct gemini_choic
 /* Something about the text that is open. */
 void gemini_beside_text(struct gemini *g, struct gemini_choice *c, uint32_t choice, enum weir_delta_kind kind,
                         struct weir_str raw);
+/* logprobsResult, token by token. */
+void gemini_emit_logprobs(struct gemini *g, struct gemini_choice *c, uint32_t choice, struct weir_str result);
 enum weir_finish gemini_finish_of(struct weir_str word);
 /* Takes a string if one comes, skips anything else. */
 void gemini_read_string(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to);

@@ -3,7 +3,7 @@
 
 struct part {
     struct weir_text text, signature;
-    struct weir_str call, opaque; /* raw JSON */
+    struct weir_str call, image; /* raw JSON; image: its inlineData */
     struct weir_str signer; /* this dialect, or who another weir on the way says it was */
     struct weir_str opaque_name;
     bool is_thought, has_text;
@@ -42,7 +42,7 @@ static void emit_delta(struct gemini *g, const struct gemini_choice *c, uint32_t
     struct weir_event e = gemini_event(WEIR_EVENT_DELTA, choice, c->open_block);
     e.delta_kind = (uint16_t)kind;
     e.text = text;
-    if (kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS)
+    if (kind == WEIR_DELTA_CITATION)
         e.dialect = GEMINI_DIALECT;
     gemini_emit(g, &e);
 }
@@ -106,6 +106,37 @@ static void emit_opaque(struct gemini *g, struct gemini_choice *c, uint32_t choi
     gemini_close_block(g, c, choice);
 }
 
+/* ---- images ---- */
+
+/* false: it is none, but sound, say. */
+static bool emit_image(struct gemini *g, struct gemini_choice *c, uint32_t choice, const struct part *p)
+{
+    const struct weir_json_api *j = g->json;
+    struct weir_str key, type = WEIR_NONE;
+    struct weir_text data = { 0 };
+    struct weir_json *r = j->open(g->call, p->image);
+    for (j->object(r); j->member(r, &key);)
+        if (weir_is(key, "mimeType"))
+            gemini_read_string(j, r, &type);
+        else if (weir_is(key, "data") && j->peek(r) == WEIR_JSON_STRING)
+            j->text(r, &data);
+    if (!data.n || !gemini_starts_with(type, "image/"))
+        return false;
+    gemini_close_block(g, c, choice);
+    c->has_content = true;
+    c->open_kind = WEIR_BLOCK_IMAGE;
+    c->open_block = c->n_blocks++;
+    struct weir_event e = gemini_event(WEIR_EVENT_BLOCK_START, choice, c->open_block);
+    e.block_kind = WEIR_BLOCK_IMAGE;
+    e.name = type;
+    gemini_emit(g, &e);
+    emit_delta(g, c, choice, WEIR_DELTA_TEXT, data);
+    if (p->signature.n)
+        emit_signature(g, c, choice, p);
+    gemini_close_block(g, c, choice);
+    return true;
+}
+
 /* ---- texts ---- */
 
 /* A signature belongs to the block it comes with; one that comes alone, behind a text, belongs to that text. */
@@ -156,6 +187,8 @@ static void read_member(struct gemini *g, struct weir_json *r, struct weir_str k
         read_signature(g, r, p);
     else if (weir_is(key, "functionCall") && j->peek(r) == WEIR_JSON_OBJECT)
         j->raw(r, &p->call);
+    else if (weir_is(key, "inlineData") && j->peek(r) == WEIR_JSON_OBJECT)
+        j->raw(r, &p->image);
     else if (is_known_beside(key))
         j->skip(r);
     else {
@@ -178,8 +211,8 @@ void gemini_read_part(struct gemini *g, struct weir_json *r, struct gemini_choic
         j->reject(r, "is no part of a content");
     else if (p.call.n)
         emit_call(g, c, choice, &p);
-    else if (p.opaque_name.n)
-        emit_opaque(g, c, choice, raw);
-    else
+    else if (p.opaque_name.n || (p.image.n && p.is_thought) || (p.image.n && !emit_image(g, c, choice, &p)))
+        emit_opaque(g, c, choice, raw); /* images on the way to the one that is meant are thoughts */
+    else if (!p.image.n)
         emit_text(g, c, choice, &p);
 }

@@ -439,6 +439,17 @@ static void put_choices(struct gemini_encoding *x)
     x->g.json->put_int(x->out, asked > GEMINI_CHOICES && !x->is_own ? GEMINI_CHOICES : asked);
 }
 
+/* How many alternatives may only be said where log probabilities are asked for. */
+static void put_logprobs(struct gemini_encoding *x)
+{
+    bool is_asked = weir_field_true(x->c, WEIR_FIELD_LOGPROBS);
+    put_number(x, WEIR_FIELD_LOGPROBS, "responseLogprobs");
+    if (x->is_own || is_asked)
+        put_number(x, WEIR_FIELD_TOP_LOGPROBS, "logprobs");
+    else if (number_of(weir_field(x->c, WEIR_FIELD_TOP_LOGPROBS)) > 0)
+        gemini_lose(&x->g, WEIR_FIELD_TOP_LOGPROBS, WEIR_LOSS_DROPPED, "without logprobs");
+}
+
 static void put_generation(struct gemini_encoding *x)
 {
     const struct weir_json_api *j = x->g.json;
@@ -453,10 +464,7 @@ static void put_generation(struct gemini_encoding *x)
     put_choices(x);
     put_stops(x);
     put_seed(x);
-    if (x->is_own) {
-        put_number(x, WEIR_FIELD_LOGPROBS, "responseLogprobs");
-        put_number(x, WEIR_FIELD_TOP_LOGPROBS, "logprobs");
-    }
+    put_logprobs(x);
     put_format(x);
     put_modalities(x);
     put_thinking(x);

@@ -178,7 +178,7 @@ static void emit_beside(struct gemini *g, struct gemini_choice *c, uint32_t choi
                                g->host->format(g->call, "{\"%s\":%.*s}", cited_names[i], (int)read->cited[i].n,
                                                read->cited[i].p));
     if (read->logprobs.n > 2)
-        gemini_beside_text(g, c, choice, WEIR_DELTA_LOGPROBS, read->logprobs);
+        gemini_emit_logprobs(g, c, choice, read->logprobs);
 }
 
 /* A word, or its number where enums are asked for as such. */

@@ -85,7 +85,7 @@ static void put_raw_line(struct telling *t, struct weir_text raw)
 
 static void put_logprobs(struct telling *t, const struct weir_event *e)
 {
-    if (!weir_eq(e->dialect, OLLAMA_DIALECT)) {
+    if (!weir_is_logprob(t->o.json, t->o.call, t->o.host->text(t->o.call, &e->text))) {
         t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
         return;
     }

@@ -84,13 +84,13 @@ static void lose_order(struct telling *t)
     }
 }
 
-/* Raw JSON: only this dialect's own is of use. */
+/* Raw JSON: only the form that this dialect shares with OpenAI's is of use. */
 static struct weir_str own_logprobs(struct telling *t)
 {
     for (const struct weir_answer_block *b = t->a->blocks; b; b = b->next) {
         if (!b->logprobs.n || !is_of(b, WEIR_BLOCK_TEXT))
             continue;
-        if (weir_eq(b->dialect, OLLAMA_DIALECT))
+        if (weir_is_logprob(t->o.json, t->o.call, b->logprobs))
             return b->logprobs;
         t->o.host->lose(t->o.call, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
         return WEIR_NONE;

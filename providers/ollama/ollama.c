@@ -71,7 +71,7 @@ static const struct weir_says says[] = {
     { WEIR_FEATURE_ANSWER_THINKING, WEIR_SAYS, NULL },
     { WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_SAYS_PARTLY, "in the ids of tool calls" },
     { WEIR_FEATURE_ANSWER_REFUSAL, WEIR_SAYS_EMULATED, "as text" },
-    { WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_SAYS_PARTLY, "this dialect's own" },
+    { WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_SAYS_PARTLY, "in OpenAI's form" },
     { WEIR_FEATURE_ANSWER_ORDER, WEIR_SAYS_PARTLY, "in streams; a document has thoughts, words, calls" },
     { WEIR_FEATURE_ANSWER_FINISH, WEIR_SAYS_PARTLY, "stop and length" },
     { WEIR_FEATURE_ANSWER_USAGE, WEIR_SAYS, NULL },

@@ -115,6 +115,8 @@ static void put_call_start(struct telling *t, const struct weir_event *e, const 
 
 static int tell_block_start(struct telling *t, struct openai_told *c, const struct weir_event *e)
 {
+    if (e->block_kind == WEIR_BLOCK_IMAGE)
+        return openai_image_begin(&t->o, t->client, e);
     if (e->block_kind != WEIR_BLOCK_TOOL_CALL)
         return 0;
     struct openai_told_tool *tool = t->o.host->alloc(t->o.call, WEIR_FOR_REQUEST, sizeof(*tool));
@@ -213,6 +215,9 @@ static void put_text_delta(struct telling *t, const struct weir_event *e)
     case WEIR_BLOCK_REFUSAL:
         put_words(t, e, WEIR_LIT("{\"refusal\":"));
         break;
+    case WEIR_BLOCK_IMAGE:
+        openai_image_add(&t->o, t->client, e);
+        break;
     default: /* what the dialect has no place for */
         break;
     }
@@ -254,6 +259,14 @@ static void put_logprob(struct telling *t, const struct weir_event *e)
     put(t, t->client->wants_usage ? WEIR_LIT(",\"usage\":null}\n\n") : WEIR_LIT("}\n\n"));
 }
 
+static void tell_logprob(struct telling *t, const struct weir_event *e)
+{
+    if (weir_is_logprob(t->o.json, t->o.call, t->o.host->text(t->o.call, &e->text)))
+        put_logprob(t, e);
+    else
+        openai_lose(&t->o, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
+}
+
 static void put_annotation(struct telling *t, const struct weir_event *e)
 {
     chunk_begin(t, e->choice);
@@ -291,8 +304,7 @@ static void tell_delta(struct telling *t, struct openai_told *c, const struct we
         put_audio(t, e, WEIR_LIT("{\"audio\":{\"transcript\":"));
         break;
     case WEIR_DELTA_LOGPROBS:
-        if (is_own)
-            put_logprob(t, e);
+        tell_logprob(t, e);
         break;
     case WEIR_DELTA_CITATION:
         if (is_own)
@@ -303,6 +315,18 @@ static void tell_delta(struct telling *t, struct openai_told *c, const struct we
     }
 }
 
+static void tell_image(struct telling *t, const struct weir_event *e)
+{
+    struct openai_image image;
+    if (!openai_image_take(t->client, e, &image))
+        return;
+    chunk_begin(t, e->choice);
+    put(t, WEIR_LIT("{\"images\":["));
+    openai_put_image(&t->o, t->out, image.media_type, weir_plain((struct weir_str){ image.data, image.n }), t->client->n_images++);
+    put(t, WEIR_LIT("]}"));
+    chunk_end(t);
+}
+
 /* A call without arguments has "{}": clients parse what they get. */
 static void tell_block_stop(struct telling *t, struct openai_told *c, const struct weir_event *e)
 {
@@ -310,6 +334,8 @@ static void tell_block_stop(struct telling *t, struct openai_told *c, const stru
     struct openai_told_tool *tool = e->block_kind == WEIR_BLOCK_TOOL_CALL ? told_tool(c, e->block) : NULL;
     if (e->block_kind == WEIR_BLOCK_THINKING)
         tell_thought_stop(t, e);
+    if (e->block_kind == WEIR_BLOCK_IMAGE && !t->is_silent)
+        tell_image(t, e);
     if (!tool || tool->has_arguments || tool->is_custom)
         return;
     tool->has_arguments = true;

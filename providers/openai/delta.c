@@ -6,7 +6,7 @@
 /* What one delta (or message) says; written down first because its keys come in any order. */
 struct delta {
     struct weir_text content, reasoning, refusal;
-    struct weir_str parts, tool_calls, function_call, audio, annotations;
+    struct weir_str parts, tool_calls, function_call, audio, annotations, images;
 };
 
 /* ---- emitting ---- */
@@ -60,6 +60,19 @@ static void emit_delta(struct decoding *d, uint32_t choice, uint32_t block, enum
     if (kind == WEIR_DELTA_CITATION || kind == WEIR_DELTA_LOGPROBS)
         e.dialect = OPENAI_DIALECT;
     openai_emit(d, &e);
+}
+
+void openai_tell_image(struct decoding *d, struct openai_choice *c, uint32_t choice, struct weir_str type, struct weir_text data)
+{
+    struct weir_event e = openai_event_of(WEIR_EVENT_BLOCK_START, choice, 0);
+    close_block(d, c, choice);
+    c->open_kind = WEIR_BLOCK_IMAGE;
+    e.block = c->open_block = c->n_blocks++;
+    e.block_kind = WEIR_BLOCK_IMAGE;
+    e.name = type;
+    openai_emit(d, &e);
+    emit_delta(d, choice, c->open_block, WEIR_DELTA_TEXT, data);
+    close_block(d, c, choice);
 }
 
 static void say(struct decoding *d, struct openai_choice *c, uint32_t choice, enum weir_block_kind kind,
@@ -369,6 +382,8 @@ static void read_delta_member(const struct weir_json_api *j, struct weir_json *r
         openai_read_object(j, r, &to->audio);
     else if (KEY("annotations"))
         openai_read_object(j, r, &to->annotations);
+    else if (KEY("images") && j->peek(r) == WEIR_JSON_ARRAY)
+        j->raw(r, &to->images);
     else
         j->skip(r);
 }
@@ -381,6 +396,8 @@ static void take_rest(struct decoding *d, const struct delta *s, struct openai_c
     say(d, c, choice, WEIR_BLOCK_REFUSAL, s->refusal);
     if (s->audio.n)
         take_audio(d, s->audio, c, choice);
+    if (s->images.n)
+        openai_read_images(d, s->images, c, choice);
     read_calls(d, s->tool_calls, c, choice);
     if (s->function_call.n)
         read_function_call(d, s->function_call, c, choice);

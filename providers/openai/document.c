@@ -185,14 +185,42 @@ static void put_audio_block(struct telling *t, const struct weir_answer *a, uint
     }
 }
 
-/* Log probabilities and annotations are raw JSON: only those of this dialect are of use. */
-static const struct weir_answer_block *first_with(const struct weir_answer *a, uint32_t choice, bool wants_logprobs)
+/* Annotations are raw JSON: only those of this dialect are of use. */
+static const struct weir_answer_block *first_cited(const struct weir_answer *a, uint32_t choice)
 {
     for (const struct weir_answer_block *b = a->blocks; b; b = b->next)
-        if (is_of(b, choice, WEIR_BLOCK_TEXT) && (wants_logprobs ? b->logprobs.n : b->citations.n) &&
-            weir_eq(b->dialect, OPENAI_DIALECT))
+        if (is_of(b, choice, WEIR_BLOCK_TEXT) && b->citations.n && weir_eq(b->dialect, OPENAI_DIALECT))
             return b;
     return NULL;
+}
+
+static const struct weir_answer_block *first_probable(struct telling *t, const struct weir_answer *a, uint32_t choice)
+{
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next) {
+        if (!is_of(b, choice, WEIR_BLOCK_TEXT) || !b->logprobs.n)
+            continue;
+        if (weir_is_logprob(t->o.json, t->o.call, b->logprobs))
+            return b;
+        openai_lose(&t->o, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
+    }
+    return NULL;
+}
+
+/* As several providers of this dialect have them: data URLs beside the text. */
+static void put_images(struct telling *t, const struct weir_answer *a, uint32_t choice)
+{
+    uint32_t n = 0;
+    for (const struct weir_answer_block *b = a->blocks; b; b = b->next) {
+        if (!is_of(b, choice, WEIR_BLOCK_IMAGE) || !b->text.n)
+            continue;
+        if (!n) {
+            t->o.json->key(t->out, "images");
+            t->o.json->array_begin(t->out);
+        }
+        openai_put_image(&t->o, t->out, b->name, b->text, n++);
+    }
+    if (n)
+        t->o.json->array_end(t->out);
 }
 
 static bool put_message(struct telling *t, const struct weir_answer *a, uint32_t choice)
@@ -213,7 +241,8 @@ static bool put_message(struct telling *t, const struct weir_answer *a, uint32_t
     put_signed_thoughts(t, a, choice);
     bool has_calls = put_calls(t, a, choice);
     put_audio_block(t, a, choice);
-    const struct weir_answer_block *cited = first_with(a, choice, false);
+    put_images(t, a, choice);
+    const struct weir_answer_block *cited = first_cited(a, choice);
     if (cited) {
         j->key(t->out, "annotations");
         j->put_raw(t->out, cited->citations);
@@ -230,7 +259,7 @@ static void put_choice(struct telling *t, const struct weir_answer *a, uint32_t 
     j->put_int(t->out, choice);
     j->key(t->out, "message");
     bool has_calls = put_message(t, a, choice);
-    const struct weir_answer_block *probable = first_with(a, choice, true);
+    const struct weir_answer_block *probable = first_probable(t, a, choice);
     j->key(t->out, "logprobs");
     if (probable) {
         j->object_begin(t->out);

@@ -87,6 +87,15 @@ struct openai_thought {
     struct weir_str signature, signer;
 };
 
+/* An image as far as it was told. */
+struct openai_image {
+    struct openai_image *next;
+    uint32_t choice, block; /* block UINT32_MAX: over */
+    struct weir_str media_type;
+    char *data;
+    size_t n, cap;
+};
+
 /* Ingress state; lifetime: request. */
 struct openai_client {
     /* Where things stand in the request's body; n 0 (at 0): nowhere that could be found. */
@@ -101,7 +110,17 @@ struct openai_client {
     struct weir_usage usage;
     struct openai_thought thought;
     uint32_t n_details; /* told so far */
+    struct openai_image *images;
+    uint32_t n_images;
 };
+
+/* Images in answers (image.c). */
+void openai_put_image(struct openai *o, struct weir_out *out, struct weir_str media_type, struct weir_text data,
+                      uint32_t index);
+int openai_image_begin(struct openai *o, struct openai_client *s, const struct weir_event *e);
+void openai_image_add(struct openai *o, struct openai_client *s, const struct weir_event *e);
+/* Its block has stopped; false: there is nothing to tell. */
+bool openai_image_take(struct openai_client *s, const struct weir_event *e, struct openai_image *to);
 
 /* Signatures of other dialects (signature.c): of a call, of a thought, of the thought that a stream is telling. */
 void openai_put_extra(struct openai *o, struct weir_out *out, struct weir_str signature, struct weir_str dialect);

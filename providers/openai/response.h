@@ -33,6 +33,9 @@ struct openai_choice *openai_choice_at(struct decoding *d, uint32_t i);
 /* r stands before a choice's delta or message. */
 void openai_read_delta(struct decoding *d, struct weir_json *r, struct openai_choice *c, uint32_t choice);
 void openai_read_logprobs(struct decoding *d, struct weir_str raw, const struct openai_choice *c, uint32_t choice);
+/* `images` of a delta or a message. */
+void openai_read_images(struct decoding *d, struct weir_str raw, struct openai_choice *c, uint32_t choice);
+void openai_tell_image(struct decoding *d, struct openai_choice *c, uint32_t choice, struct weir_str type, struct weir_text data);
 /* The "data" of an answer to a call for embeddings. 0, or -1: it makes no sense. */
 int openai_decode_vectors(struct decoding *d, struct weir_str data);
 void openai_read_string(const struct weir_json_api *j, struct weir_json *r,

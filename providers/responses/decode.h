@@ -36,7 +36,8 @@ void responses_read_text(const struct weir_json_api *j, struct weir_json *r, str
 struct responses_item {
     enum { OUT_OTHER, OUT_MESSAGE, OUT_CALL, OUT_REASONING } kind;
     struct weir_str type, id, call_id, name, raw, content, summary;
-    struct weir_text arguments, encrypted;
+    struct weir_str format; /* of an image */
+    struct weir_text arguments, encrypted, result;
 };
 bool responses_read_item(struct decoding *d, struct weir_str raw, struct responses_item *item);
 /* Emits what `item` says beyond what its blocks, begun at output_index, have said already, and stops them. */

@@ -117,6 +117,7 @@ void responses_place_item(struct telling *t, struct responses_told *b)
 {
     const char *prefix = b->kind == WEIR_BLOCK_THINKING    ? "rs_" RESPONSES_MADE
                          : b->kind == WEIR_BLOCK_TOOL_CALL ? "fc_" RESPONSES_MADE
+                         : b->kind == WEIR_BLOCK_IMAGE     ? "ig_" RESPONSES_MADE
                                                            : "msg_" RESPONSES_MADE;
     b->output_index = t->client->n_items++;
     if (!b->id.n)
@@ -232,6 +233,25 @@ static void put_call(struct telling *t, const struct responses_told *b, bool is_
     put(t, WEIR_LIT("}"));
 }
 
+/* As if the tool of OpenAI's that makes images had been called. */
+static void put_image(struct telling *t, const struct responses_told *b, bool is_empty)
+{
+    struct weir_str kind = b->name.n > 6 && memcmp(b->name.p, "image/", 6) == 0
+                               ? (struct weir_str){ b->name.p + 6, b->name.n - 6 }
+                               : WEIR_LIT("png");
+    put(t, WEIR_LIT("{\"type\":\"image_generation_call\",\"id\":"));
+    responses_put_str(t, b->id);
+    put(t, is_empty ? WEIR_LIT(",\"status\":\"in_progress\"") : WEIR_LIT(",\"status\":\"completed\",\"output_format\":"));
+    if (!is_empty)
+        responses_put_str(t, kind);
+    put(t, WEIR_LIT(",\"result\":"));
+    if (is_empty)
+        put(t, WEIR_LIT("null"));
+    else
+        responses_put_rope(t, &b->text, WEIR_NONE);
+    put(t, WEIR_LIT("}"));
+}
+
 void responses_put_item(struct telling *t, const struct responses_told *b, bool is_empty)
 {
     switch (b->kind) {
@@ -243,6 +263,9 @@ void responses_put_item(struct telling *t, const struct responses_told *b, bool 
         break;
     case WEIR_BLOCK_OPAQUE:
         responses_put_line(t, b->raw);
+        break;
+    case WEIR_BLOCK_IMAGE:
+        put_image(t, b, is_empty);
         break;
     default:
         put_message(t, b, is_empty);

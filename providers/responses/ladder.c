@@ -172,6 +172,7 @@ static bool is_hidden(const struct weir_event *e)
     case WEIR_BLOCK_THINKING:
     case WEIR_BLOCK_REFUSAL:
     case WEIR_BLOCK_TOOL_CALL:
+    case WEIR_BLOCK_IMAGE:
         return false;
     case WEIR_BLOCK_OPAQUE:
         return !weir_eq(e->dialect, RESPONSES_DIALECT);
@@ -191,6 +192,8 @@ static void name_block(struct telling *t, struct responses_told *b, const struct
     const struct weir_host *h = t->o.host;
     if (b->kind == WEIR_BLOCK_TOOL_CALL) {
         b->call = h->keep(t->o.call, e->id.n ? e->id : h->new_id(t->o.call, "call_"));
+        b->name = h->keep(t->o.call, e->name);
+    } else if (b->kind == WEIR_BLOCK_IMAGE) {
         b->name = h->keep(t->o.call, e->name);
     } else if (b->kind == WEIR_BLOCK_OPAQUE) {
         b->raw = weir_plain(h->keep(t->o.call, h->text(t->o.call, &e->text)));
@@ -222,6 +225,8 @@ static int tell_block_start(struct telling *t, const struct weir_event *e)
 
 static int tell_words(struct telling *t, struct responses_told *b, const struct weir_event *e)
 {
+    if (b->kind == WEIR_BLOCK_IMAGE) /* told at its end */
+        return responses_rope_add(&t->o, &b->text, &e->text);
     const char *name = b->kind == WEIR_BLOCK_TEXT       ? "response.output_text.delta"
                        : b->kind == WEIR_BLOCK_REFUSAL  ? "response.refusal.delta"
                        : b->kind == WEIR_BLOCK_THINKING ? "response.reasoning_summary_text.delta"
@@ -293,7 +298,6 @@ static int tell_signature(struct telling *t, struct responses_told *b, const str
     return responses_rope_add(&t->o, &b->signature, &e->text);
 }
 
-/* Log probabilities are told alike by both dialects of OpenAI's, but only this one's own are known to be. */
 static int tell_delta(struct telling *t, const struct weir_event *e)
 {
     struct responses_told *b = responses_find_told(t->client, e->block);
@@ -313,7 +317,7 @@ static int tell_delta(struct telling *t, const struct weir_event *e)
         lose(t, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "of another dialect");
         return 0;
     case WEIR_DELTA_LOGPROBS:
-        if (is_own && b->kind == WEIR_BLOCK_TEXT)
+        if (b->kind == WEIR_BLOCK_TEXT && weir_is_logprob(t->o.json, t->o.call, t->o.host->text(t->o.call, &e->text)))
             return tell_logprobs(t, b, e);
         lose(t, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
         return 0;
@@ -494,13 +498,18 @@ static int take_list(struct telling *t, struct responses_rope *rope, struct weir
     return responses_rope_add(&t->o, rope, &inside);
 }
 
+static bool is_probable(struct telling *t, const struct weir_answer_block *block)
+{
+    return block->kind == WEIR_BLOCK_TEXT && weir_is_logprob(t->o.json, t->o.call, block->logprobs);
+}
+
 static void lose_foreign(struct telling *t, const struct weir_answer_block *block, bool is_own)
 {
     if (block->citations.n && !is_own)
         lose(t, WEIR_FEATURE_ANSWER_CITATIONS, WEIR_LOSS_DROPPED, "of another dialect");
-    if (block->logprobs.n && !is_own)
+    if (block->logprobs.n && !is_probable(t, block))
         lose(t, WEIR_FEATURE_ANSWER_LOGPROBS, WEIR_LOSS_DROPPED, "of another dialect");
-    if (block->signature.n && block->kind == WEIR_BLOCK_TEXT)
+    if (block->signature.n && (block->kind == WEIR_BLOCK_TEXT || block->kind == WEIR_BLOCK_IMAGE))
         lose(t, WEIR_FEATURE_ANSWER_SIGNATURE, WEIR_LOSS_DROPPED, "of a text");
 }
 
@@ -525,7 +534,7 @@ static int take_block(struct telling *t, const struct weir_answer_block *block)
     if (b->kind != WEIR_BLOCK_OPAQUE && responses_rope_add(&t->o, &b->text, &block->text) < 0)
         return -1;
     if (take_list(t, &b->citations, block->citations, is_own) < 0 ||
-        take_list(t, &b->logprobs, block->logprobs, is_own) < 0 ||
+        take_list(t, &b->logprobs, block->logprobs, is_probable(t, block)) < 0 ||
         responses_rope_add(&t->o, &b->signature, &block->signature) < 0)
         return -1;
     e.kind = WEIR_EVENT_BLOCK_STOP;

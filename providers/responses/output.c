@@ -18,6 +18,10 @@ static void read_item_member(const struct weir_json_api *j, struct weir_json *r,
         responses_read_text(j, r, &item->arguments);
     else if (KEY("encrypted_content"))
         responses_read_text(j, r, &item->encrypted);
+    else if (KEY("result"))
+        responses_read_text(j, r, &item->result);
+    else if (KEY("output_format"))
+        responses_read_string(j, r, &item->format);
     else if (KEY("content"))
         j->raw(r, &item->content);
     else if (KEY("summary"))
@@ -235,6 +239,24 @@ static void tell_opaque(struct decoding *d, const struct responses_item *item, u
         responses_stop_block(d, b);
 }
 
+/* What the image tool made, for clients of other dialects. false: it is none. */
+static bool tell_image(struct decoding *d, const struct responses_item *item, uint32_t output_index)
+{
+    const struct weir_conversation *c = d->o.host->conversation(d->o.call);
+    bool is_image = weir_is(item->type, "image_generation_call") && item->result.n;
+    struct weir_event e = responses_event_of(WEIR_EVENT_BLOCK_START, 0);
+    if (!is_image || (c && weir_eq(c->dialect, RESPONSES_DIALECT)))
+        return false;
+    e.name = d->o.host->format(d->o.call, "image/%.*s", item->format.n ? (int)item->format.n : 3,
+                               item->format.n ? item->format.p : "png");
+    struct responses_open *b = responses_start_block(d, WEIR_BLOCK_IMAGE, output_index, 0, &e);
+    if (!b)
+        return true;
+    responses_emit_delta(d, b->block, WEIR_DELTA_TEXT, item->result);
+    responses_stop_block(d, b);
+    return true;
+}
+
 void responses_finish_item(struct decoding *d, const struct responses_item *item, uint32_t output_index)
 {
     if (item->kind == OUT_MESSAGE) {
@@ -242,7 +264,8 @@ void responses_finish_item(struct decoding *d, const struct responses_item *item
         return;
     }
     if (item->kind == OUT_OTHER) {
-        tell_opaque(d, item, output_index);
+        if (!tell_image(d, item, output_index))
+            tell_opaque(d, item, output_index);
         return;
     }
     if (item->kind == OUT_REASONING) {

@@ -215,7 +215,7 @@ TEST(says_what_is_lost)
                                          "\"reasoning_effort\":\"high\",\"store\":true}",
                  NULL, &notes))
         SKIP("build/providers/openai.so is not built");
-    /* user, logprobs, logit_bias, parallel_tool_calls and store are not in the table: the host tells those. */
+    /* user, logit_bias, parallel_tool_calls and store are not in the table: the host tells those. */
     CHECK_STR(notes, "loss=dropped:reasoning_effort: this model does not think\n");
 }
 

@@ -225,4 +225,22 @@ struct weir_codec {
 #endif
 };
 
+#if WEIR_ABI_MINOR >= 1
+/* Log probabilities in the form that several dialects share: {"token":"…","logprob":-0.5,"bytes":[…],"top_logprobs":[…]} of one token,
+ * or an array of such (the first counts). Others are their dialect's own. */
+static inline bool weir_is_logprob(const struct weir_json_api *j, struct weir_call *call, struct weir_str raw)
+{
+    struct weir_str key;
+    bool has_token = false, has_logprob = false;
+    struct weir_json *r = raw.n ? j->open(call, raw) : NULL;
+    if (!r || (j->peek(r) == WEIR_JSON_ARRAY && !(j->array(r) && j->element(r))) || j->peek(r) != WEIR_JSON_OBJECT)
+        return false;
+    for (j->object(r); j->member(r, &key); j->skip(r)) {
+        has_token |= weir_is(key, "token") && j->peek(r) == WEIR_JSON_STRING;
+        has_logprob |= weir_is(key, "logprob") && j->peek(r) == WEIR_JSON_NUMBER;
+    }
+    return has_token && has_logprob && !j->failed(r);
+}
+#endif
+
 #endif

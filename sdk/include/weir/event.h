@@ -36,7 +36,7 @@ enum weir_block_kind {
     WEIR_BLOCK_REFUSAL = 3,
     WEIR_BLOCK_TOOL_CALL = 4,
     WEIR_BLOCK_TOOL_RESULT = 5, /* of a tool that the provider ran */
-    WEIR_BLOCK_IMAGE = 6,
+    WEIR_BLOCK_IMAGE = 6, /* text: base64; name: the media type, "" = image/png */
     WEIR_BLOCK_AUDIO = 7,
     WEIR_BLOCK_OPAQUE = 8, /* a block only `dialect` knows; raw */
 #if WEIR_ABI_MINOR >= 1
@@ -51,7 +51,7 @@ enum weir_delta_kind {
     WEIR_DELTA_ARGUMENTS = 2, /* of a tool call: a piece of its JSON */
     WEIR_DELTA_SIGNATURE = 3, /* of thinking or of a tool call */
     WEIR_DELTA_CITATION = 4,  /* raw JSON */
-    WEIR_DELTA_LOGPROBS = 5,  /* raw JSON */
+    WEIR_DELTA_LOGPROBS = 5,  /* raw JSON: of one token as weir_is_logprob() says, or what else `dialect` has */
     WEIR_DELTA_AUDIO = 6,     /* base64 */
     WEIR_DELTA_TRANSCRIPT = 7,
     WEIR_DELTA_EXT = 8,       /* raw JSON of dialect */
