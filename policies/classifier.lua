@@ -32,7 +32,7 @@ return {
     if not label then
       local err
       label, err = ask(text, cfg)
-      if not label then return note("classifier", err) end
+      if not label then return note("classifier", err or "no label") end
       shared.set(key, label, { ttl = 600 })
     end
     tag("kind", label)
