@@ -293,15 +293,47 @@ static const char *missing_capability(const struct request *r, const struct cand
     return NULL;
 }
 
+static const struct weir_part *first_opaque(const struct weir_part *p)
+{
+    for (; p; p = p->next) {
+        const struct weir_part *found = p->kind == WEIR_PART_OPAQUE ? p : first_opaque(p->parts);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* Its type, or where blocks have none the member that makes it what it is. */
+static struct weir_str block_name(struct arena *a, struct weir_str raw)
+{
+    struct weir_json *j = json_open(a, raw);
+    struct weir_str key, name = WEIR_NONE;
+    bool has_type = false;
+    for (json_read_object(j); json_read_member(j, &key);) {
+        bool is_type = weir_is(key, "type") && json_peek(j) == WEIR_JSON_STRING;
+        if (!name.n && !is_type)
+            name = arena_copy(a, key);
+        if (is_type && !has_type)
+            has_type = json_read_string(j, &name);
+        else
+            json_skip(j);
+    }
+    return name.n <= 64 ? name : WEIR_NONE;
+}
+
 /* What of the client's own dialect it is, if that has a name: "previous_response_id, which only responses knows". */
 static const char *own_words(const struct request *r, const char *missing)
 {
     const struct weir_tool *t = r->conversation->view.tools;
+    const struct weir_part *p = NULL;
     while (t && !(t->raw.n && t->name.n))
         t = t->next;
-    bool is_own = strstr(missing, "own dialect") && t;
-    return is_own ? arena_printf(r->arena, "%.*s, which only %s knows", (int)t->name.n, t->name.p, r->codec->plugin->desc.name).p
-                  : missing;
+    for (const struct weir_message *m = r->conversation->view.messages; m && !p; m = m->next)
+        p = first_opaque(m->parts);
+    struct weir_str name = t ? t->name : p ? block_name(r->arena, p->raw) : WEIR_NONE;
+    if (!strstr(missing, "own dialect") || !name.n)
+        return missing;
+    return arena_printf(r->arena, "%s%.*s, which only %s knows", t ? "" : "block ", (int)name.n, name.p, r->codec->plugin->desc.name).p;
 }
 
 /* Is it the dialect, not the model, that lacks it? */

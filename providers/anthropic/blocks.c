@@ -129,6 +129,8 @@ static void read_source(struct reading *x, struct weir_json *r, struct weir_part
     p->media_type = s.media_type;
     if (weir_is(s.type, "base64")) {
         p->data = s.data;
+        if (!s.data.n && !j->failed(r))
+            j->reject(r, "its data is missing or empty");
     } else if (weir_is(s.type, "url")) {
         p->url = s.url;
     } else if (weir_is(s.type, "file")) {

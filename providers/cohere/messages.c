@@ -93,9 +93,10 @@ static void read_part_member(struct reading *x, struct weir_part *p, struct part
         seen->has_text = j->text(x->r, &p->text);
     } else if (weir_is(key, "thinking") && j->peek(x->r) == WEIR_JSON_STRING) {
         seen->has_thinking = j->text(x->r, &p->text);
-    } else if (weir_is(key, "image_url") && !took_null(x->r, j)) {
-        seen->has_image = true;
-        read_image(x, p);
+    } else if (weir_is(key, "image_url")) {
+        seen->has_image = !took_null(x->r, j);
+        if (seen->has_image)
+            read_image(x, p);
     } else if (weir_is(key, "document") && j->peek(x->r) == WEIR_JSON_OBJECT) {
         seen->has_document = true;
         read_document(x, p);

@@ -141,6 +141,8 @@ static void read_media(const struct weir_json_api *j, struct weir_json *r, struc
         else if (gemini_key(key, "displayName"))
             gemini_read_string(j, r, &to->name);
     }
+    if (to->has_data && !to->data.n && !j->failed(r))
+        j->reject(r, "its data is empty");
 }
 
 static enum weir_part_kind kind_of_media(struct weir_str type)

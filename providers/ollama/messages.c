@@ -39,6 +39,10 @@ static void read_images(struct reading *x, struct weir_message *m)
             j->reject(x->r, "must be base64 without a data: prefix");
             return;
         }
+        if (!data.n) {
+            j->reject(x->r, "is empty");
+            return;
+        }
         struct weir_part *p = ollama_add_part(x, m, WEIR_PART_IMAGE);
         if (!p)
             return;

@@ -332,7 +332,7 @@ static void read_item_member(struct reading *x, struct weir_str key, struct item
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str raw, *slot = item_slot(item, key);
-    if (slot == &item->content && is_message_like(item) && !took_null(x->r, j)) {
+    if (slot == &item->content && is_message_like(item) && j->peek(x->r) != WEIR_JSON_NULL) {
         item->was_read = true;
         read_message_content(x, x->r, item);
         return;
