@@ -265,8 +265,10 @@ void attempt_fail(struct attempt *a, const struct weir_error *error)
         request_fail(r, &a->error);
         return;
     }
-    if (attempt_beside(a))
-        return; /* the other may still answer; what follows is decided when it fails too */
+    if (attempt_beside(a)) {
+        recovery_beside(a); /* the other may still answer; what follows is decided when it fails too */
+        return;
+    }
     r->were_candidates_set = false;
     after_failure(a, pipeline_run(&a->call, HOOK_FAILURE, 0, r->lane->n_slots[HOOK_FAILURE]));
 }

@@ -227,6 +227,7 @@ bool keys_are_benched(struct arena *arena, const struct config_provider *p, stru
 /* ---- failures (recovery.c) ---- */
 bool request_has_hosted_tool(const struct request *r); /* one that runs at the provider */
 void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: the same target, another, or the end */
+void recovery_beside(struct attempt *a); /* a failed, but another lives: who may be asked once that has failed too */
 void recovery_give_up(struct request *r); /* no candidate is left: the error that tells what was tried and passed over */
 bool candidates_any(struct request *r); /* could one of those left be tried now? */
 

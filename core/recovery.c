@@ -252,6 +252,25 @@ void recovery_after(struct attempt *a)
     }
 }
 
+/* Its own retries count from when the other fails: two calls of a request beside each other are enough. */
+void recovery_beside(struct attempt *a)
+{
+    struct request *r = a->call.request;
+    uint32_t remedies = remedies_of(a);
+    if (remedies & LARGER)
+        keep_larger(r, a);
+    if (!(remedies & AGAIN) || tries_of(r, a->target) > retries_of(r, a->target) || !may_spend(r, a))
+        return;
+    struct weir_candidate **list = arena_alloc(r->arena, (r->n_candidates + 1) * sizeof(*list));
+    if (!list)
+        return;
+    if (r->n_candidates)
+        memcpy(list, r->candidates, r->n_candidates * sizeof(*list));
+    list[r->n_candidates++] = &a->target->view;
+    a->target->was_tried = false;
+    r->candidates = list;
+}
+
 /* ---- the end ---- */
 
 /* The attempt's message without its target's name, which many begin with. */

@@ -4,7 +4,7 @@ import threading
 
 import harness
 from harness import Upstream, Weir, wait_until
-from scripted import WAYS, Script, ask, error, held, ok, records, settings, silent, story
+from scripted import WAYS, Script, ask, coded, error, held, ok, records, settings, silent, story
 
 
 def hedged(ups, hedge, **more):
@@ -78,6 +78,25 @@ def test_one_that_fails_leaves_the_other():
         for way in WAYS:
             gate.clear()
             play(pair + [[ok("nobody asks me")]], wants, ways=[way])
+
+
+def test_one_that_failed_beside_another_has_its_retries_left():
+    """It may not be asked again while the other may still answer; when that fails too it is, within its retries."""
+    def wants(answer, record, asked, weir):
+        assert answer.status == 200 and answer.text == "fine" and asked == [1, 2], asked
+        assert [c for _, c in story(record)] == ["timeout", "overloaded", "ok"], story(record)
+        assert record["attempts"][2]["reason"] == "a/m failed: timeout", record
+    times = {"timeouts": {"first_token": "400ms"}, "providers": {"a": {"timeouts": {"total": "400ms"}}}}
+    play([[silent], [error(503), ok("fine")]], wants, retries=1, **times)
+
+    def wants_none(answer, record, asked, weir):
+        assert answer.status >= 500 and asked == [1, 1], asked
+    play([[silent], [error(503), ok("fine")]], wants_none, ways=WAYS[:2], retries=0, **times)
+
+    def wants_larger(answer, record, asked, weir):
+        assert answer.status == 200 and answer.text == "large" and asked == [1, 1, 0, 1], asked
+    long = coded(400, "context_length_exceeded", "maximum context length is 8192 tokens")
+    play([[silent], [long], [ok("small")], [ok("large")]], wants_larger, ways=WAYS[:2], retries=1, context={"a": 8192, "b": 8192, "c": 8192, "d": 100000}, **times)
 
 
 def held_a_moment(then):
