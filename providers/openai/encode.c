@@ -131,6 +131,12 @@ static void put_reasoning_settings(struct encoding *x)
     } else if (budget.n) {
         openai_lose(&x->o, WEIR_FIELD_REASONING_BUDGET, WEIR_LOSS_EMULATED, "the effort is said");
     }
+    if (openai_refuses_effort(x->attempt->entry, x->c)) {
+        if (effort.n && !weir_is(effort, "\"none\""))
+            openai_lose(&x->o, asked, WEIR_LOSS_CHANGED, "to none: this model takes no effort beside tools here, by Responses it does");
+        put_field(x, WEIR_FIELD_REASONING_EFFORT, WEIR_LIT("\"none\""));
+        return;
+    }
     if (weir_is(effort, "\"none\"") && !x->o.is_own && !knows_no_effort(weir_field(x->c, WEIR_FIELD_MODEL))) {
         openai_lose(&x->o, asked, WEIR_LOSS_DROPPED, "models before gpt-5.1 can't be told not to think");
         return;

@@ -64,6 +64,8 @@ static const struct weir_option options[] = {
       "What stands between base_url and the path of a call: /deployments/{model}." },
     { "query", WEIR_OPTION_STRING, 0, offsetof(struct openai_entry, query), "", 0, 0, NULL,
       "What stands behind it: api-version=2024-10-21." },
+    { "tools_without_effort", WEIR_OPTION_LIST, 0, offsetof(struct openai_entry, tools_without_effort), NULL, 0, 0, NULL,
+      "Models (gpt-5.6*) that refuse tools beside a reasoning effort here: with tools it is sent as none, and reported." },
     WEIR_OPTIONS_END,
 };
 
@@ -94,7 +96,7 @@ static const struct weir_says says[] = {
     { WEIR_FIELD_TOOL_CHOICE, WEIR_SAYS, NULL },
     { WEIR_FIELD_PARALLEL_TOOLS, WEIR_SAYS, NULL },
     { WEIR_FIELD_RESPONSE_FORMAT, WEIR_SAYS, NULL },
-    { WEIR_FIELD_REASONING_EFFORT, WEIR_SAYS_PARTLY, "none: only to models that know it" },
+    { WEIR_FIELD_REASONING_EFFORT, WEIR_SAYS_PARTLY, "none: only to models that know it; of some models not beside tools" },
     { WEIR_FIELD_REASONING_BUDGET, WEIR_SAYS_PARTLY, "as an effort" },
     { WEIR_FIELD_VERBOSITY, WEIR_SAYS, NULL },
     { WEIR_FIELD_MODALITIES, WEIR_SAYS, NULL },

@@ -26,6 +26,7 @@ struct openai_entry {
     int32_t tool_call_id; /* enum openai_tool_call_id */
     const char *const *drop, *const *rename; /* NULL at the end; quirks.c */
     const char *path_prefix, *query;
+    const char *const *tools_without_effort; /* patterns of models; NULL at the end */
 };
 enum openai_max_tokens { OPENAI_MAX_AUTO, OPENAI_MAX_COMPLETION_TOKENS, OPENAI_MAX_TOKENS };
 enum openai_tool_call_id { OPENAI_ID_ANY, OPENAI_ID_ALNUM9 };

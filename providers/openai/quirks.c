@@ -82,6 +82,32 @@ bool openai_fit_id(struct encoding *x, struct weir_str id, struct weir_str *fit)
     return true;
 }
 
+/* ---- tools, but no effort ---- */
+
+/* model: as JSON. "gpt-5.6*" is what begins so. */
+static bool is_model(const char *pattern, struct weir_str model)
+{
+    size_t n = strlen(pattern);
+    bool is_open = n && pattern[n - 1] == '*';
+    n -= is_open;
+    return model.n > n + 1 && memcmp(model.p + 1, pattern, n) == 0 && (is_open || model.n == n + 2);
+}
+
+bool openai_refuses_effort(const struct openai_entry *e, const struct weir_conversation *c)
+{
+    for (const char *const *m = e && c->tools ? e->tools_without_effort : NULL; m && *m; m++)
+        if (is_model(*m, weir_field(c, WEIR_FIELD_MODEL)))
+            return true;
+    return false;
+}
+
+/* Of the client's own bytes: without a word of it they go as they came. */
+static bool has_refused_effort(const struct openai_entry *e, const struct weir_conversation *c)
+{
+    struct weir_str effort = weir_field(c, WEIR_FIELD_REASONING_EFFORT);
+    return effort.n && !weir_is(effort, "\"none\"") && openai_refuses_effort(e, c);
+}
+
 /* ---- can the client's bytes go as they are? ---- */
 
 static bool says(struct weir_str body, const char *word)
@@ -132,6 +158,7 @@ bool openai_needs_anew(struct openai *o, const struct openai_entry *e)
         return false;
     return (!e->can_stream_usage && weir_field_true(c, WEIR_FIELD_STREAM)) ||
            (!e->takes_developer && says(c->body, "\"developer\"")) || has_other_limit(e, c) || has_dropped(e, c) ||
+           has_refused_effort(e, c) ||
            (e->tool_call_id == OPENAI_ID_ALNUM9 && has_unfit_id(e, c));
 }
 

@@ -43,6 +43,8 @@ TRAPS = [
     ("openai", "arguments may be no JSON, and stay as they are", unit("test_codec_cross", "cross_openai_to_anthropic") + unit("test_gemini", "tool_loop")),
     ("openai", "a quota that is used up is no rate limit", golden("openai", "quota.429.error", "rate.429.error") + unit("test_codec_openai", "errors_by_class")),
     ("openai", "some efforts are known to some models only", unit("test_codec_openai", "no_effort_only_where_it_is_known")),
+    ("openai", "newer models refuse tools together with an effort in chat completions",
+     unit("test_codec_openai", "tools_without_an_effort_where_both_are_refused")),
     ("openai", "streams without [DONE]", golden("openai", "no-done.stream")),
     ("openai", "comments between events, CR LF, numbered events", golden("openai", "comments.stream", "crlf.stream", "numbered.stream")),
     ("openai", "blanks before the document", golden("openai", "padded.answer")),
@@ -79,7 +81,4 @@ TRAPS = [
 ]
 
 # What stands open: (dialect, trap, why).
-OPEN = [
-    ("openai", "newer models refuse tools together with an effort in chat completions", "the provider's 400 is told; a provider entry with "
-     "`dialect: responses` has no such limit, but weir does not choose it by itself"),
-]
+OPEN = []

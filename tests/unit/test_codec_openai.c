@@ -749,6 +749,40 @@ TEST(a_path_may_name_the_model_and_end_in_a_query)
     lab_end(client);
 }
 
+TEST(tools_without_an_effort_where_both_are_refused)
+{
+    NEED_PLUGIN;
+    static const char *const refusing[] = { "gpt-5.6*", "gpt-6", NULL };
+    static const struct openai_entry entry = { .can_stream_usage = true, .takes_developer = true, .tools_without_effort = refusing };
+    static const struct {
+        const char *model, *effort, *tools, *said;
+        bool is_told;
+    } list[] = {
+        { "gpt-5.6-mini", "low", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", "\"reasoning_effort\":\"none\"", true },
+        { "gpt-5.6-mini", "none", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", "\"reasoning_effort\":\"none\"", false },
+        { "gpt-5.6-mini", "low", "[]", "\"reasoning_effort\":\"low\"", false },
+        { "gpt-5.5", "low", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", "\"reasoning_effort\":\"low\"", false },
+        { "gpt-6", "low", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", "\"reasoning_effort\":\"none\"", true },
+        { "gpt-60", "low", "[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]", "\"reasoning_effort\":\"low\"", false },
+    };
+    for (size_t i = 0; i < 2 * sizeof(list) / sizeof(*list); i++) {
+        size_t n = i / 2;
+        struct lab *client = lab_begin(plugin, 'i', NULL);
+        decoded(client, lab_cstr(client, arena_printf(client->arena,
+                                 "{\"model\":\"%s\",\"reasoning_effort\":\"%s\",\"tools\":%s,\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}",
+                                 list[n].model, list[n].effort, list[n].tools)));
+        if (i % 2)
+            client->conversation->view.dialect = WEIR_LIT("other");
+        struct lab *up = lab_begin(plugin, 'e', client->conversation);
+        int head = plugin->codec->request_head(up->self, &up->call, up->state, &entry);
+        CHECK_INT(head, i % 2 == 0 && list[n].is_told ? WEIR_HEAD_ANEW : 0);
+        CHECK(contains(encoded(client, up), list[n].said));
+        CHECK_INT(strstr(lab_cstr(up, out_bytes(&up->notes)), "loss=changed:reasoning_effort") != NULL, list[n].is_told);
+        lab_end(up);
+        lab_end(client);
+    }
+}
+
 TEST(no_effort_only_where_it_is_known)
 {
     NEED_PLUGIN;
