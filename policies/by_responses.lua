@@ -1,5 +1,5 @@
 -- by_responses: some of OpenAI's models refuse tools beside a reasoning effort in chat completions, and take both by
--- the Responses API. Such requests go to the same model of a provider entry that speaks it; else the effort would be lost.
+-- the Responses API. Such requests go to the same model of a provider entry that speaks it; else the effort is lost.
 --
 --   providers: { openai: {}, openai-responses: {} }
 --   policy: { file: policies/by_responses.lua, with: { from: openai, to: openai-responses, models: [gpt-5.6, gpt-6] } }

@@ -245,6 +245,8 @@ static void take_schema(struct reading *x, struct weir_str raw)
         if (weir_is(key, "type") || weir_is(value, "null"))
             continue;
         has_schema = has_schema || (weir_is(key, "schema") && value.p[0] == '{');
+        if (!weir_is(key, "name") && !weir_is(key, "schema") && !weir_is(key, "strict") && !weir_is(key, "description"))
+            j->leave(r, value);
         j->key_str(out, key);
         j->put_raw(out, value);
     }

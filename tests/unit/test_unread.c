@@ -101,6 +101,46 @@ static const struct dialect {
       "\"function\":{\"name\":\"f\",\"description\":\"d\",\"parameters\":" TOOL_SCHEMA "}}],\"format\":" TOOL_SCHEMA
       ",\"options\":{\"temperature\":1,\"mirostat\":1},\"think\":true,\"keep_alive\":\"5m\"}",
       WEIR_OP_CHAT },
+    /* What every other dialect takes, too. */
+    { "openai", "/v1/chat/completions",
+      "{\"model\":\"m\",\"messages\":[{\"role\":\"system\",\"content\":\"s\"},{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+      "\"text\":\"t\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AAAA\"}}]},{\"role\":\"assistant\","
+      "\"content\":[{\"type\":\"text\",\"text\":\"y\"}],\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\",\"function\":{\"name\":"
+      "\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"call_1\",\"content\":[{\"type\":\"text\",\"text\":\"r\"}]}],"
+      "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":" TOOL_SCHEMA "}}],\"stream\":true,"
+      "\"stream_options\":{\"include_usage\":true},\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\","
+      "\"schema\":" TOOL_SCHEMA "}}}",
+      WEIR_OP_CHAT },
+    { "responses", "/v1/responses",
+      "{\"model\":\"m\",\"input\":[{\"type\":\"message\",\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":\"t\"},{\"type\":"
+      "\"input_image\",\"image_url\":\"data:image/png;base64,AAAA\"}]},{\"type\":\"reasoning\",\"id\":\"rs_1\",\"summary\":[{\"type\":"
+      "\"summary_text\",\"text\":\"x\"}]},{\"type\":\"function_call\",\"call_id\":\"call_1\",\"name\":\"f\",\"arguments\":\"{}\"},{\"type\":"
+      "\"function_call_output\",\"call_id\":\"call_1\",\"output\":\"r\"},{\"role\":\"user\",\"content\":\"z\"}],\"tools\":[{\"type\":\"function\","
+      "\"name\":\"f\",\"parameters\":" TOOL_SCHEMA "}],\"reasoning\":{\"effort\":\"low\"},\"text\":{\"format\":{\"type\":\"json_schema\","
+      "\"name\":\"n\",\"schema\":" TOOL_SCHEMA "}}}",
+      WEIR_OP_CHAT },
+    { "anthropic", "/v1/messages",
+      "{\"model\":\"m\",\"max_tokens\":9,\"system\":[{\"type\":\"text\",\"text\":\"s\"}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+      "\"text\",\"text\":\"t\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":\"AAAA\"}}]},{\"role\":"
+      "\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"y\"},{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"f\",\"input\":{}}]},"
+      "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"toolu_1\",\"content\":[{\"type\":\"text\",\"text\":\"r\"}]}]}],"
+      "\"tools\":[{\"name\":\"f\",\"input_schema\":" TOOL_SCHEMA "}],\"tool_choice\":{\"type\":\"auto\"},\"thinking\":{\"type\":\"disabled\"},"
+      "\"output_config\":{\"format\":{\"type\":\"json_schema\",\"schema\":" TOOL_SCHEMA "}}}",
+      WEIR_OP_CHAT },
+    { "gemini", "/v1beta/models/m:generateContent",
+      "{\"systemInstruction\":{\"parts\":[{\"text\":\"s\"}]},\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"t\"},{\"inlineData\":{"
+      "\"mimeType\":\"image/png\",\"data\":\"AAAA\"}}]},{\"role\":\"model\",\"parts\":[{\"text\":\"x\",\"thought\":true},{\"functionCall\":{\"name\":"
+      "\"f\",\"args\":{}}}]},{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"response\":{\"result\":\"r\"}}}]}],\"tools\":[{"
+      "\"functionDeclarations\":[{\"name\":\"f\",\"parameters\":" TOOL_SCHEMA "}]}],\"toolConfig\":{\"functionCallingConfig\":{\"mode\":"
+      "\"AUTO\"}},\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":5},\"responseMimeType\":\"application/json\","
+      "\"responseJsonSchema\":" TOOL_SCHEMA "}}",
+      WEIR_OP_CHAT },
+    { "bedrock", "/model/m/converse",
+      "{\"system\":[{\"text\":\"s\"}],\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"t\"},{\"image\":{\"format\":\"png\",\"source\":{"
+      "\"bytes\":\"AAAA\"}}}]},{\"role\":\"assistant\",\"content\":[{\"text\":\"y\"},{\"toolUse\":{\"toolUseId\":\"t1\",\"name\":\"f\",\"input\":{}}}]},{"
+      "\"role\":\"user\",\"content\":[{\"toolResult\":{\"toolUseId\":\"t1\",\"content\":[{\"text\":\"r\"}]}}]}],\"inferenceConfig\":{\"maxTokens\":9},"
+      "\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":\"f\",\"inputSchema\":{\"json\":" TOOL_SCHEMA "}}}],\"toolChoice\":{\"auto\":{}}}}",
+      WEIR_OP_CHAT },
     { "openai", "/v1/embeddings", "{\"model\":\"m\",\"input\":[\"a\",\"b\"],\"dimensions\":3}", WEIR_OP_EMBED },
     { "cohere", "/v2/embed",
       "{\"model\":\"m\",\"inputs\":[{\"content\":[{\"type\":\"text\",\"text\":\"a\"}]}],\"input_type\":\"search_query\",\"embedding_types\":["
