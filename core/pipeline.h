@@ -234,6 +234,9 @@ bool candidates_any(struct request *r); /* could one of those left be tried now?
 /* ---- another finishes an answer that broke off (rescue.c; what is said of it stands in rescue.h) ---- */
 void rescue_note(struct attempt *a, struct weir_event *e); /* its codec said so */
 bool rescue_may(struct attempt *a, const struct weir_error *error); /* it fails with this: could the answer be finished? */
+/* Nobody else is left: the target whose answer broke off may be asked to finish it, once, unless it was silent; from the budget for
+ * retries. true: it is a candidate now. */
+bool rescue_by_itself(struct request *r);
 void rescue_begin(struct attempt *a); /* a->error is set; the request goes on, or fails */
 bool rescue_attach(struct attempt *b); /* it begins while an answer is cut; false: no memory */
 int rescue_ask(struct attempt *b);

@@ -193,6 +193,7 @@ struct attempt {
     bool whole_is_dirty; /* a whole answer that no longer is its bytes */
     bool end_has_left; /* END is through the stages */
     struct weir_str served_model; /* as the provider names it */
+    bool was_asked_to_finish; /* its target, to finish what this one began */
     uint32_t finish; /* enum weir_finish of its first choice; 0: not said */
 
     struct weir_usage usage;

@@ -95,22 +95,25 @@ bool rescue_may(struct attempt *a, const struct weir_error *error)
 
 /* ---- who ---- */
 
-/* Where nobody else is left the target itself may be asked again, unless it was silent: from the budget for retries. */
-static void add_itself(struct attempt *a)
+bool rescue_by_itself(struct request *r)
 {
-    struct request *r = a->call.request;
-    if (a->was_silent || candidates_any(r))
-        return;
+    struct attempt *a = r->elected;
+    if (!a || !a->is_cut || a->was_silent || a->was_asked_to_finish)
+        return false;
+    if (r->were_candidates_set && r->attempts != a)
+        return false; /* a rule has said who is left, after one that could not finish it */
+    a->was_asked_to_finish = true;
     if (!provider_take_retry(admission_provider(a->provider), &a->provider->retry_budget, monotonic_us() / 1000))
-        return;
+        return false;
     struct weir_candidate **list = arena_alloc(r->arena, sizeof(*list));
     struct weir_candidate *itself = list ? candidate_clone(r, &a->target->view) : NULL;
     if (!itself)
-        return;
+        return false;
     admission_count_retry(a->provider);
     list[0] = itself;
     r->candidates = list;
     r->n_candidates = 1;
+    return true;
 }
 
 /* ---- the client's encoder, which knows nothing of what was relayed ---- */
@@ -232,7 +235,6 @@ void rescue_begin(struct attempt *a)
     end_thoughts(a);
     deliver_flush(r);
     keep_allowed(a);
-    add_itself(a);
     r->next_reason = arena_printf(r->arena, "rescue: %.*s broke off after %zu bytes (%s)", (int)name.n, name.p, n,
                                   error_class_name(a->error.error_class));
     r->state = REQUEST_SERVE;

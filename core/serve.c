@@ -241,7 +241,7 @@ static bool step_serve(struct request *r)
     }
     r->state = REQUEST_ATTEMPT;
     mirror_choose(r);
-    if (!attempt_next(r))
+    if (!attempt_next(r) && !(rescue_by_itself(r) && attempt_next(r)))
         recovery_give_up(r);
     return false;
 }

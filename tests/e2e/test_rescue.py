@@ -260,7 +260,7 @@ def test_ways_to_go_on():
             assert p.answer.text == TEXT and p.answer.is_whole, (client, name, p)
         for name, words in errors.items():
             p = Play(client, ("openai", cut("openai")), ("openai", says("openai", words)), rule="any")
-            assert_error(p, [1, 1])
+            assert_error(p, [2, 1])
 
 
 def test_a_second_cut_is_rescued_too():
@@ -310,8 +310,17 @@ def test_when_nobody_can_the_client_is_told():
     for client in DIALECTS:
         for a in (client, "openai"):
             p = Play(client, (a, cut(a)), ("openai", error(503)), ("openai", error(500)))
-            assert_error(p, [1, 1, 1])
-            assert [c for _, c in story(p.record)] == ["broken", "overloaded", "server"] and p.record["error"]["class"] == "broken", p
+            assert_error(p, [2, 1, 1])
+            assert [c for _, c in story(p.record)] == ["broken", "overloaded", "server", "broken"] and p.record["error"]["class"] == "broken", p
+
+
+def test_when_no_other_can_the_first_is_asked_once_more():
+    for client in DIALECTS:
+        p = Play(client, (client, cut(client), says(client, WORDS)), ("openai", error(503)), ("openai", cut("openai")))
+        assert_seamless(p, client, [2, 1, 1], ["broken", "overloaded", "broken", "ok"])
+        assert [t for t, _ in story(p.record)] == ["a/m", "b/m", "c/m", "a/m"], p
+    p = Play("openai", ("openai", stalls("openai"), says("openai", WORDS)), ("openai", error(503)))
+    assert_error(p, [1, 1])  # it was silent
 
 
 # ---- rules ----------------------------------------------------------------------------------------------------------
@@ -483,7 +492,7 @@ def test_a_document_that_was_asked_for():
         assert p.answer.is_whole and json.loads(p.answer.text) == json.loads(document) and p.answer.text.startswith(document[:22]), p
     for words in (['{"city": "Oslo"}'], ["Sorry."], [document[22:-1]]):
         p = Play("openai", ("openai", first), ("openai", says("openai", words)), asks=asks)
-        assert_error(p, [1, 1], document[:22])
+        assert_error(p, [2, 1], document[:22])
 
 
 def test_an_answer_that_only_lacks_its_end_is_ended():

@@ -55,14 +55,17 @@ def expect(is_so, what):
 def run(upstream, weir):
     client = subprocess.Popen([sys.executable, os.path.join(HERE, "client.py"), weir.address, str(RATE), str(SECONDS), str(int(SEED))],
                               stdout=subprocess.PIPE, text=True)
-    time.sleep(SECONDS / 5)
-    early = rss_kb(weir)
+    memory = []
+    for _ in range(4):
+        time.sleep(SECONDS / 5)
+        memory.append(rss_kb(weir))
     saw = json.loads(client.communicate(timeout=SECONDS + 120)[0])
-    late = rss_kb(weir)
+    memory.append(rss_kb(weir))
+    early, late = memory[0], memory[-1]
     did = json.loads(upstream.communicate("")[0].splitlines()[-1])
     print("client  ", json.dumps(saw["saw"]))
     print("upstream", json.dumps(did))
-    print(f"memory   {early} KiB after a fifth, {late} KiB at the end")
+    print(f"memory   {memory} KiB after each fifth")
     for wrong in saw["wrong"]:
         print("wrong   ", json.dumps(wrong, ensure_ascii=False))
     total = sum(saw["saw"].values())
