@@ -35,7 +35,7 @@ static enum weir_framing framing_of(const struct attempt *a)
         return WEIR_FRAMING_AWS;
     bool may_be_document = codec->stream_framing == WEIR_FRAMING_SSE || codec->stream_framing == WEIR_FRAMING_AWS;
     if (may_be_document && contains(type, "application/json"))
-        return WEIR_FRAMING_JSON;
+        return a->is_streaming && codec->split ? WEIR_FRAMING_OWN : WEIR_FRAMING_JSON;
     return (enum weir_framing)(a->is_streaming ? codec->stream_framing : codec->whole_framing);
 }
 
@@ -65,9 +65,10 @@ static void accept_head(struct attempt *a)
     }
     framer_init(&a->framer, framing_of(a));
     framer_cut_by(&a->framer, split_own, a);
-    bool is_document = a->framer.framing == WEIR_FRAMING_JSON;
-    if (is_document == a->call.request->wants_stream)
-        a->can_relay = false; /* a stream where a document was asked for, or the other way round */
+    const struct request *r = a->call.request;
+    bool is_document = a->framer.framing == WEIR_FRAMING_JSON, is_other = a->framer.framing != codec->stream_framing;
+    if (is_document == r->wants_stream || (r->wants_stream && is_other != (r->other_stream_type != NULL)))
+        a->can_relay = false; /* a stream where a document was asked for, or the other way round, or one framed otherwise */
     a->state = ATTEMPT_ANSWERING;
     if (!codec->decode_head)
         return;

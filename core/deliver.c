@@ -148,7 +148,7 @@ static void add_target(struct heads *h, const struct attempt *a)
 
 static const char *stream_type(const struct request *r)
 {
-    const char *type = r->codec->plugin->codec.stream_type;
+    const char *type = r->other_stream_type ? r->other_stream_type : r->codec->plugin->codec.stream_type;
     return type ? type : "text/event-stream";
 }
 
@@ -411,6 +411,8 @@ static void error_event(struct request *r, const struct weir_error *error)
         return;
     if (r->error_was_relayed)
         return;
+    if (r->elected && r->elected->can_relay)
+        e.flags |= WEIR_EVENT_BEHIND_BYTES;
     if (r->elected && r->elected->can_relay && r->elected->framer.framing == WEIR_FRAMING_SSE)
         deliver_bytes(r, WEIR_LIT("\n\n")); /* relayed bytes may have stopped in the middle of a line */
     deliver_flush(r);

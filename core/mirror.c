@@ -139,6 +139,7 @@ static void copy_meaning(struct request *q, const struct request *r)
     q->model = r->model;
     q->pinned = r->pinned;
     q->wants_stream = r->wants_stream;
+    q->other_stream_type = r->other_stream_type;
     q->wants_usage = r->wants_usage;
     q->entry_blocks = r->entry_blocks; /* until it is released */
     q->route_blocks = r->route_blocks;

@@ -298,6 +298,7 @@ struct request {
 
     struct raw_call *raw; /* of a call that is relayed as it is (raw.c); NULL: nothing to remember */
     bool wants_stream, wants_usage;
+    const char *other_stream_type; /* NULL: the codec's stream_type */
     bool is_answering; /* the answer's head went to the edge */
     bool is_answered; /* it is complete, or broken */
     bool error_was_relayed; /* the provider's own error event went to the client */

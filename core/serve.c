@@ -120,6 +120,8 @@ static int decode(struct request *r)
     struct visit v = visit_enter(&r->call, r->codec, CRUMB_DECODE_REQUEST, false);
     conversation_watch(r->conversation);
     int rc = codec->decode_request(r->codec->self, &r->call, r->codec_state, body);
+    if (rc >= 0 && codec->other_stream_type)
+        r->other_stream_type = codec->other_stream_type(r->codec->self, &r->call, r->codec_state);
     visit_leave(&v);
     if (rc < 0) {
         json_watch_end(NULL, NULL);

@@ -159,10 +159,32 @@ static size_t join_lines(char *p, size_t n)
 
 /* ---- chunks ---- */
 
+/* Before an event, or before an element of the array. */
+static void frame_begin(struct telling *t)
+{
+    if (t->client->verb == GEMINI_ARRAY)
+        put(t, t->client->has_begun ? WEIR_LIT(",\r\n") : WEIR_LIT("["));
+    else
+        put(t, WEIR_LIT("data: "));
+    t->client->has_begun = true;
+}
+
+static void frame_end(struct telling *t)
+{
+    if (t->client->verb != GEMINI_ARRAY)
+        put(t, WEIR_LIT("\r\n\r\n"));
+}
+
+static void array_end(struct telling *t)
+{
+    if (t->client->verb == GEMINI_ARRAY)
+        put(t, t->client->has_begun ? WEIR_LIT("]") : WEIR_LIT("[]"));
+}
+
 static void chunk_begin(struct telling *t)
 {
     const struct weir_json_api *j = t->g.json;
-    put(t, WEIR_LIT("data: "));
+    frame_begin(t);
     j->object_begin(t->out);
     j->key(t->out, "candidates");
     j->array_begin(t->out);
@@ -210,7 +232,7 @@ static void chunk_end(struct telling *t, bool is_last)
         j->put_str(t->out, s->id);
     }
     j->object_end(t->out);
-    put(t, WEIR_LIT("\r\n\r\n"));
+    frame_end(t);
 }
 
 static void part_begin(struct telling *t)
@@ -434,6 +456,12 @@ static void tell_start(struct telling *t, const struct weir_event *e)
     const struct weir_host *h = t->g.host;
     t->client->id = h->keep(t->g.call, e->id);
     t->client->model = h->keep(t->g.call, e->name);
+    if (t->is_silent || t->client->verb != GEMINI_ARRAY)
+        return;
+    part_begin(t); /* the array has begun: what is relayed from now on starts with a comma */
+    t->g.json->key(t->out, "text");
+    t->g.json->put_str(t->out, WEIR_LIT(""));
+    part_end(t, 0);
 }
 
 static void tell_finish(struct telling *t, const struct weir_event *e)
@@ -476,22 +504,26 @@ static void tell_end(struct telling *t)
     uint32_t n = 0;
     for (uint32_t i = 0; i < GEMINI_CHOICES; i++)
         n += t->client->choices[i].has_finish && !t->client->choices[i].is_silent;
-    if (t->is_silent || !n)
+    if (t->is_silent)
         return;
-    chunk_begin(t);
-    for (uint32_t i = 0; i < GEMINI_CHOICES; i++)
+    if (n)
+        chunk_begin(t);
+    for (uint32_t i = 0; i < GEMINI_CHOICES && n; i++)
         if (t->client->choices[i].has_finish && !t->client->choices[i].is_silent)
             put_ending(t, i);
-    chunk_end(t, true);
+    if (n)
+        chunk_end(t, true);
+    array_end(t);
 }
 
 static void tell_error(struct telling *t, const struct weir_error *error)
 {
     if (t->is_silent || !error)
         return;
-    put(t, WEIR_LIT("data: "));
+    frame_begin(t);
     gemini_encode_error((void *)(uintptr_t)t->g.host, t->g.call, NULL, error, t->out);
-    put(t, WEIR_LIT("\r\n\r\n"));
+    frame_end(t);
+    array_end(t);
 }
 
 static void take_usage(struct weir_usage *to, const struct weir_usage *from)
@@ -509,6 +541,7 @@ int gemini_encode_event(void *self, struct weir_call *call, void *state, const s
     struct telling t = { gemini_begin(self, call, NULL), state, out, (event->flags & WEIR_EVENT_SILENT) != 0 };
     if (!t.client->usage.size)
         t.client->usage = WEIR_USAGE_UNKNOWN;
+    t.client->has_begun |= (t.is_silent && event->kind != WEIR_EVENT_PING) || (event->flags & WEIR_EVENT_BEHIND_BYTES);
     if (event->usage)
         take_usage(&t.client->usage, event->usage);
     if (event->choice >= GEMINI_CHOICES) {
@@ -538,7 +571,7 @@ int gemini_encode_event(void *self, struct weir_call *call, void *state, const s
         return 0;
     case WEIR_EVENT_PING:
         if (!t.is_silent)
-            put(&t, WEIR_LIT(": ping\n\n"));
+            put(&t, t.client->verb == GEMINI_ARRAY ? WEIR_LIT("\r\n") : WEIR_LIT(": ping\n\n"));
         return 0;
     default:
         return 0;

@@ -382,7 +382,7 @@ static void settle(struct reading *x)
         return;
     }
     gemini_set_field(x, WEIR_FIELD_MODEL, gemini_quoted(&x->g, model), WEIR_NONE);
-    if (x->client->verb == GEMINI_STREAM) {
+    if (x->client->verb == GEMINI_STREAM || x->client->verb == GEMINI_ARRAY) {
         gemini_set_field(x, WEIR_FIELD_STREAM, WEIR_LIT("true"), WEIR_NONE);
         gemini_set_field(x, WEIR_FIELD_STREAM_USAGE, WEIR_LIT("true"), WEIR_NONE);
     }
@@ -390,6 +390,13 @@ static void settle(struct reading *x)
         gemini_set_field(x, WEIR_FIELD_INPUT_TYPE, x->task, WEIR_NONE);
     if (x->dimensions.n)
         gemini_set_field(x, WEIR_FIELD_DIMENSIONS, x->dimensions, WEIR_NONE);
+}
+
+const char *gemini_other_stream_type(void *self, struct weir_call *call, void *state)
+{
+    const struct gemini_client *client = state;
+    (void)self, (void)call;
+    return client->verb == GEMINI_ARRAY ? "application/json" : NULL;
 }
 
 int gemini_decode_request(void *self, struct weir_call *call, void *state, struct weir_str body)

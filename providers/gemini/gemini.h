@@ -8,7 +8,7 @@
  *   response.c  egress: the answer -> events               parts.c     egress: a part of the answer -> events
  *   error.c     errors, both ways                          embed.c     embeddings and token counts, both ways
  *   signature.c signatures of other dialects in this one's places
- *   logprobs.c  log probabilities, both ways
+ *   logprobs.c  log probabilities, both ways               split.c     egress: a stream that is one JSON array
  */
 #ifndef GEMINI_H
 #define GEMINI_H
@@ -47,8 +47,16 @@ struct gemini_choice {
     struct weir_str native, message; /* lifetime: request */
 };
 
+/* How far a stream that is an array was looked through; from the start of the first element that is not whole. */
+struct gemini_scan {
+    size_t at;
+    uint32_t depth;
+    bool in_string, is_escaped, in_array, is_over;
+};
+
 /* Egress state; lifetime: attempt. */
 struct gemini_attempt {
+    struct gemini_scan scan;
     struct gemini_model model;
     struct gemini_alias *aliases;
     struct gemini_choice choices[GEMINI_CHOICES];
@@ -66,7 +74,7 @@ struct gemini_span {
 enum gemini_verb {
     GEMINI_GENERATE = 0,
     GEMINI_STREAM, /* server-sent events */
-    GEMINI_ARRAY, /* the "stream" without alt=sse: one array of answers, sent when it is complete */
+    GEMINI_ARRAY, /* without alt=sse: one growing array of answers */
     GEMINI_COUNT,
     GEMINI_EMBED,
     GEMINI_EMBED_BATCH,
@@ -93,6 +101,7 @@ struct gemini_told_choice {
 /* Ingress state; lifetime: request. */
 struct gemini_client {
     enum gemini_verb verb;
+    bool has_begun; /* an element of the array went out */
     bool has_foreign; /* what weir itself put into an answer: a request in the same dialect is written anew */
     uint32_t root_at; /* behind the '{' of the request's object; 0: not found */
     uint32_t generation_at, thinking_at, system_at; /* behind the '{' of generationConfig, thinkingConfig, the '[' of parts */
@@ -144,6 +153,8 @@ int gemini_encode_answer(void *self, struct weir_call *call, void *state, const 
 int gemini_encode_error(void *self, struct weir_call *call, void *state, const struct weir_error *error,
                         struct weir_out *out);
 int gemini_encode_models(void *self, struct weir_call *call, const struct weir_model_list *list, struct weir_out *out);
+
+const char *gemini_other_stream_type(void *self, struct weir_call *call, void *state);
 
 /* What the path says: …/models/NAME:verb */
 enum gemini_verb gemini_verb_of(const struct weir_request_view *view);
@@ -223,6 +234,7 @@ enum weir_finish gemini_finish_of(struct weir_str word);
 void gemini_read_string(const struct weir_json_api *j, struct weir_json *r, struct weir_str *to);
 
 int gemini_decode_frame(void *self, struct weir_call *call, void *state, struct weir_frame *frame);
+int64_t gemini_split(void *self, struct weir_call *call, void *state, struct weir_str bytes);
 int gemini_decode_end(void *self, struct weir_call *call, void *state, bool clean);
 
 /* ---- errors ---- */

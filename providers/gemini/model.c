@@ -80,9 +80,9 @@ static const char *verb_word(const struct gemini *g, const struct weir_conversat
         return "countTokens";
     if (c && c->operation == WEIR_OP_EMBED)
         return verb == GEMINI_EMBED ? "embedContent" : "batchEmbedContents";
-    if (c && weir_field_true(c, WEIR_FIELD_STREAM))
-        return "streamGenerateContent?alt=sse";
-    return verb == GEMINI_ARRAY ? "streamGenerateContent" : "generateContent";
+    if (!c || !weir_field_true(c, WEIR_FIELD_STREAM))
+        return "generateContent";
+    return verb == GEMINI_ARRAY ? "streamGenerateContent" : "streamGenerateContent?alt=sse";
 }
 
 int gemini_request_head(void *self, struct weir_call *call, void *state, const void *entry)

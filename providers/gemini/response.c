@@ -387,6 +387,18 @@ static int decode_document(struct decoding *d, struct weir_str bytes)
     return is_complete(d->g.attempt) ? finish_answer(&d->g) : -1;
 }
 
+/* An element of the array that the stream is, or the array's end, which says that no more will come. */
+static int decode_element(struct decoding *d, struct weir_str bytes)
+{
+    while (bytes.n && strchr(" \t\r\n,[", *bytes.p))
+        bytes.p++, bytes.n--;
+    if (!bytes.n)
+        return 0;
+    if (*bytes.p != ']')
+        return decode_object(d, bytes);
+    return is_complete(d->g.attempt) ? finish_answer(&d->g) : 0;
+}
+
 /* What the answer is of. */
 static uint32_t operation_of(const struct gemini *g)
 {
@@ -405,6 +417,8 @@ int gemini_decode_frame(void *self, struct weir_call *call, void *state, struct 
         return gemini_decode_count(&d.g, frame->data);
     if (operation == WEIR_OP_EMBED)
         return gemini_decode_vectors(&d.g, frame->data);
+    if (frame->framing == WEIR_FRAMING_OWN)
+        return decode_element(&d, frame->data);
     if (d.is_whole || frame->data.n)
         return decode_document(&d, frame->data);
     if (frame->bytes.n && memchr(frame->bytes.p, ':', frame->bytes.n))

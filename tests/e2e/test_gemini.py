@@ -1,7 +1,8 @@
 """Google's dialect as a front door: its paths, bytes that stay as they are, streams without SSE, counts, vectors, models, errors."""
 import json
+import threading
 
-from harness import Upstream, Weir, config, openai_answer
+from harness import Upstream, Weir, config, openai_answer, openai_stream
 
 HELLO = [{"role": "user", "parts": [{"text": "hi"}]}]
 
@@ -66,9 +67,69 @@ def test_a_stream_is_sse_or_an_array():
     with Upstream(openai_answer("hello")) as up, Weir(setup(up, "openai")) as weir:
         answer = post(weir, "streamGenerateContent", {"contents": HELLO})
         assert answer.headers["content-type"] == "application/json"
-        assert answer.json[0]["candidates"][0]["content"]["parts"] == [{"text": "hello"}], answer
+        assert "".join(p["text"] for e in answer.json for p in e["candidates"][0]["content"]["parts"]) == "hello", answer
         events = post(weir, "streamGenerateContent?alt=sse", {"contents": HELLO}).events
         assert "".join(p["text"] for e in events for p in json.loads(e)["candidates"][0]["content"]["parts"]) == "hello", events
+
+
+def growing(gate, *pieces):
+    """An array as Google sends it without alt=sse; all but the first piece when the test says so."""
+    def handler(conn):
+        while conn.read_request() is not None:
+            conn.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nTransfer-Encoding: chunked\r\n\r\n")
+            conn.chunk(pieces[0])
+            assert gate.acquire(timeout=10)
+            for piece in pieces[1:]:
+                conn.chunk(piece)
+            conn.end()
+    return handler
+
+
+def reads_until(client, what):
+    got = b""
+    while what not in got:
+        piece = client.reader.chunk()
+        assert piece, got
+        got += piece
+    return got
+
+
+def test_an_array_comes_piece_by_piece():
+    gate = threading.Semaphore(0)
+    first, second = json.dumps(dict(google("a", None), new=1), indent=2).encode(), json.dumps(google("b"), indent=2).encode()
+    pieces = [b"[" + first, b"\n,\r\n" + second[:40], second[40:] + b"\n]\n"]
+    with Upstream(growing(gate, *pieces)) as up, Weir(setup(up)) as weir:
+        with weir.client() as client:  # the bytes stay as they are
+            assert client.request("POST", "/gemini/v1beta/models/m:streamGenerateContent", {"contents": HELLO}).head().status == 200
+            assert client.answer.headers["content-type"] == "application/json"
+            assert reads_until(client, b'"new": 1') == pieces[0]
+            gate.release()
+            assert client.rest().body == b"".join(pieces[1:])
+        with weir.client() as client:  # events were asked for, an array came
+            client.request("POST", "/gemini/v1beta/models/m:streamGenerateContent?alt=sse", {"contents": HELLO}).head()
+            assert b'"a"' in reads_until(client, b"\r\n\r\n")
+            gate.release()
+            assert b'"b"' in client.rest().body
+        with weir.client() as client:  # another dialect
+            client.chat(stream=True).head()
+            assert b'"a"' in reads_until(client, b'"content":"a"')
+            gate.release()
+            assert client.rest().body.endswith(b"data: [DONE]\n\n")
+
+
+def test_an_array_that_breaks_is_not_complete():
+    gate = threading.Semaphore(9)
+    with Upstream(growing(gate, b"[" + json.dumps(google("a", None)).encode(), b',{"candi')) as up, Weir(setup(up)) as weir:
+        answer = post(weir, "streamGenerateContent", {"contents": HELLO})
+        assert "error" in json.loads(answer.text)[-1] and not answer.is_complete, answer
+
+
+def test_an_array_for_a_stream_of_another_dialect():
+    with Upstream(openai_stream(["hel", "lo"])) as up, Weir(setup(up, "openai")) as weir:
+        answer = post(weir, "streamGenerateContent", {"contents": HELLO})
+        assert answer.headers["content-type"] == "application/json"
+        assert len(answer.json) >= 3
+        assert "".join(p["text"] for e in answer.json for p in e["candidates"][0]["content"]["parts"]) == "hello", answer
 
 
 def test_tokens_and_vectors():

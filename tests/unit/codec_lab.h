@@ -491,6 +491,12 @@ static int lab_decode_frame(struct lab *l, struct weir_frame *frame)
     return rc;
 }
 
+__attribute__((unused)) static int64_t lab_split(void *arg, struct weir_str bytes)
+{
+    struct lab *l = arg;
+    return l->codec->split(l->self, &l->call, l->state, bytes);
+}
+
 /* The whole answer: a first read of `first` bytes, then reads of `piece` (0: all that is left). 0 if it ended well or with an ERROR
  * event, -1 if it broke. clean: as the connection ended. */
 static int lab_decode_reads(struct lab *l, enum weir_framing framing, struct weir_str bytes, size_t first, size_t piece, bool clean)
@@ -500,6 +506,7 @@ static int lab_decode_reads(struct lab *l, enum weir_framing framing, struct wei
     enum framer_result got = FRAMER_MORE;
     int rc = 0;
     framer_init(&f, framing);
+    framer_cut_by(&f, lab_split, l);
     for (size_t at = 0; at < bytes.n && rc == 0;) {
         size_t wish = at == 0 ? first : piece, n = wish && wish < bytes.n - at ? wish : bytes.n - at;
         struct weir_str in = { bytes.p + at, n };

@@ -52,7 +52,9 @@ TEST(the_path_says_whether_to_stream)
     struct lab *sse = asked("/v1beta/models/m:streamGenerateContent", "alt=sse", body),
                *array = asked("/v1beta/models/m:streamGenerateContent", "", body);
     CHECK(sse && weir_field_true(&sse->conversation->view, WEIR_FIELD_STREAM));
-    CHECK(array && !weir_field_true(&array->conversation->view, WEIR_FIELD_STREAM));
+    CHECK(array && weir_field_true(&array->conversation->view, WEIR_FIELD_STREAM));
+    CHECK(sse && !sse->codec->other_stream_type(sse->self, &sse->call, sse->state));
+    CHECK_STR(array->codec->other_stream_type(array->self, &array->call, array->state), "application/json");
     lab_end(sse);
     lab_end(array);
 }
@@ -229,18 +231,89 @@ TEST(signatures_of_others_travel_marked)
 TEST(a_stream_without_sse_is_an_array)
 {
     struct lab *l = told_thought("/v1beta/models/m:streamGenerateContent", "");
-    struct weir_out document = { 0 };
-    struct scratch s = scratch_enter();
-    CHECK_INT(l->codec->encode_answer(l->self, &l->call, l->state, collector_answer(l->collector), &document), 0);
-    scratch_leave(s);
-    const char *text = lab_cstr(l, out_bytes(&document));
-    CHECK(strncmp(text, "[{\"candidates\":", 15) == 0 && text[strlen(text) - 1] == ']');
-    struct lab *up = lab_begin(l->plugin, 'e', NULL);
-    CHECK_INT(lab_decode_answer(up, WEIR_FRAMING_JSON, out_bytes(&document), 0, true), 0);
-    CHECK(strstr(dump_answer(up), "text=<one \"two\">"));
-    out_free(&document);
-    lab_end(up);
+    const char *text = lab_cstr(l, out_bytes(&l->told));
+    size_t n = strlen(text);
+    CHECK(strncmp(text, "[{\"candidates\":", 15) == 0 && text[n - 1] == ']' && !strstr(text, "data:"));
+    char first[4096] = "";
+    for (size_t piece = 0; piece < 40; piece++) { /* 0: all at once */
+        struct lab *up = lab_begin(l->plugin, 'e', NULL);
+        CHECK_INT(lab_decode_answer(up, WEIR_FRAMING_OWN, weir_cstr(text), piece, true), 0);
+        const char *said = dump_answer(up);
+        CHECK(strstr(said, "text=<one \"two\">"));
+        if (!piece)
+            snprintf(first, sizeof(first), "%s", said);
+        CHECK_STR(said, first);
+        lab_end(up);
+    }
+    struct lab *whole = lab_begin(l->plugin, 'e', NULL);
+    CHECK_INT(lab_decode_answer(whole, WEIR_FRAMING_JSON, weir_cstr(text), 0, true), 0);
+    CHECK_STR(dump_answer(whole), first);
+    lab_end(whole);
     lab_end(l);
+}
+
+static bool is_whole(const char *bytes)
+{
+    struct lab *up = lab_begin(lab_plugin("gemini"), 'e', NULL);
+    int rc = lab_decode_answer(up, WEIR_FRAMING_OWN, weir_cstr(bytes), 0, true);
+    lab_end(up);
+    return rc == 0;
+}
+
+#define ELEMENT(text, rest) "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"" text "\"}]}" rest "}],\"modelVersion\":\"m\"}"
+#define STOP ",\"finishReason\":\"STOP\""
+
+TEST(an_array_is_cut_where_its_elements_end)
+{
+    CHECK(is_whole("[" ELEMENT("a]},{\\\"[", "") "\n,\r\n" ELEMENT("b", STOP) "\n]\n \r\n"));
+    CHECK(is_whole(ELEMENT("alone", STOP) "\n"));
+    CHECK(is_whole(" [ " ELEMENT("b", STOP) "]"));
+    CHECK(!is_whole("[" ELEMENT("a", "") ",\n"));
+    CHECK(!is_whole("[" ELEMENT("a", "") "]"));
+    CHECK(!is_whole("[" ELEMENT("a", STOP) ",{\"candidates\":["));
+    CHECK(!is_whole("[" ELEMENT("a", STOP) "]]"));
+    CHECK(!is_whole("[[" ELEMENT("a", STOP) "]]"));
+    CHECK(!is_whole("oops"));
+    CHECK(!is_whole("[]"));
+}
+
+/* Each event at once, and an error as the last element. */
+TEST(an_array_grows_with_its_events)
+{
+    struct lab *l = asked("/v1beta/models/m:streamGenerateContent", "", "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}");
+    struct weir_event start = event_of(WEIR_EVENT_START, 0), block = event_of(WEIR_EVENT_BLOCK_START, 0),
+                      error = event_of(WEIR_EVENT_ERROR, 0);
+    struct weir_error what = { .size = sizeof(what), .error_class = WEIR_ERROR_BROKEN, .status = 502, .message = WEIR_LIT("gone") };
+    start.name = WEIR_LIT("m");
+    block.block_kind = WEIR_BLOCK_TEXT;
+    error.error = &what;
+    tell(l, start);
+    tell(l, block);
+    tell_delta(l, WEIR_DELTA_TEXT, "one", "");
+    CHECK(strstr(lab_cstr(l, out_bytes(&l->told)), "\"one\"") && !strstr(lab_cstr(l, out_bytes(&l->told)), "data:"));
+    struct scratch s = scratch_enter();
+    CHECK_INT(l->codec->encode_event(l->self, &l->call, l->state, &error, &l->told), 0);
+    scratch_leave(s);
+    const char *text = lab_cstr(l, out_bytes(&l->told));
+    CHECK(strstr(text, "},\r\n{\"error\":{\"code\":") && strcmp(text + strlen(text) - 2, "}]") == 0);
+    lab_end(l);
+}
+
+/* What went out before were the provider's bytes, or only a sign of life. */
+TEST(an_error_behind_relayed_bytes_goes_on_in_the_array)
+{
+    for (uint16_t flags = 0; flags <= WEIR_EVENT_BEHIND_BYTES; flags += WEIR_EVENT_BEHIND_BYTES) {
+        struct lab *l = asked("/v1beta/models/m:streamGenerateContent", "", "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]}");
+        struct weir_event error = event_of(WEIR_EVENT_ERROR, 0);
+        struct weir_error what = { .size = sizeof(what), .error_class = WEIR_ERROR_BROKEN, .status = 502, .message = WEIR_LIT("gone") };
+        error.error = &what;
+        error.flags = flags;
+        struct scratch s = scratch_enter();
+        CHECK_INT(l->codec->encode_event(l->self, &l->call, l->state, &error, &l->told), 0);
+        scratch_leave(s);
+        CHECK(strncmp(lab_cstr(l, out_bytes(&l->told)), flags ? ",\r\n{\"error\"" : "[{\"error\"", 9) == 0);
+        lab_end(l);
+    }
 }
 
 /* ---- the calls beside chat ---- */

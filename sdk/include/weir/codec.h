@@ -222,6 +222,10 @@ struct weir_codec {
     const char *const *ids;
     /* The provider's own list of models; NULL: there is none to ask for. */
     const struct weir_model_source *model_source;
+    /* The content type of this request's stream where it is framed in another way than with stream_type; NULL, or NULL returned: as
+     * always. Frames of a provider that streams are relayed to such a client only if split() cut them: with a split() a JSON
+     * document that comes as a stream is of framing OWN. Constant. */
+    const char *(*other_stream_type)(void *self, struct weir_call *call, void *state);
 #endif
 };
 

@@ -138,6 +138,10 @@ struct weir_event {
 };
 /* The event goes out as the bytes it came in; an encoder only has to remember it. Set by the host. */
 #define WEIR_EVENT_SILENT 1u
+#if WEIR_ABI_MINOR >= 1
+/* ERROR: before it a provider's own bytes went out, of which the encoder may not have been told. Set by the host. */
+#define WEIR_EVENT_BEHIND_BYTES 2u
+#endif
 
 /* A whole answer, collected by the host from the events of one call, for dialects that answer in one document. */
 struct weir_answer_block {
