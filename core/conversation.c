@@ -106,10 +106,14 @@ static struct weir_ext *new_ext(struct conversation *c, struct weir_str path, st
 
 /* ---- what the codec left ---- */
 
+enum { UNREAD_MAX = 1000 };
+
 static void add_unread(void *arg, struct weir_str path, struct weir_str raw, struct weir_str member)
 {
     struct conversation *c = arg;
-    struct weir_ext *x = new_ext(c, path, raw, member);
+    bool has_room = c->n_unread++ < UNREAD_MAX;
+    struct weir_ext *x = has_room ? new_ext(c, path, raw, member) : NULL;
+    c->has_more_unread = c->has_more_unread || !x;
     if (!x)
         return;
     *(c->last_unread ? &c->last_unread->next : &c->unread) = x;
@@ -216,7 +220,7 @@ static uint32_t field_needs(const struct weir_conversation *c)
 
 void conversation_close(struct conversation *c)
 {
-    json_watch_end(add_unread, c);
+    c->has_more_unread = !json_watch_end(add_unread, c) || c->has_more_unread;
     forget_carried(c);
     uint32_t needs = field_needs(&c->view);
     for (const struct weir_tool *t = c->view.tools; t; t = t->next)

@@ -35,6 +35,8 @@ struct conversation {
     struct weir_tool *last_tool;
     struct weir_ext *last_ext;
     struct weir_ext *unread, *last_unread; /* members that the codec passed over, wherever they stand; it doesn't see them */
+    uint32_t n_unread;
+    bool has_more_unread; /* than are kept */
     struct edit *edits, **edits_end; /* of the request, in order */
     struct features content; /* what messages and tools use; fields change, so they are looked at when asked */
     struct arena *arena;

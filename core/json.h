@@ -77,8 +77,8 @@ void json_watch_begin(struct arena *a, struct weir_str document);
 /* path: "messages[0].extra"; raw: the value; member: `"key":value` as it stands. All but path point into the document. */
 typedef void (*json_unread_fn)(void *arg, struct weir_str path, struct weir_str raw, struct weir_str member);
 /* Calls fn for each member that was left in every walk over its object, in their order; NULL: they are forgotten. The document must
- * have been accepted by a reader. */
-void json_watch_end(json_unread_fn fn, void *arg);
+ * have been accepted by a reader. false: there were too many to keep. */
+bool json_watch_end(json_unread_fn fn, void *arg);
 
 /* --- Writing ------------------------------------------------------------------------------------------------------ */
 

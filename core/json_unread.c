@@ -8,7 +8,7 @@
 
 #include "json_reader.h"
 
-enum { NOTES_MAX = 1 << 17 };
+enum { NOTES_MAX = 1 << 15 };
 
 struct note {
     uint32_t object, value; /* offsets in the document; value 0: a walk over the object */
@@ -19,7 +19,7 @@ struct json_watch {
     struct weir_str document;
     struct note *notes;
     uint32_t n, cap;
-    bool has_unread;
+    bool has_unread, is_full;
 };
 
 static struct json_watch *watched; /* between begin and end, which one op of one codec lies between */
@@ -52,6 +52,7 @@ static void add(struct json_watch *w, const char *object, const char *value)
         w->notes = more;
         w->cap = cap;
     }
+    w->is_full = w->is_full || w->n == w->cap;
     if (w->n < w->cap)
         w->notes[w->n++] = (struct note){ (uint32_t)(object - w->document.p), value ? (uint32_t)(value - w->document.p) : 0 };
 }
@@ -208,18 +209,19 @@ static void find_all(struct scan *s)
     }
 }
 
-void json_watch_end(json_unread_fn fn, void *arg)
+bool json_watch_end(json_unread_fn fn, void *arg)
 {
     struct json_watch *w = watched;
     watched = NULL;
     if (!w || !w->has_unread || !fn)
-        return;
+        return true;
     keep_unread(w);
     struct scan *s = w->n ? arena_zalloc(w->arena, sizeof(*s)) : NULL;
     if (!s)
-        return;
+        return !w->n && !w->is_full;
     s->w = w;
     s->fn = fn;
     s->arg = arg;
     find_all(s);
+    return !w->is_full;
 }

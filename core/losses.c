@@ -188,6 +188,8 @@ static void keep_all_ext(struct attempt *a, const struct conversation *c, bool o
         features_each_ext(&c->view, a->arena, keep_ext, &k);
     for (const struct weir_ext *x = c->unread; x; x = x->next)
         keep_ext(&k, x->path);
+    if (c->has_more_unread)
+        keep(a, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED, WEIR_LIT("and more"));
     if (k.n > EXT_MAX)
         keep(a, WEIR_FEATURE_EXT, WEIR_LOSS_DROPPED, arena_printf(a->arena, "and %u more", k.n - EXT_MAX));
 }

@@ -142,7 +142,8 @@ static int check_unknown_fields(struct request *r)
                                                            : r->conversation->unread;
     if (!x || !r->route || r->route->unknown_fields == CONFIG_UNKNOWN_PASS)
         return 0;
-    if (r->route->unknown_fields == CONFIG_UNKNOWN_DROP)
+    bool has_all = !r->conversation->has_more_unread; /* what isn't kept can't be taken out */
+    if (r->route->unknown_fields == CONFIG_UNKNOWN_DROP && has_all)
         return conversation_drop_ext(r->conversation);
     struct weir_error e = { .size = sizeof(e), .error_class = WEIR_ERROR_BAD_REQUEST, .param = x->path };
     e.message = arena_printf(r->arena, "%.*s: this route refuses fields it does not know; leave it out.",

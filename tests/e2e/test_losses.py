@@ -228,6 +228,20 @@ def test_unknown_members_at_any_depth():
             assert sent["tool_choice"] == {"type": "auto"} and "zt" not in sent["tools"][0], sent
 
 
+def test_more_unknown_members_than_are_kept():
+    with Upstream(openai_answer("ok")) as up:
+        c = config(up, entry=["log"])
+        parts = [{"type": "text", "text": "x", "cache_control": {f"z{i}": 1 for i in range(60)}} for _ in range(50)]
+        body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": parts}]}
+        with Weir(c) as weir:
+            assert weir.post("/v1/messages", body).headers["x-weir-loss"] == "cache_mark=dropped, ext=dropped"
+            named = [x["why"] for x in records(weir)[0]["losses"] if x["feature"] == "ext"]
+            assert len(named) == 1001 and "and more" in named, len(named)
+        c["routes"][0]["unknown_fields"] = "drop"
+        with Weir(c) as weir:
+            assert weir.post("/v1/messages", body).status == 400
+
+
 def test_how_long_a_cache_mark_holds():
     def marked(ttl):
         return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [
