@@ -12,7 +12,7 @@ static int create(const struct weir_host *host, struct weir_instance *inst, void
 static const struct weir_claim claims[] = {
     { "POST", "/model/*/converse", NULL, WEIR_OP_CHAT, 0 },
     { "POST", "/model/*/converse-stream", NULL, WEIR_OP_CHAT, 0 },
-    { "POST", "/model/*/invoke", NULL, WEIR_OP_EMBED, 0 },
+    { "POST", "/model/*/invoke", NULL, WEIR_OP_EMBED, WEIR_CLAIM_PREFIXED }, /* at the root it may be relayed as it is */
     { "POST", "/model/*/count-tokens", NULL, WEIR_OP_COUNT, 0 },
     { NULL, NULL, NULL, 0, 0 },
 };

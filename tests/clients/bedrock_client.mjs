@@ -87,6 +87,17 @@ test("broken streams are never complete", TARGETS, async (target) => {
   }
 });
 
+test("counts tokens", [null], async () => {
+  const answer = await client.send(new aws.CountTokensCommand({ modelId: "demo", input: { converse: { messages } } }));
+  check(answer.inputTokens > 3, JSON.stringify(answer));
+});
+
+test("invokes no model with a body that asks for no vectors", [null], async () => {
+  const body = JSON.stringify({ prompt: "x", max_tokens: 3 });
+  const error = await raises("ValidationException", () => client.send(new aws.InvokeModelCommand({ modelId: "demo", body })));
+  check(error.message.includes("Converse"), error.message);
+});
+
 test("weir's own errors have their class", [null], async () => {
   await raises("ResourceNotFoundException", () => ask("no-such-model"));
   await raises("UnrecognizedClientException", () => ask("demo", {}, wrong));

@@ -121,18 +121,18 @@ def test_vectors_for_a_client_of_bedrock():
         assert answer.status == 200 and answer.json == {"embedding": [0.5, -1], "inputTextTokenCount": 9}, answer
         assert answer.headers["x-amzn-bedrock-input-token-count"] == "9" and answer.headers["x-weir-loss"] == "ext=dropped", answer
         assert up.requests[0].path == "/v1/embeddings" and up.requests[0].json["dimensions"] == 2, up.requests[0]
-        answer = weir.post("/model/m/invoke", {"inputText": "a", "embeddingTypes": ["float"]})
+        answer = weir.post("/bedrock/model/m/invoke", {"inputText": "a", "embeddingTypes": ["float"]})
         assert answer.json["embeddingsByType"] == {"float": [0.5, -1]} and "x-weir-loss" not in answer.headers, answer
         body = {"texts": ["a", "b"], "input_type": "search_query", "truncate": "END"}
-        answer = weir.post("/model/m/invoke", body)
+        answer = weir.post("/bedrock/model/m/invoke", body)
         assert answer.json["embeddings"] == [[0.5, -1], [3, 4]] and answer.json["texts"] == ["a", "b"], answer
         assert answer.json["response_type"] == "embeddings_floats" and answer.headers["x-weir-loss"] == "input_type=dropped, truncate=dropped"
         assert up.requests[2].json == {"model": "e", "input": ["a", "b"]}, up.requests[2]
-        answer = weir.post("/model/m/invoke", {**body, "embedding_types": ["float"]})
+        answer = weir.post("/bedrock/model/m/invoke", {**body, "embedding_types": ["float"]})
         assert answer.json["embeddings"] == {"float": [[0.5, -1], [3, 4]]} and answer.json["response_type"] == "embeddings_by_type", answer
         nova = {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": {"embeddingPurpose": "GENERIC_INDEX", "embeddingDimension": 2,
                                                                         "text": {"truncationMode": "END", "value": "a"}}}
-        answer = weir.post("/model/m/invoke", nova)
+        answer = weir.post("/bedrock/model/m/invoke", nova)
         assert answer.json["embeddings"][0] == {"embeddingType": "TEXT", "embedding": [0.5, -1]}, answer
 
 
@@ -142,7 +142,7 @@ def test_bodies_of_invoke_that_are_none_for_vectors():
                            ({"texts": ["a", 3]}, "texts[1]"), ({"texts": ["a"], "truncate": "MIDDLE"}, "truncate"),
                            ({"inputImage": "AAAA"}, "dialect"), ({"images": ["data:image/png;base64,AAAA"]}, "dialect"),
                            ({"taskType": "SEGMENTED_EMBEDDING", "singleEmbeddingParams": {}}, "SINGLE_EMBEDDING"), ({"inputText": 7}, "inputText")):
-            answer = weir.post("/model/m/invoke", body)
+            answer = weir.post("/bedrock/model/m/invoke", body)
             assert answer.status == 400 and answer.headers["x-amzn-errortype"] == "ValidationException", (body, answer)
             assert word in answer.json["message"], (word, answer.text)
         assert not up.requests
@@ -152,13 +152,25 @@ def test_vectors_that_stay_with_bedrock():
     sent = '{ "inputText":"a", "new": 1 }'
     said = {"embedding": [1, 2], "inputTextTokenCount": 3, "more": True}
     with Upstream(answering(said)) as up, Weir(behind_the_door(up, "bedrock", "amazon.titan-embed-text-v2:0")) as weir:
-        answer = weir.post("/model/m/invoke", sent, {"content-type": "application/json"})
+        answer = weir.post("/bedrock/model/m/invoke", sent, {"content-type": "application/json"})
         assert answer.json == said and "x-weir-loss" not in answer.headers, answer
         assert up.requests[0].text == sent and up.requests[0].path == "/model/amazon.titan-embed-text-v2%3A0/invoke", up.requests[0]
-        answer = weir.post("/model/m/invoke", {"inputImage": "AAAA"})
+        answer = weir.post("/bedrock/model/m/invoke", {"inputImage": "AAAA"})
         assert answer.status == 200 and up.requests[1].json == {"inputImage": "AAAA"}, answer
-        answer = weir.post("/model/m/invoke", {"texts": ["a"]})
+        answer = weir.post("/bedrock/model/m/invoke", {"texts": ["a"]})
         assert answer.status == 400 and "Titan" in answer.text and len(up.requests) == 2, answer
+
+
+def test_other_uses_of_invoke_are_relayed_at_the_root():
+    """A raw route behind the others takes what the door leaves there: Converse is translated, InvokeModel goes as it came."""
+    with Upstream(answering({"completion": "x"})) as up:
+        c = behind_the_door(up, "bedrock", "amazon.titan-embed-text-v2:0")
+        c["routes"].append({"match": {"path": "/model/*"}, "open": True, "raw": "up", "pipeline": []})
+        with Weir(c) as weir:
+            answer = weir.post("/model/anthropic.claude-x/invoke", {"prompt": "x"})
+            assert answer.json == {"completion": "x"} and up.requests[0].json == {"prompt": "x"}, answer
+            assert up.requests[0].path == "/model/anthropic.claude-x/invoke", up.requests[0]
+            assert weir.post("/bedrock/model/m/invoke", {"prompt": "x"}).status == 400 and len(up.requests) == 1
 
 
 def test_tokens_are_counted_for_a_client_of_bedrock():
