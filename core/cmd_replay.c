@@ -64,10 +64,12 @@ static int take_head(struct replay *p, const json_t *head)
 
 static bool is_rule(const json_t *rule)
 {
-    static const char *const objects[] = { "conversation", "decision", "headers", "shared", "named", "principal" };
+    static const char *const objects[] = { "decision", "headers", "shared", "named", "principal" };
     static const char *const strings[] = { "stage", "id", "seed", "dialect", "path" };
     static const char *const lists[] = { "candidates", "http", "header_names", "secrets" };
     bool is_one = json_is_integer(json_object_get(rule, "now_ms")) && json_is_integer(json_object_get(rule, "tokens"));
+    const json_t *conversation = json_object_get(rule, "conversation");
+    is_one = is_one && (json_is_object(conversation) || json_is_string(conversation));
     for (size_t i = 0; i < sizeof(objects) / sizeof(*objects); i++)
         is_one = is_one && json_is_object(json_object_get(rule, objects[i]));
     for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)

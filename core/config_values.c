@@ -390,12 +390,14 @@ int value_json(struct reader *r, const struct value_rule *rule, const struct tre
     return text.p && !walk.failed ? 0 : -1;
 }
 
-/* A rule that lies beside weir.yaml, or in the home folder, takes its neighbours along, not all that is below. */
+/* A rule that lies beside weir.yaml (this one, or of a rehearsal the one that is in service), or in the home folder, takes its
+ * neighbours along, not all that is below. */
 static bool is_shared_folder(struct reader *r, const char *path)
 {
     const char *config = path_absolute(r, NULL, r->c->path), *home = getenv("HOME"), *slash = strrchr(path, '/');
     size_t n = (size_t)(slash - path);
-    return (strncmp(config, path, n) == 0 && config[n] == '/') ||
+    const char *beside = arena_printf(r->a, "%.*s/weir.yaml", (int)n, path).p;
+    return (strncmp(config, path, n) == 0 && config[n] == '/') || (beside && access(beside, F_OK) == 0) ||
            (home && strlen(home) == n && strncmp(home, path, n) == 0);
 }
 

@@ -190,6 +190,23 @@ static void put_headers(struct weir_call *c, bool has_contents)
     json_object_set_new(rule, "header_names", names);
 }
 
+/* Without the parameters that look like secrets. */
+static void put_query(struct weir_str query)
+{
+    struct weir_out kept = { 0 };
+    char *text = strndup(query.n ? query.p : "", query.n), *rest = text;
+    for (char *one; rest && (one = strsep(&rest, "&"));) {
+        if (looks_secret(one))
+            continue;
+        if (kept.n)
+            out_write(&kept, WEIR_LIT("&"));
+        out_write(&kept, weir_cstr(one));
+    }
+    put(rule, "query", out_bytes(&kept));
+    out_free(&kept);
+    free(text);
+}
+
 /* ---- the conversation ---- */
 
 /* Only its form: who spoke, in parts of which kinds; of tools the names. */
@@ -212,15 +229,17 @@ static void redact(json_t *conversation)
     }
 }
 
+/* With contents it is the text of the JSON, since a rule that reads a schema sees its blanks; without, the JSON. */
 static json_t *conversation_json(struct request *r, bool has_contents)
 {
     struct weir_out text = { 0 };
     struct scratch s = scratch_enter();
     canon_conversation(scratch_arena(), &r->conversation->view, &text);
-    json_t *all = json_loadb(out_bytes(&text).p, out_bytes(&text).n, 0, NULL), *kept = json_object();
+    json_t *whole = has_contents ? recording_str(out_bytes(&text)) : NULL;
+    json_t *all = whole ? NULL : json_loadb(out_bytes(&text).p, out_bytes(&text).n, 0, NULL), *kept = whole ? whole : json_object();
     scratch_leave(s);
     out_free(&text);
-    if (all && !has_contents)
+    if (all)
         redact(all);
     static const char *const members[] = { "fields", "messages", "tools" };
     for (size_t i = 0; all && i < sizeof(members) / sizeof(*members); i++)
@@ -377,6 +396,10 @@ static json_t *new_rule(struct weir_call *c, const struct weir_instance *s, bool
     put(rule, "path", r->view.path);
     put(rule, "route", r->view.route);
     put(rule, "dialect", r->view.dialect);
+    put(rule, "peer", r->view.peer);
+    put_query(r->view.query);
+    json_object_set_new(rule, "flags", json_integer(r->view.flags));
+    json_object_set_new(rule, "bytes", json_integer((json_int_t)r->view.body_n));
     json_object_set_new(rule, "conversation", conversation_json(r, has_contents));
     json_object_set_new(rule, "needs", json_integer(r->conversation->view.needs));
     json_object_set_new(rule, "tokens", json_integer(host_table.estimate_tokens(c)));

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "canon.h"
 #include "pipeline.h"
@@ -258,7 +259,8 @@ static void put_candidates(struct request *r)
 static void put_conversation(struct request *r)
 {
     const char *why = "";
-    char *text = json_dumps(of("conversation"), JSON_COMPACT);
+    const json_t *recorded = of("conversation");
+    char *text = json_is_string(recorded) ? strdup(json_string_value(recorded)) : json_dumps(recorded, JSON_COMPACT);
     struct weir_str kept = arena_copy(r->arena, weir_cstr(text ? text : "{}"));
     struct conversation *c = parse_conversation(r->arena, text_of(recording_player->rule, "dialect"), kept, &why);
     free(text);
@@ -309,6 +311,10 @@ void recording_player_before(struct weir_call *c)
     r->view.path = str_of(of("path"));
     r->view.route = str_of(of("route"));
     r->view.dialect = str_of(of("dialect"));
+    r->view.flags = (uint32_t)json_integer_value(of("flags"));
+    r->view.query = str_of(of("query"));
+    r->view.peer = str_of(of("peer"));
+    r->view.body_n = (size_t)json_integer_value(of("bytes"));
 }
 
 void recording_player_after(struct weir_call *c)

@@ -189,6 +189,38 @@ def test_everything_that_a_rule_reads_is_as_it_was():
     with_live(check, live=live, **{"with": {"large": 1, "word": "w"}})
 
 
+def test_another_dialect_with_tools_images_and_a_stream():
+    live = """return { name = "live", on_request = function(req)
+      local seen = { req.dialect, req.path, tostring(req.stream), req.tokens, #req.messages, tostring(req.needs.tools), tostring(req.needs.image_inline) }
+      if req.headers["x-words"] then
+        for _, m in ipairs(req.messages) do
+          seen[#seen + 1] = m.role .. m.text
+          for _, p in ipairs(m.parts) do seen[#seen + 1] = p.kind .. tostring(p.data_bytes) .. tostring(p.name) end
+        end
+        for _, t in ipairs(req.tools) do seen[#seen + 1] = t.name .. t.description .. t.schema end
+        for _, t in ipairs(req:texts()) do seen[#seen + 1] = t.where .. t.text end
+        seen[#seen + 1] = req:text()
+      end
+      for i, v in ipairs(seen) do seen[i] = tostring(v) end
+      return deny{ status = 403, code = hash.sha256(table.concat(seen, "|")) }
+    end }
+    """
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    body = {"model": "m", "max_tokens": 9, "stream": True, "system": "Be brief.", "tools": [{"name": "look", "description": "it \\ looks", "input_schema": {"type": "object"}}],
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "a \"quoted\" \u00e9 word"}, image]},
+                         {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "look", "input": {"a": 1}}]},
+                         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "seen"}]}]}
+
+    def check(weir):
+        for options, headers, n in (((), {}, 0), ((), {"x-words": "1"}, 1), (("--contents",), {"x-words": "1"}, 0)):
+            with Recording(weir, *options) as r:
+                assert weir.post("/v1/messages", json.dumps(body), headers).status == 403
+                settle(weir, 1)
+            done = replay(weir, live, r.path, codes=(4,) if n else (0,))
+            assert done.stdout.startswith("1 requests: %d the same, 0 changed, %d undecidable" % (1 - n, n)), done.stdout
+    with_live(check, live=live)
+
+
 def test_of_several_policies_one_is_named():
     first = 'return { name = "first", on_request = function(req) if req.headers["x-b"] then return { "b/m" } end end }\n'
 
@@ -364,4 +396,19 @@ def test_a_recording_is_new_bounded_and_alone():
             r.process.wait(DEADLINE)
         assert os.path.getsize(r.path) <= (1 << 20) + 200 and "not in it" in r.err, (os.path.getsize(r.path), r.err)
         assert "the same" in replay(weir, LIVE, r.path).stdout
+    with_live(check)
+
+
+def test_a_policy_beside_weir_yaml_takes_only_its_neighbours():
+    """Not the state folder of the weir that serves, whose files come and go."""
+    def check(weir):
+        with Recording(weir) as r:
+            assert weir.chat().status == 200
+            settle(weir, 1)
+        gone = weir.path("state/gone")
+        os.symlink("/nowhere", gone)
+        os.mkdir(weir.path("state/deep"))
+        for i in range(40):
+            os.makedirs(weir.path("state/deep/" + "/".join(["d"] * i)), exist_ok=True)
+        assert replay(weir, LIVE, r.path).stdout.startswith("1 requests: 1 the same")
     with_live(check)
