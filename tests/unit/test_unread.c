@@ -151,6 +151,16 @@ static const struct dialect {
     { "bedrock", "/model/m/invoke",
       "{\"taskType\":\"SINGLE_EMBEDDING\",\"singleEmbeddingParams\":{\"embeddingPurpose\":\"GENERIC_INDEX\",\"text\":{\"value\":\"a\"}}}",
       WEIR_OP_EMBED },
+    { "cohere", "/v2/rerank", "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a\",{\"text\":\"b\"}],\"top_n\":1}", WEIR_OP_RERANK },
+    { "voyage", "/v1/rerank", "{\"model\":\"m\",\"query\":\"q\",\"documents\":[\"a\",\"b\"],\"top_k\":1}", WEIR_OP_RERANK },
+    { "voyage", "/v1/embeddings", "{\"model\":\"m\",\"input\":[\"a\"],\"input_type\":\"query\"}", WEIR_OP_EMBED },
+    { "bedrock", "/model/m/count-tokens", "{\"input\":{\"converse\":{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"t\"}]}]}}}",
+      WEIR_OP_COUNT },
+    { "anthropic", "/v1/messages/count_tokens",
+      "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"t\"}]}]}", WEIR_OP_COUNT },
+    { "gemini", "/v1beta/models/m:countTokens",
+      "{\"generateContentRequest\":{\"model\":\"models/m\",\"contents\":[{\"parts\":[{\"text\":\"t\"}]}]}}", WEIR_OP_COUNT },
+    { "responses", "/v1/responses/input_tokens", "{\"model\":\"m\",\"input\":[{\"role\":\"user\",\"content\":\"t\"}]}", WEIR_OP_COUNT },
     { "ollama", "/api/embed", "{\"model\":\"m\",\"input\":[\"a\"],\"options\":{\"temperature\":1}}", WEIR_OP_EMBED },
 };
 enum { DIALECTS = sizeof(dialects) / sizeof(*dialects), CHATS = 7 };
