@@ -31,6 +31,7 @@ struct list {
     struct egress_call *call;
     int status;
     uint32_t n_pages;
+    bool is_cut; /* there are more than fit */
     struct weir_out body;
     struct found known, coming;
 };
@@ -65,7 +66,8 @@ static void keep(struct list *l, struct weir_str id)
     size_t n = folder ? strlen(folder) : 0;
     if (n && id.n > n && memcmp(id.p, folder, n) == 0)
         id = (struct weir_str){ id.p + n, id.n - n };
-    struct listed_model *m = is_name(id) && l->coming.n < MODELS_MAX ? arena_zalloc(l->coming.arena, sizeof(*m)) : NULL;
+    l->is_cut |= l->coming.n == MODELS_MAX;
+    struct listed_model *m = is_name(id) && !l->is_cut ? arena_zalloc(l->coming.arena, sizeof(*m)) : NULL;
     if (!m)
         return;
     m->id = arena_copy(l->coming.arena, id);
@@ -140,8 +142,10 @@ static void fail(struct list *l, const char *why)
     arm(l, every_ms < AGAIN_MS ? every_ms : AGAIN_MS);
 }
 
-static void settle(struct list *l)
+static void settle(struct list *l, bool is_cut)
 {
+    if (is_cut)
+        LOG_WARN("models.list", "provider", l->provider->name, "why", "it has more models than are listed: the rest is left out");
     free_found(&l->known);
     l->known = l->coming;
     l->coming = (struct found){ 0 };
@@ -260,10 +264,10 @@ static void on_end(void *arg, enum egress_result result, const char *message)
         fail(l, arena_printf(l->coming.arena, "it answered %d", l->status).p);
     else if (!read_page(l, &page))
         fail(l, "its answer is no list of models");
-    else if (page.n && l->source->next_query && ++l->n_pages < PAGES_MAX && l->coming.n < MODELS_MAX)
+    else if (page.n && l->source->next_query && ++l->n_pages < PAGES_MAX && !l->is_cut)
         ask(l, page);
     else
-        settle(l);
+        settle(l, l->is_cut || page.n > 0);
 }
 
 static const struct egress_ops list_ops = { on_head, on_body, on_end, NULL };
@@ -287,6 +291,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
     l->coming.arena = arena_new();
     l->coming.end = &l->coming.first;
     l->n_pages = 0;
+    l->is_cut = false;
     if (l->coming.arena)
         ask(l, WEIR_NONE);
     else

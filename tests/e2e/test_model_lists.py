@@ -172,6 +172,14 @@ def test_a_page_that_is_too_large_is_let_go():
         assert ids(weir) == []
 
 
+def test_more_models_than_fit_are_left_out_and_told():
+    with Upstream(Lister(serves(openai_list(*(f"m{i}" for i in range(5001)))))) as up:
+        with Weir(config({"a": provider(up)})) as weir:
+            has(weir, "a/m0", "a/m4999")
+            assert "a/m5000" not in ids(weir) and len(ids(weir)) == 5000
+            weir.wait_log("more models than are listed")
+
+
 def test_mistakes_in_the_configuration_are_told():
     def log_of(**more):
         weir = Weir(config({"a": {"dialect": "openai", "base_url": "http://127.0.0.1:9", "key": "k", **more}}))
