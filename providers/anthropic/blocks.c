@@ -19,6 +19,7 @@ struct filling {
     struct weir_message *message; /* of the conversation, now; NULL: none yet */
     struct weir_message *first; /* made for this wire message */
     struct weir_part *parent; /* a tool result whose content is read; NULL: the message itself */
+    struct weir_part *last; /* added last */
 };
 
 static enum block block_of(struct weir_str type)
@@ -74,6 +75,7 @@ static struct weir_part *add_part(struct reading *x, struct filling *f, enum blo
         p = m ? h->part_add(x->o.call, m, kind_of(block)) : NULL;
     }
     x->o.failed = x->o.failed || !p;
+    f->last = p;
     return p;
 }
 
@@ -152,7 +154,7 @@ static void read_blocks(struct reading *x, struct weir_json *r, struct filling *
 static void read_result_content(struct reading *x, struct weir_json *r, struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
-    struct filling inside = { NULL, NULL, p };
+    struct filling inside = { NULL, NULL, p, NULL };
     if (j->peek(r) == WEIR_JSON_STRING) {
         struct weir_part *text = add_part(x, &inside, BLOCK_TEXT);
         if (text)
@@ -273,14 +275,6 @@ static void read_known(struct reading *x, struct weir_json *r, struct filling *f
     take_foreign(x, p, block);
 }
 
-static struct weir_part *last_part(struct filling *f)
-{
-    struct weir_part *p = f->parent ? f->parent->parts : f->message ? f->message->parts : NULL;
-    while (p && p->next)
-        p = p->next;
-    return p;
-}
-
 /* A block that is read from its own bytes: of a type that only this dialect has, or one whose type doesn't stand first. */
 static void read_again(struct reading *x, struct filling *f, struct weir_str raw)
 {
@@ -306,7 +300,7 @@ static void read_again(struct reading *x, struct filling *f, struct weir_str raw
         if (!j->close(r))
             j->reject(x->r, "is not what a block of its type looks like");
     }
-    struct weir_part *p = last_part(f);
+    struct weir_part *p = f->last;
     if (p && p->kind == WEIR_PART_OPAQUE && !x->o.failed) { /* also a document of blocks */
         p->raw = raw;
         p->dialect = ANTHROPIC_DIALECT;
@@ -411,7 +405,7 @@ static void read_message_ext(struct reading *x, struct weir_str key)
 static void read_message(struct reading *x)
 {
     const struct weir_json_api *j = x->o.json;
-    struct filling f = { NULL, NULL, NULL };
+    struct filling f = { NULL, NULL, NULL, NULL };
     struct weir_str key;
     enum weir_role role = 0;
     bool has_content = false;
@@ -467,7 +461,7 @@ static void move_to_front(struct reading *x, struct weir_message *system)
 void anthropic_read_system(struct reading *x)
 {
     const struct weir_json_api *j = x->o.json;
-    struct filling f = { NULL, NULL, NULL };
+    struct filling f = { NULL, NULL, NULL, NULL };
     if (took_null(x->r, j))
         return;
     struct weir_message *m = f.message = anthropic_add_message(x, WEIR_ROLE_SYSTEM);

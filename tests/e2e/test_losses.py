@@ -242,6 +242,16 @@ def test_more_unknown_members_than_are_kept():
             assert weir.post("/v1/messages", body).status == 400
 
 
+def test_many_blocks_whose_type_comes_late():
+    """A long message is read in one go, however its members are ordered."""
+    late = [{"cache_control": {"zq": 1}, "text": "x", "type": "text"}] * 30000
+    with Upstream(openai_answer("ok")) as up, Weir(config(up)) as weir:
+        answer = weir.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": late}]})
+        assert answer.status == 200 and answer.headers["x-weir-loss"] == "cache_mark=dropped, ext=dropped", answer
+        answer = weir.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": late}]})
+        assert answer.status == 200, answer
+
+
 def test_how_long_a_cache_mark_holds():
     def marked(ttl):
         return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [
