@@ -60,7 +60,7 @@ static void put_costs(struct weir_out *o, const struct request *r, const struct 
 {
     struct weir_usage u = { .size = sizeof(u), .input = -1, .output = 0, .cached_read = -1, .cached_write = -1, .reasoning = -1 };
     if (r->conversation)
-        u.input = conversation_estimate(r->conversation, c->provider->codec->codec.tokens);
+        u.input = conversation_estimate(r->conversation, provider_tokens(c->provider, c->view.model));
     if (u.input < 0)
         return;
     put_count(o, "input_tokens", u.input, 0);

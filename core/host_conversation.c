@@ -114,11 +114,14 @@ void host_event_texts(struct weir_call *c, const struct weir_event *e, weir_text
         fn(arg, WEIR_LIT("name"), &name, NULL);
 }
 
-/* Of the target's dialect in an attempt, else of the client's. */
+/* Of the target in an attempt, else of the client's dialect. */
 static const struct weir_token_rates *rates_of(const struct weir_call *c)
 {
-    const struct weir_instance *codec = c->attempt && c->attempt->codec ? c->attempt->codec : c->request->codec;
-    return codec ? codec->plugin->codec.tokens : NULL;
+    const struct attempt *a = c->attempt && c->attempt->codec ? c->attempt : NULL;
+    const struct weir_instance *codec = c->request->codec;
+    if (a && a->provider && a->target)
+        return provider_tokens(a->provider, a->target->view.model);
+    return a ? a->codec->plugin->codec.tokens : codec ? codec->plugin->codec.tokens : NULL;
 }
 
 int64_t host_estimate_tokens(struct weir_call *c)

@@ -187,6 +187,16 @@ const char *provider_base_url(const struct config_provider *p)
     return base_urls[p->index];
 }
 
+const struct weir_token_rates *provider_tokens(const struct config_provider *p, struct weir_str model)
+{
+    const struct weir_codec *codec = &p->codec->codec;
+    const struct weir_instance *instance = codec->tokens_of ? codec_instance(p->codec) : NULL;
+    const struct weir_token_rates *rates = NULL;
+    if (instance)
+        rates = codec->tokens_of(instance->self, model, weir_cstr(provider_base_url(p)));
+    return rates ? rates : codec->tokens;
+}
+
 /* ---- the stages' blocks ---- */
 
 int lane_give_blocks(struct request *r, bool is_route)

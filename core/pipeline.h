@@ -86,6 +86,8 @@ void *stage_attempt_block(const struct attempt *a, uint32_t index);
 int lane_give_blocks(struct request *r, bool is_route); /* -1: no memory */
 int lane_give_attempt_blocks(struct attempt *a);
 const char *provider_base_url(const struct config_provider *p);
+/* What this provider adds to the texts of a request for this model; NULL: it doesn't say. */
+const struct weir_token_rates *provider_tokens(const struct config_provider *p, struct weir_str model);
 
 /* ---- front doors (doors.c) ---- */
 struct door_found {

@@ -56,7 +56,7 @@ static const struct weir_option options[] = {
     WEIR_OPTIONS_END,
 };
 
-static const struct weir_token_rates token_rates = { 3.6, 4, 513, 11.4, 22.5, 70, 154 };
+static const struct weir_token_rates token_rates = { 3.6, 4, 513, 11.4, 22.5, 70, 154, 0, 0, 0, 0 };
 
 /* Of what a client of another dialect, or a provider of another, may say. Own words go as they are. */
 static const struct weir_says says[] = {

@@ -91,7 +91,6 @@ static const struct weir_says says[] = {
     WEIR_SAYS_END,
 };
 
-static const struct weir_token_rates token_rates = { 1, 1.1, 6.7, 5.5, 15.4, 256, 2.1 };
 
 static const struct weir_model_source model_source = { "/models?pageSize=1000", "models", "name", "models/", "nextPageToken", "pageToken", NULL, NULL, NULL };
 
@@ -111,7 +110,8 @@ static const struct weir_codec codec = {
     .auth = { "x-goog-api-key", NULL, "" },
     .stream_framing = WEIR_FRAMING_SSE,
     .whole_framing = WEIR_FRAMING_JSON,
-    .tokens = &token_rates,
+    .tokens = &gemini_tokens,
+    .tokens_of = gemini_tokens_of,
     .says = says,
     .model_source = &model_source,
     .prefix = "/gemini",

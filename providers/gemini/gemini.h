@@ -192,6 +192,8 @@ struct gemini_encoding {
 
 struct weir_str gemini_model_name(struct gemini *g, const struct weir_conversation *c);
 struct gemini_model gemini_model_of(struct weir_str name);
+extern const struct weir_token_rates gemini_tokens; /* of a model that isn't known */
+const struct weir_token_rates *gemini_tokens_of(void *self, struct weir_str model, struct weir_str base_url);
 int gemini_request_head(void *self, struct weir_call *call, void *state, const void *entry);
 int gemini_encode_request(void *self, struct weir_call *call, void *state, const struct weir_conversation *conversation,
                           struct weir_out *out);

@@ -77,7 +77,7 @@ static const char *const ids[] = {
     "container", "container_id",  "training_file",   "validation_file", NULL,
 };
 
-static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21 };
+static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21, 0, 0, 0, 0 };
 
 /* Of what a client of another dialect, or a provider of another, may say. Own words go as they are. */
 static const struct weir_says says[] = {

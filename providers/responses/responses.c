@@ -101,7 +101,7 @@ static const struct weir_says says[] = {
 };
 
 /* The texts are counted as in OpenAI's chat completions. */
-static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21 };
+static const struct weir_token_rates token_rates = { 4.4, 2.7, 9.8, 3.6, 5.2, 257, 21, 0, 0, 0, 0 };
 
 static const struct weir_model_source model_source = { "/models", "data", "id", NULL, NULL, NULL, NULL, NULL, NULL };
 

@@ -100,7 +100,11 @@ struct weir_token_rates {
     double tool_use;                  /* for each tool call and each result of earlier turns */
     double image;
     double schema;                    /* once for a schema of the answer */
+    double signature;                 /* for each byte of a signature that comes back in the turn that goes on */
+    double schemas;                   /* tools' schemas: how many times what others count; 0: 1 */
+    uint32_t flags, reserved;         /* WEIR_TOKENS_* */
 };
+#define WEIR_TOKENS_NO_FORMAT 1u /* the words of a schema of the answer aren't counted */
 
 /* A request as it will be sent, for sign(). */
 struct weir_outgoing_header {
@@ -226,6 +230,8 @@ struct weir_codec {
      * always. Frames of a provider that streams are relayed to such a client only if split() cut them: with a split() a JSON
      * document that comes as a stream is of framing OWN. Constant. */
     const char *(*other_stream_type)(void *self, struct weir_call *call, void *state);
+    /* The rates where they differ by model, or by where the provider stands; NULL, or NULL returned: `tokens`. Constant. */
+    const struct weir_token_rates *(*tokens_of)(void *self, struct weir_str model, struct weir_str base_url);
 #endif
 };
 
