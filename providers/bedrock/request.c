@@ -111,7 +111,7 @@ static void read_tool_spec(struct reading *x)
 {
     const struct weir_json_api *j = x->o.json;
     struct weir_str key;
-    struct weir_tool *t = x->o.host->tool_add(x->o.call);
+    struct weir_tool *t = x->last_tool = x->o.host->tool_add(x->o.call);
     x->o.failed = x->o.failed || !t;
     for (bool is_in = t && j->object(x->r); is_in && j->member(x->r, &key);) {
         if (weir_is(key, "name"))
@@ -127,15 +127,6 @@ static void read_tool_spec(struct reading *x)
         j->reject(x->r, "needs a name");
 }
 
-static struct weir_tool *last_tool(struct reading *x)
-{
-    const struct weir_conversation *c = x->o.host->conversation(x->o.call);
-    struct weir_tool *t = c ? c->tools : NULL;
-    while (t && t->next)
-        t = t->next;
-    return t;
-}
-
 /* A tool that only this dialect has: what AWS runs itself, and a cache point that no tool stands before. */
 static void read_own_tool(struct reading *x, struct weir_str key)
 {
@@ -144,6 +135,7 @@ static void read_own_tool(struct reading *x, struct weir_str key)
     x->o.failed = x->o.failed || (!t && !x->o.json->failed(x->r));
     if (!t)
         return;
+    x->last_tool = t;
     t->raw = x->o.host->keep(x->o.call, bedrock_wrapped(&x->o, key, raw));
     t->dialect = BEDROCK_DIALECT;
 }
@@ -153,7 +145,7 @@ static void read_tool(struct reading *x)
     const struct weir_json_api *j = x->o.json;
     struct weir_str key, raw;
     for (j->object(x->r); !x->o.failed && j->member(x->r, &key);) {
-        struct weir_tool *before = weir_is(key, "cachePoint") ? last_tool(x) : NULL;
+        struct weir_tool *before = weir_is(key, "cachePoint") ? x->last_tool : NULL;
         if (took_null(x))
             continue;
         if (weir_is(key, "toolSpec")) {

@@ -11,6 +11,7 @@ struct reading {
     struct weir_str body;
     struct weir_message *first; /* of the conversation */
     uint32_t n_wire; /* messages met on the wire */
+    struct weir_tool *last_tool;
 };
 
 /* A 400 about this field. */

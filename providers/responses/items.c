@@ -18,6 +18,10 @@ static struct weir_part *add_part(struct reading *x, const struct place *at, enu
                           : at->message ? h->part_add(x->o.call, at->message, kind)
                                         : NULL;
     x->o.failed = x->o.failed || !p;
+    if (p && !at->result) {
+        x->tail_of = at->message;
+        x->tail = p;
+    }
     return p;
 }
 
@@ -276,20 +280,12 @@ static struct weir_message *message_for(struct reading *x, enum weir_role role)
     return goes_on ? x->last : responses_add_message(x, role);
 }
 
-static struct weir_part *last_part(const struct weir_message *m)
-{
-    struct weir_part *p = m ? m->parts : NULL;
-    while (p && p->next)
-        p = p->next;
-    return p;
-}
-
 /* The parts of one message item: the first of an assistant's bears the item's id, which tells it from its neighbour. */
 static void read_message_content(struct reading *x, struct weir_json *r, struct item *item)
 {
     enum weir_role role = role_of(item->role);
     item->at.message = message_for(x, role);
-    struct weir_part *before = last_part(item->at.message);
+    struct weir_part *before = item->at.message == x->tail_of ? x->tail : NULL; /* a message that has none is new */
     if (item->at.message)
         read_content(x, r, &item->at);
     struct weir_part *first = before ? before->next : item->at.message ? item->at.message->parts : NULL;

@@ -11,6 +11,8 @@ struct reading {
     struct weir_str body;
     struct weir_str safety_identifier, safety_member;
     struct weir_message *first, *last; /* of the conversation */
+    const struct weir_message *tail_of; /* the message that got a part last … */
+    struct weir_part *tail; /* … and that part */
     uint32_t n_items; /* of the input, met on the wire */
     bool has_model, has_user, has_context;
 };

@@ -252,6 +252,19 @@ def test_many_blocks_whose_type_comes_late():
         assert answer.status == 200, answer
 
 
+def test_long_lists_are_read_in_one_go():
+    n = 30000
+    cases = [("/v1/responses", {"model": "m", "input": [{"role": "assistant", "content": "x"}] * n + [{"role": "user", "content": "z"}]}),
+             ("/model/m/converse", {"messages": [{"role": "user", "content": [{"text": "x"}]}], "toolConfig": {"tools": [
+                 {"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}, {"cachePoint": {"type": "default"}}] * n}})]
+    with Upstream(openai_answer("ok")) as up:
+        c = config(up)
+        c["routes"][0]["match"]["path"] = "/*"
+        with Weir(c) as weir:
+            for path, body in cases:
+                assert weir.post(path, body).status == 200, path
+
+
 def test_how_long_a_cache_mark_holds():
     def marked(ttl):
         return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [
