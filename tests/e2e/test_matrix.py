@@ -96,6 +96,41 @@ def test_an_end_in_the_middle():
                                                      {True: [("a", "broken"), ("b", "ok")], False: [("a", "broken"), ("a", "ok")]}))
 
 
+def head(status=200, kind="application/json", body=b"", length=None):
+    n = len(body) if length is None else length
+    return b"HTTP/1.1 %d X\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n" % (status, kind.encode(), n) + body
+
+
+NO_ANSWERS = {
+    "half a head": (b"HTTP/1.1 200 OK\r\ncontent-", "connect"), "only a head": (head(length=100), "broken"), "no HTTP": (b"SSH-2.0-x\r\n", "broken"),
+    "an empty document": (head(), "broken"), "an empty stream": (head(kind="text/event-stream"), "broken"), "null": (head(body=b"null"), "broken"),
+    "an empty object": (head(body=b"{}"), "broken"), "nothing to say": (b"HTTP/1.1 204 X\r\n\r\n", "broken"),
+    "a redirect": (b"HTTP/1.1 302 X\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n", "broken"),
+    "a page": (head(kind="text/html", body=b"<html></html>"), "broken"), "an error's page": (head(502, "text/html", b"<html></html>"), "server"),
+    "chunks that are none": (b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n", "broken"),
+    "the end alone": (b"HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: [DONE]\n\n", "broken"),
+}
+
+
+def test_answers_that_are_none():
+    """Asked once, then the fallback; without one the client is told, in its own dialect."""
+    for name, (data, kind) in NO_ANSWERS.items():
+        def none(_dialect, data=data):
+            def act(conn, _request, _script):
+                conn.send(data)
+                return m.closes(conn)
+            return act
+
+        def told(w, kind=kind):
+            assert w.answer.status == 502 and [p.asked for p in w.providers] == [1] and w.story() == [("a", kind)], w.story()
+            m.error_document(w.dialect, 502, w.answer.response.json, "")
+        try:
+            play([[none], [m.other]], answered("b", [1, 1], [("a", kind), ("b", "ok")]), route={"retries": 0})
+            play([[none]], told, route={"retries": 0})
+        except AssertionError as e:
+            raise AssertionError(f"{name}: {e}") from e
+
+
 def test_no_terminator_after_all_of_the_answer():
     """No error. A client of OpenAI's dialect gets its provider's bytes and so no [DONE] either; else weir says what is missing."""
     def wants(w):
