@@ -20,7 +20,7 @@ TRAPS = [
 
     ("gemini", "a stream of events has to be asked for", unit("test_gemini", "path_names_the_model")),
     ("gemini", "arguments are an object both ways", unit("test_gemini", "tool_loop")),
-    ("gemini", "a result is an object, an error under its own name", unit("test_gemini", "tool_loop")),
+    ("gemini", "a result is an object, an error under its own name", unit("test_gemini", "tool_loop", "a_failed_result_is_an_error")),
     ("gemini", "a result names its function, not only its call", unit("test_codec_gemini", "calls_without_ids_get_some_and_results_find_them")),
     ("gemini", "neighbouring turns of one role are one; all results of a step stand in one", unit("test_gemini", "turns_alternate", "tool_loop")),
     ("gemini", "counts of the answer leave thinking out", golden("gemini", "text.answer", "thinking-calls.stream")),

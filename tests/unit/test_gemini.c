@@ -176,6 +176,29 @@ TEST(tool_loop)
                      "loss=emulated:tools: arguments that are no object stand in _raw\n");
 }
 
+/* A tool that failed says so under `error`. */
+TEST(a_failed_result_is_an_error)
+{
+    struct lab *up = lab_begin(lab_plugin("gemini"), 'e', NULL);
+    struct conversation *c = up->conversation = conversation_new(up->arena, WEIR_LIT("x"), WEIR_OP_CHAT, WEIR_NONE);
+    struct weir_out body = { 0 };
+    conversation_set_field(c, WEIR_FIELD_MODEL, WEIR_LIT("\"gemini-2.5-flash\""), WEIR_NONE);
+    conversation_part(c, &conversation_message(c, WEIR_ROLE_USER)->parts, WEIR_PART_TEXT)->text = WEIR_TEXT("q");
+    struct weir_part *call = conversation_part(c, &conversation_message(c, WEIR_ROLE_ASSISTANT)->parts, WEIR_PART_TOOL_CALL);
+    struct weir_part *result = conversation_part(c, &conversation_message(c, WEIR_ROLE_TOOL)->parts, WEIR_PART_TOOL_RESULT);
+    call->id = result->id = WEIR_LIT("c1");
+    call->name = WEIR_LIT("f");
+    call->text = WEIR_TEXT("{}");
+    result->flags = WEIR_PART_IS_ERROR;
+    conversation_part(c, &result->parts, WEIR_PART_TEXT)->text = WEIR_TEXT("no such city");
+    struct scratch s = scratch_enter();
+    CHECK_INT(up->codec->encode_request(up->self, &up->call, up->state, &c->view, &body), 0);
+    scratch_leave(s);
+    CHECK(strstr(lab_cstr(up, out_bytes(&body)), "\"name\":\"f\",\"response\":{\"error\":\"no such city\"}"));
+    out_free(&body);
+    lab_end(up);
+}
+
 TEST(texts_of_a_result_stay_apart)
 {
     ENCODES("{\"model\":\"gemini-2.5-flash\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":null,"
