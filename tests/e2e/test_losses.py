@@ -265,6 +265,17 @@ def test_long_lists_are_read_in_one_go():
                 assert weir.post(path, body).status == 200, path
 
 
+def test_many_blocks_that_each_need_a_writer():
+    contents = [{"role": "user", "parts": [{"text": "x", "zq": 1}]}] * 500
+    with Upstream(openai_answer("ok")) as up:
+        c = config(up, entry=["log"])
+        c["routes"][0]["match"]["path"] = "/*"
+        with Weir(c) as weir:
+            answer = weir.post("/gemini/v1beta/models/m:generateContent", {"contents": contents})
+            assert answer.status == 200, answer
+            assert sum(x["feature"] == "ext" for x in records(weir)[0]["losses"]) == 500
+
+
 def test_how_long_a_cache_mark_holds():
     def marked(ttl):
         return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [
