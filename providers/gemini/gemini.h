@@ -7,7 +7,7 @@
  *   request.c   egress: settings and tools -> the request  contents.c  egress: messages -> contents
  *   response.c  egress: the answer -> events               parts.c     egress: a part of the answer -> events
  *   error.c     errors, both ways                          embed.c     embeddings and token counts, both ways
- *   signature.c signatures of other dialects in this one's places
+ *   signature.c signatures of other dialects in this one's places      words.c     ingress: what streams and documents share
  *   logprobs.c  log probabilities, both ways               split.c     egress: a stream that is one JSON array
  */
 #ifndef GEMINI_H
@@ -110,7 +110,7 @@ struct gemini_client {
     struct gemini_span *models; /* the values of `model` in the body */
     uint32_t n_models, cap_models;
     /* The answer */
-    struct weir_str id, model;
+    struct weir_str id, model, tail; /* tail: of each chunk, made once */
     struct gemini_told *open;
     struct gemini_told_choice choices[GEMINI_CHOICES];
     struct weir_usage usage;
