@@ -22,6 +22,8 @@ static struct weir_part *add_part(struct reading *x, const struct place *at, enu
         x->tail_of = at->message;
         x->tail = p;
     }
+    if (p && kind == WEIR_PART_TOOL_CALL)
+        x->calls[x->n_calls++ % RESPONSES_RECENT_CALLS] = p;
     return p;
 }
 
@@ -467,12 +469,14 @@ static struct weir_text joined(struct reading *x, struct weir_str list)
 /* The signature of a call that another provider made goes back to that call. */
 static void sign_call(struct reading *x, struct weir_str call, struct weir_str dialect, struct weir_text signature)
 {
-    struct weir_message *m = x->last && x->last->role == WEIR_ROLE_ASSISTANT ? x->last : NULL;
-    for (struct weir_part *p = m ? m->parts : NULL; p; p = p->next)
-        if (p->kind == WEIR_PART_TOOL_CALL && weir_eq(p->id, call)) {
-            p->signature = signature;
-            p->dialect = dialect;
-        }
+    for (uint32_t i = 1; i <= RESPONSES_RECENT_CALLS && i <= x->n_calls; i++) {
+        struct weir_part *p = x->calls[(x->n_calls - i) % RESPONSES_RECENT_CALLS];
+        if (!weir_eq(p->id, call))
+            continue;
+        p->signature = signature;
+        p->dialect = dialect;
+        return;
+    }
 }
 
 static void finish_reasoning(struct reading *x, struct item *item)

@@ -4,6 +4,8 @@
 
 #include "responses.h"
 
+enum { RESPONSES_RECENT_CALLS = 64 }; /* a signature stands right behind its call, or behind those made beside it */
+
 struct reading {
     struct responses o;
     struct responses_client *client;
@@ -13,6 +15,8 @@ struct reading {
     struct weir_message *first, *last; /* of the conversation */
     const struct weir_message *tail_of; /* the message that got a part last … */
     struct weir_part *tail; /* … and that part */
+    struct weir_part *calls[RESPONSES_RECENT_CALLS]; /* a ring of the last ones, which signatures that follow belong to */
+    uint32_t n_calls;
     uint32_t n_items; /* of the input, met on the wire */
     bool has_model, has_user, has_context;
 };
