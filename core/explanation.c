@@ -12,6 +12,8 @@
 #include "pipeline.h"
 #include "text.h"
 
+enum { HEADER_MAX = 3072 };
+
 struct explanation {
     uint32_t n;
     struct weir_str candidates[]; /* a JSON object each, in the order in which they would be tried */
@@ -130,6 +132,48 @@ void explanation_note(struct request *r, const struct candidate *first)
         x->candidates[x->n++] = candidate_text(r, (const struct candidate *)r->candidates[i]);
 }
 
+/* ---- what stages change ---- */
+
+enum { TOLD_MAX = 160 };
+
+static void tell(struct weir_call *c, const char *key, struct weir_str value)
+{
+    const struct weir_instance *who = c->running ? c->running : c->wait ? pipeline_stage(c, c->step) : NULL;
+    if (value.n)
+        note_add(c->request, who ? who->plugin->desc.name : "core", key, value);
+}
+
+void explanation_field(struct weir_call *c, enum weir_field f, struct weir_str json)
+{
+    struct arena *a = c->request->arena;
+    if (is_asked_for(c->request))
+        tell(c, "sets", json.n ? arena_printf(a, "%s to %.*s%s", feature_name(f), (int)(json.n < TOLD_MAX ? json.n : TOLD_MAX), json.p,
+                                              json.n > TOLD_MAX ? " …" : "")
+                               : arena_printf(a, "%s to nothing", feature_name(f)));
+}
+
+/* Not what it says: records hold no words of a conversation. */
+void explanation_text(struct weir_call *c, int64_t before, size_t after)
+{
+    struct arena *a = c->request->arena;
+    if (!is_asked_for(c->request))
+        return;
+    tell(c, "changes", before < 0 ? arena_printf(a, "the system prompt: %zu bytes before it", after)
+                                  : arena_printf(a, "a text: of %lld bytes it makes %zu", (long long)before, after));
+}
+
+void explanation_candidates(struct weir_call *c)
+{
+    struct request *r = c->request;
+    struct weir_out names = { 0 };
+    for (uint32_t i = 0; is_asked_for(r) && i < r->n_candidates && names.n < HEADER_MAX; i++) {
+        out_write(&names, i ? WEIR_LIT(", ") : WEIR_LIT(""));
+        out_write(&names, r->candidates[i]->name);
+    }
+    tell(c, "chooses", out_bytes(&names));
+    out_free(&names);
+}
+
 /* ---- the whole ---- */
 
 static bool has_hook(const struct lane *lane, int hook, uint32_t stage)
@@ -182,8 +226,6 @@ void explanation_write(const struct request *r, struct weir_out *o)
 }
 
 /* ---- the header ---- */
-
-enum { HEADER_MAX = 3072 };
 
 /* The largest that fits: fewer candidates, then without what the stages said. */
 static void put_header(struct weir_out *o, const struct request *r, uint32_t n, bool has_decisions)

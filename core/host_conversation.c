@@ -68,6 +68,7 @@ int host_edit_field(struct weir_call *c, enum weir_field f, struct weir_str json
     struct request *r = c->request;
     if (!may_edit(c, "edit_field"))
         return -1;
+    explanation_field(c, f, json);
     if (c->attempt)
         return attempt_edit_field(r->conversation, &c->attempt->edits, c->attempt->arena, f, json);
     int rc = conversation_edit_field(r->conversation, f, json);
@@ -79,6 +80,7 @@ int host_edit_text(struct weir_call *c, struct weir_part *part, struct weir_str 
 {
     if (!part || !may_edit(c, "edit_text"))
         return -1;
+    explanation_text(c, (int64_t)part->text.n, plain.n);
     if (c->attempt)
         return attempt_edit_text(c->request->conversation, &c->attempt->edits, c->attempt->arena, part, plain);
     return conversation_edit_text(c->request->conversation, part, plain);
@@ -88,6 +90,7 @@ int host_prepend_system(struct weir_call *c, struct weir_str plain)
 {
     if (!may_edit(c, "prepend_system"))
         return -1;
+    explanation_text(c, -1, plain.n);
     if (c->attempt)
         return attempt_prepend_system(c->request->conversation, &c->attempt->edits, c->attempt->arena, plain);
     return conversation_prepend_system(c->request->conversation, plain);

@@ -36,6 +36,7 @@ int host_candidates_set(struct weir_call *c, struct weir_candidate *const *list,
     r->n_candidates = n;
     r->has_candidates = true;
     r->were_candidates_set = true;
+    explanation_candidates(c);
     return 0;
 }
 

@@ -331,6 +331,9 @@ void losses_write(const struct attempt *a, struct weir_out *o); /* "losses": [â€
 
 /* ---- explanation (explanation.c) ---- */
 void explanation_note(struct request *r, const struct candidate *first); /* the first candidate is about to be tried */
+void explanation_field(struct weir_call *c, enum weir_field f, struct weir_str json); /* a stage set it */
+void explanation_text(struct weir_call *c, int64_t before, size_t after); /* bytes; before -1: of the system prompt, in front */
+void explanation_candidates(struct weir_call *c); /* a stage chose them */
 struct weir_str explanation_header(struct request *r); /* x-weir-explain; "": nobody asked, or may */
 void explanation_write(const struct request *r, struct weir_out *o); /* "explanation": {â€¦}, nothing if there is none */
 

@@ -66,6 +66,7 @@ class Program:
         try:
             for port in ports:
                 self.wait_for(port)
+            self.wait_for_calm()
         except BaseException:
             self.stop()
             raise
@@ -84,6 +85,13 @@ class Program:
             except OSError:
                 time.sleep(0.02)
         raise Broken(f"{self.name} doesn't listen on port {port} after {seconds} s; it said: {self.said()}")
+
+    def wait_for_calm(self, seconds=15):
+        """Until no process came or went for a while: one that only helps at the start is none that dies during a run."""
+        until, before = time.monotonic() + seconds, None
+        while time.monotonic() < until and (now := self.pids()) != before:
+            before = now
+            time.sleep(0.3)
 
     def pids(self):
         table, found = parents(), {self.process.pid}

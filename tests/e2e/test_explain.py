@@ -77,6 +77,21 @@ def test_text_for_people():
     assert re.search(r"estimate: \d+ tokens of input, \$0\.0000\d\d; at most \$0\.0008\d\d with 100 of output\n", text)
 
 
+def test_what_a_rule_changes_is_told():
+    f = folder()
+    f.write("rule.lua", """return { name = "rule", on_request = function(req)
+      req.max_tokens = 7
+      req:redact("hello", "***")
+      req:prepend_system("Be brief.")
+      return { "b/claude-sonnet-4" }
+    end }""")
+    x = json.loads(explain(f, "--path", CHAT, "q.json"))
+    told = [d for d in x["record"]["decisions"] if d["stage"] == "policy"]
+    assert told == [{"stage": "policy", "sets": "max_tokens to 7"}, {"stage": "policy", "changes": "a text: of 11 bytes it makes 9"},
+                    {"stage": "policy", "changes": "the system prompt: 9 bytes before it"}, {"stage": "policy", "chooses": "b/claude-sonnet-4"}], told
+    assert [c["target"] for c in x["calls"]] == ["b/claude-sonnet-4"]
+
+
 def test_example_of_the_readme():
     with open(os.path.join(ROOT, "README.md")) as readme:
         example = re.search(r"### Why did it go there\?.*?```\n(decisions\n.*?)```", readme.read(), re.S).group(1)
