@@ -1,6 +1,9 @@
 /* Building the canonical conversation and reading it as a whole. Everything lives in the request's arena. */
 #include "conversation.h"
 
+#include <ctype.h>
+#include <strings.h>
+
 #include "feature_set.h"
 #include "scratch.h"
 #include "text.h"
@@ -81,6 +84,50 @@ struct weir_part *conversation_part(struct conversation *c, struct weir_part **l
     tail->first = *list;
     tail->last = p;
     return p;
+}
+
+/* "data:image/png;base64,…" with something in it: false if it is none. Its data stay where they are. */
+static bool take_data_uri(struct arena *a, struct weir_part *p, const struct weir_text *uri)
+{
+    enum { LONGEST_HEAD = 256 };
+    if (uri->n < 5 || strncasecmp(uri->p, "data:", 5) != 0)
+        return false;
+    const char *comma = memchr(uri->p, ',', uri->n < LONGEST_HEAD ? uri->n : LONGEST_HEAD);
+    if (!comma)
+        return false;
+    uint32_t head_n = (uint32_t)(comma - uri->p);
+    struct weir_text head = { uri->p + 5, head_n - 5, uri->form };
+    struct weir_str words = text_decode(a, &head);
+    if (words.n < 7 || memcmp(words.p + words.n - 7, ";base64", 7) != 0 || uri->n == head_n + 1)
+        return false;
+    p->media_type = (struct weir_str){ words.p, (size_t)((const char *)memchr(words.p, ';', words.n) - words.p) };
+    p->data = (struct weir_text){ comma + 1, uri->n - head_n - 1, uri->form };
+    return true;
+}
+
+/* An absolute URI (RFC 3986, 4.3): a scheme, ':', and what it names; of HTTP's and data's it is known how that begins. */
+static bool is_absolute(struct weir_str s)
+{
+    size_t n = 0;
+    while (n < s.n && (isalnum((unsigned char)s.p[n]) || (n && (s.p[n] == '+' || s.p[n] == '-' || s.p[n] == '.'))))
+        n++;
+    if (!n || !isalpha((unsigned char)s.p[0]) || n + 1 >= s.n || s.p[n] != ':')
+        return false;
+    struct weir_str rest = { s.p + n + 1, s.n - n - 1 };
+    if ((n == 4 || n == 5) && strncasecmp(s.p, "https", n) == 0)
+        return rest.n > 2 && memcmp(rest.p, "//", 2) == 0 && rest.p[2] != '/';
+    return n != 4 || strncasecmp(s.p, "data", 4) != 0 || (memchr(rest.p, ',', rest.n) && rest.p[rest.n - 1] != ',');
+}
+
+bool conversation_media_url(struct arena *a, struct weir_part *p, const struct weir_text *url)
+{
+    if (take_data_uri(a, p, url))
+        return true;
+    struct weir_str plain = text_decode(a, url);
+    if (!is_absolute(plain))
+        return false;
+    p->url = plain;
+    return true;
 }
 
 struct weir_tool *conversation_tool(struct conversation *c)

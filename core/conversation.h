@@ -52,6 +52,8 @@ struct conversation *conversation_new(struct arena *a, struct weir_str dialect, 
 int conversation_set_field(struct conversation *c, enum weir_field f, struct weir_str json, struct weir_str wire);
 struct weir_message *conversation_message(struct conversation *c, enum weir_role role);
 struct weir_part *conversation_part(struct conversation *c, struct weir_part **list, enum weir_part_kind kind);
+/* weir_host.media_url; what has to be decoded is the arena's. */
+bool conversation_media_url(struct arena *a, struct weir_part *p, const struct weir_text *url);
 struct weir_tool *conversation_tool(struct conversation *c);
 int conversation_ext(struct conversation *c, struct weir_str path, struct weir_str raw, struct weir_str member);
 /* Before its body is read: what the codec passes over is known (`unread`) when the conversation is closed. Who doesn't close it calls

@@ -397,6 +397,7 @@ const struct weir_host host_table = {
     .id_in = host_id_in,
     .hmac_caller = host_hmac_caller,
     .complexity = host_complexity,
+    .media_url = host_media_url,
     .token = host_token,
     .rsa_sha256 = host_rsa_sha256,
 };

@@ -43,6 +43,7 @@ int host_set_field(struct weir_call *c, enum weir_field f, struct weir_str json,
 struct weir_message *host_message_add(struct weir_call *c, enum weir_role role);
 struct weir_part *host_part_add(struct weir_call *c, struct weir_message *m, enum weir_part_kind kind);
 struct weir_part *host_part_add_to(struct weir_call *c, struct weir_part *parent, enum weir_part_kind kind);
+bool host_media_url(struct weir_call *c, struct weir_part *p, struct weir_text url);
 struct weir_tool *host_tool_add(struct weir_call *c);
 int host_ext_add(struct weir_call *c, struct weir_str path, struct weir_str raw, struct weir_str member);
 int host_edit_field(struct weir_call *c, enum weir_field f, struct weir_str json);

@@ -44,6 +44,11 @@ struct weir_part *host_part_add_to(struct weir_call *c, struct weir_part *parent
     return to && parent ? conversation_part(to, &parent->parts, kind) : NULL;
 }
 
+bool host_media_url(struct weir_call *c, struct weir_part *p, struct weir_text url)
+{
+    return conversation_media_url(c->request->arena, p, &url);
+}
+
 struct weir_tool *host_tool_add(struct weir_call *c)
 {
     struct conversation *to = building(c);

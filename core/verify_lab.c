@@ -292,6 +292,11 @@ static struct weir_str bench_key_id(struct weir_call *c, uint32_t part)
     return part == 1 ? WEIR_NONE : weir_cstr(bench_key_part(part));
 }
 
+static bool bench_media_url(struct weir_call *c, struct weir_part *p, struct weir_text url)
+{
+    return conversation_media_url(lab_of(c)->arena, p, &url);
+}
+
 /* As with one provider: ids need no name. */
 static struct weir_str bench_id(struct weir_call *c, struct weir_str id)
 {
@@ -322,6 +327,7 @@ static const struct weir_host *bench(void)
         .sha256 = host_table.sha256, .hmac_sha256 = host_table.hmac_sha256, .equal = host_table.equal,
         .set_response_header = bench_set_response_header,
         .lose = bench_lose, .again = bench_again, .hmac_key = bench_hmac_key, .key_id = bench_key_id, .id_out = bench_id, .id_in = bench_id,
+        .media_url = bench_media_url,
         .principal = bench_principal, .target = bench_target, .counter = bench_counter, .count = bench_count, .log = bench_log,
     };
     return &host;

@@ -99,13 +99,21 @@ static void keep_own(struct reading *x, struct weir_json *r, struct weir_part *p
 }
 
 struct source {
-    struct weir_str type, media_type, url, file_id;
-    struct weir_text data;
+    struct weir_str type, media_type, file_id;
+    struct weir_text data, url;
+    struct weir_part media; /* its media_type, data and url are of the url */
     bool has_content;
 };
 
-static void read_source_members(const struct weir_json_api *j, struct weir_json *r, struct source *s)
+static void read_source_url(struct reading *x, struct weir_json *r, struct source *s)
 {
+    if (x->o.json->text(r, &s->url) && !x->o.host->media_url(x->o.call, &s->media, s->url))
+        x->o.json->reject(r, "not a URL or data URI");
+}
+
+static void read_source_members(struct reading *x, struct weir_json *r, struct source *s)
+{
+    const struct weir_json_api *j = x->o.json;
     struct weir_str key;
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "type"))
@@ -115,7 +123,7 @@ static void read_source_members(const struct weir_json_api *j, struct weir_json 
         else if (weir_is(key, "data"))
             j->text(r, &s->data);
         else if (weir_is(key, "url"))
-            j->string(r, &s->url);
+            read_source_url(x, r, s);
         else if (weir_is(key, "file_id"))
             j->string(r, &s->file_id);
         else if (weir_is(key, "content"))
@@ -127,14 +135,18 @@ static void read_source(struct reading *x, struct weir_json *r, struct weir_part
 {
     const struct weir_json_api *j = x->o.json;
     struct source s = { 0 };
-    read_source_members(j, r, &s);
+    read_source_members(x, r, &s);
     p->media_type = s.media_type;
     if (weir_is(s.type, "base64")) {
         p->data = s.data;
         if (!s.data.n && !j->failed(r))
             j->reject(r, "its data is missing or empty");
     } else if (weir_is(s.type, "url")) {
-        p->url = s.url;
+        p->url = s.media.url;
+        p->data = s.media.data;
+        p->media_type = s.media.media_type;
+        if (!s.url.n && !j->failed(r))
+            j->reject(r, "its url is missing");
     } else if (weir_is(s.type, "file")) {
         p->file_id = s.file_id;
         p->dialect = ANTHROPIC_DIALECT;

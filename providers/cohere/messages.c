@@ -11,36 +11,9 @@ struct weir_part *cohere_add_part(struct reading *x, struct weir_message *m, enu
 
 /* ---- images ---- */
 
-/* "data:image/png;base64,…": false if it is none. */
-static bool take_data_url(struct reading *x, struct weir_part *p, struct weir_text url)
-{
-    if (url.n < 5 || memcmp(url.p, "data:", 5) != 0)
-        return false;
-    const char *comma = memchr(url.p, ',', url.n < 256 ? url.n : 256);
-    if (!comma)
-        return false;
-    struct weir_text head = { url.p + 5, (uint32_t)(comma - url.p) - 5, url.form };
-    struct weir_str words = x->o.host->text(x->o.call, &head);
-    const char *semicolon = words.n ? memchr(words.p, ';', words.n) : NULL;
-    if (words.n < 7 || memcmp(words.p + words.n - 7, ";base64", 7) != 0)
-        return false;
-    uint32_t before = (uint32_t)(comma - url.p) + 1;
-    p->media_type = (struct weir_str){ words.p, (size_t)(semicolon - words.p) };
-    p->data = (struct weir_text){ url.p + before, url.n - before, url.form };
-    return true;
-}
-
-static bool is_address(struct weir_str s)
-{
-    return (s.n > 8 && memcmp(s.p, "https://", 8) == 0) || (s.n > 7 && memcmp(s.p, "http://", 7) == 0);
-}
-
 void cohere_take_url(struct reading *x, struct weir_part *p, struct weir_text url)
 {
-    if (take_data_url(x, p, url))
-        return;
-    p->url = x->o.host->text(x->o.call, &url);
-    if (!is_address(p->url))
+    if (!x->o.host->media_url(x->o.call, p, url))
         x->o.json->reject(x->r, "not a URL or data URI");
 }
 

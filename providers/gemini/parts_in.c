@@ -128,16 +128,38 @@ static void read_response(struct reading *x, struct weir_part *result, struct we
     result->flags |= is_error ? WEIR_PART_IS_ERROR : 0;
 }
 
-static void read_media(const struct weir_json_api *j, struct weir_json *r, struct part *to)
+static bool is_files_uri(struct weir_str uri)
 {
+    return gemini_contains(uri, "generativelanguage.googleapis.com/") || gemini_starts_with(uri, "gs://") ||
+           gemini_starts_with(uri, "files/");
+}
+
+static void read_uri(struct reading *x, struct weir_json *r, struct part *to)
+{
+    struct weir_part media = { 0 };
+    if (!x->g.json->string(r, &to->uri) || is_files_uri(to->uri))
+        return;
+    if (!x->g.host->media_url(x->g.call, &media, weir_plain(to->uri)))
+        x->g.json->reject(r, "not a URL or data URI");
+    to->uri = media.url;
+    if (!media.data.n)
+        return;
+    to->has_data = true;
+    to->data = media.data;
+    to->media_type = media.media_type;
+}
+
+static void read_media(struct reading *x, struct weir_json *r, struct part *to)
+{
+    const struct weir_json_api *j = x->g.json;
     struct weir_str key;
     for (j->object(r); j->member(r, &key);) {
         if (gemini_key(key, "mimeType"))
             gemini_read_string(j, r, &to->media_type);
         else if (weir_is(key, "data"))
             to->has_data = j->text(r, &to->data);
-        else if (gemini_key(key, "fileUri"))
-            gemini_read_string(j, r, &to->uri);
+        else if (gemini_key(key, "fileUri") && j->peek(r) == WEIR_JSON_STRING)
+            read_uri(x, r, to);
         else if (gemini_key(key, "displayName"))
             gemini_read_string(j, r, &to->name);
     }
@@ -150,12 +172,6 @@ static enum weir_part_kind kind_of_media(struct weir_str type)
     if (gemini_starts_with(type, "image/"))
         return WEIR_PART_IMAGE;
     return gemini_starts_with(type, "audio/") ? WEIR_PART_AUDIO : WEIR_PART_FILE;
-}
-
-static bool is_files_uri(struct weir_str uri)
-{
-    return gemini_contains(uri, "generativelanguage.googleapis.com/") || gemini_starts_with(uri, "gs://") ||
-           gemini_starts_with(uri, "files/");
 }
 
 /* Google takes base64 in the alphabet for URLs too; others don't. */
@@ -197,7 +213,7 @@ static void read_result_parts(struct reading *x, struct weir_part *result, struc
         struct part media = { .has_data = false };
         for (j->object(r); j->member(r, &key);)
             if ((gemini_key(key, "inlineData") || gemini_key(key, "fileData")) && j->peek(r) == WEIR_JSON_OBJECT)
-                read_media(j, r, &media);
+                read_media(x, r, &media);
         struct weir_part *p = media.has_data || media.uri.n
                                   ? x->g.host->part_add_to(x->g.call, result, kind_of_media(media.media_type))
                                   : NULL;
@@ -257,7 +273,7 @@ static void read_part_member(struct reading *x, struct part *to, struct weir_str
     else if (gemini_key(key, "thoughtSignature") && type == WEIR_JSON_STRING)
         j->text(x->r, &to->signature);
     else if ((gemini_key(key, "inlineData") || gemini_key(key, "fileData")) && type != WEIR_JSON_NULL)
-        read_media(j, x->r, to);
+        read_media(x, x->r, to);
     else if (gemini_key(key, "functionCall") && type == WEIR_JSON_OBJECT)
         j->raw(x->r, &to->call);
     else if (gemini_key(key, "functionResponse") && type == WEIR_JSON_OBJECT)

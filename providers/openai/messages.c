@@ -27,36 +27,10 @@ static struct weir_part *add_part(struct reading *x, struct weir_message *m, enu
     return p;
 }
 
-/* The text behind the first `n` bytes of t. */
-static struct weir_text text_from(struct weir_text t, size_t n)
+static void take_url(struct reading *x, struct weir_json *r, struct weir_part *p, struct weir_text url)
 {
-    t.p += n;
-    t.n -= (uint32_t)n;
-    return t;
-}
-
-/* "data:image/png;base64,…": false if it is none. */
-static bool take_data_url(struct reading *x, struct weir_part *p, struct weir_text url)
-{
-    if (url.n < 5 || memcmp(url.p, "data:", 5) != 0)
-        return false;
-    const char *comma = memchr(url.p, ',', url.n < 256 ? url.n : 256);
-    if (!comma)
-        return false;
-    struct weir_text head = { url.p + 5, (uint32_t)(comma - url.p) - 5, url.form };
-    struct weir_str words = x->o.host->text(x->o.call, &head);
-    const char *semicolon = words.n ? memchr(words.p, ';', words.n) : NULL;
-    if (words.n < 7 || memcmp(words.p + words.n - 7, ";base64", 7) != 0)
-        return false;
-    p->media_type = (struct weir_str){ words.p, (size_t)(semicolon - words.p) };
-    p->data = text_from(url, (size_t)(comma - url.p) + 1);
-    return true;
-}
-
-static void take_url(struct reading *x, struct weir_part *p, struct weir_text url)
-{
-    if (!take_data_url(x, p, url))
-        p->url = x->o.host->text(x->o.call, &url);
+    if (!x->o.host->media_url(x->o.call, p, url))
+        x->o.json->reject(r, "not a URL or data URI");
 }
 
 /* {"url":…,"detail":…}, or as some servers take it: the URL itself. */
@@ -67,13 +41,13 @@ static void read_image(struct reading *x, struct weir_json *r, struct weir_part 
     struct weir_str key;
     if (j->peek(r) == WEIR_JSON_STRING) {
         if (j->text(r, &url))
-            take_url(x, p, url);
+            take_url(x, r, p, url);
         return;
     }
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "url")) {
             if (j->text(r, &url))
-                take_url(x, p, url);
+                take_url(x, r, p, url);
         } else if (weir_is(key, "detail") && !took_null(r, j)) {
             j->string(r, &p->detail);
         }
@@ -101,8 +75,8 @@ static void read_file(struct reading *x, struct weir_json *r, struct weir_part *
     struct weir_text data;
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "file_data") && !took_null(r, j)) {
-            if (j->text(r, &data) && !take_data_url(x, p, data)) {
-                p->data = data;
+            if (j->text(r, &data) && !x->o.host->media_url(x->o.call, p, data)) {
+                p->data = data; /* bare base64 */
                 p->media_type = WEIR_LIT("application/pdf");
             }
         } else if (weir_is(key, "file_id") && !took_null(r, j)) {

@@ -27,38 +27,11 @@ static struct weir_part *add_part(struct reading *x, const struct place *at, enu
     return p;
 }
 
-/* "data:image/png;base64,…": false if it is none. */
-static bool take_data_url(struct reading *x, struct weir_part *p, struct weir_text url)
-{
-    if (url.n < 5 || memcmp(url.p, "data:", 5) != 0)
-        return false;
-    const char *comma = memchr(url.p, ',', url.n < 256 ? url.n : 256);
-    if (!comma)
-        return false;
-    struct weir_text head = { url.p + 5, (uint32_t)(comma - url.p) - 5, url.form };
-    struct weir_str words = x->o.host->text(x->o.call, &head);
-    const char *semicolon = words.n ? memchr(words.p, ';', words.n) : NULL;
-    if (words.n < 7 || memcmp(words.p + words.n - 7, ";base64", 7) != 0)
-        return false;
-    uint32_t skipped = (uint32_t)(comma - url.p) + 1;
-    p->media_type = (struct weir_str){ words.p, (size_t)(semicolon - words.p) };
-    p->data = (struct weir_text){ url.p + skipped, url.n - skipped, url.form };
-    return true;
-}
-
-static void take_image_url(struct reading *x, struct weir_part *p, struct weir_text url)
-{
-    if (take_data_url(x, p, url))
-        return;
-    p->url = x->o.host->text(x->o.call, &url);
-    if (!p->url.n || !memmem(p->url.p, p->url.n, ":", 1))
-        x->o.json->reject(x->r, "image_url must be a URL or a data URI (data:image/png;base64,…)");
-}
-
 struct part_read {
     struct weir_str type, detail, file_id, audio;
-    struct weir_str name, url; /* of a file */
-    struct weir_text text, image_url, file_data;
+    struct weir_str name;    /* of a file */
+    struct weir_part media;  /* its media_type, data and url: of image_url, file_url or file_data */
+    struct weir_text text;
     struct weir_str first, last; /* key and value */
     bool has_text, is_marked;
 };
@@ -80,25 +53,35 @@ static enum weir_part_kind kind_of(struct weir_str type)
     return WEIR_PART_OPAQUE;
 }
 
-static struct weir_text *text_slot(struct part_read *to, struct weir_str key)
+/* Where an image or a file lies. A file's data may be bare base64. */
+static void read_place(struct reading *x, struct weir_json *r, struct weir_str key, struct part_read *to)
 {
-    if (weir_is(key, "text") || weir_is(key, "refusal"))
-        return &to->text;
-    if (weir_is(key, "image_url"))
-        return &to->image_url;
-    return weir_is(key, "file_data") ? &to->file_data : NULL;
+    struct weir_text said;
+    if (!x->o.json->text(r, &said))
+        return;
+    to->last = (struct weir_str){ said.p - 1, said.n + 2 };
+    if (x->o.host->media_url(x->o.call, &to->media, said))
+        return;
+    if (weir_is(key, "file_data") && said.n) {
+        to->media.data = said;
+        to->media.media_type = WEIR_LIT("application/pdf");
+    } else {
+        x->o.json->reject(r, "not a URL or data URI");
+    }
 }
 
 static void read_part_member(struct reading *x, struct weir_json *r, struct weir_str key, struct part_read *to)
 {
     const struct weir_json_api *j = x->o.json;
-    struct weir_text *slot = text_slot(to, key);
+    bool is_string = j->peek(r) == WEIR_JSON_STRING;
     struct weir_str raw;
-    if (slot && j->peek(r) == WEIR_JSON_STRING) {
-        if (!j->text(r, slot))
-            return;
-        to->last = (struct weir_str){ slot->p - 1, slot->n + 2 };
-        to->has_text = to->has_text || slot == &to->text;
+    if (is_string && (weir_is(key, "text") || weir_is(key, "refusal"))) {
+        to->has_text = j->text(r, &to->text);
+        to->last = (struct weir_str){ to->text.p - 1, to->text.n + 2 };
+        return;
+    }
+    if (is_string && (weir_is(key, "image_url") || weir_is(key, "file_url") || weir_is(key, "file_data"))) {
+        read_place(x, r, key, to);
         return;
     }
     if (!j->raw(r, &raw))
@@ -112,14 +95,21 @@ static void read_part_member(struct reading *x, struct weir_json *r, struct weir
         to->file_id = raw;
     else if (weir_is(key, "filename"))
         to->name = raw;
-    else if (weir_is(key, "file_url"))
-        to->url = raw;
     else if (weir_is(key, "input_audio"))
         to->audio = raw;
     else if (weir_is(key, "prompt_cache_breakpoint"))
         to->is_marked = !weir_is(raw, "null");
-    else if (!weir_is(raw, "[]")) /* annotations and logprobs of an answer */
+    else if (!weir_is(raw, "[]") && !weir_is(raw, "null")) /* annotations and logprobs of an answer; what isn't given */
         j->leave(r, raw);
+}
+
+/* false: it isn't told. */
+static bool take_place(struct weir_part *p, const struct part_read *said)
+{
+    p->media_type = said->media.media_type;
+    p->data = said->media.data;
+    p->url = said->media.url;
+    return p->data.n || p->url.n;
 }
 
 static void take_image(struct reading *x, struct weir_part *p, const struct part_read *said)
@@ -127,31 +117,23 @@ static void take_image(struct reading *x, struct weir_part *p, const struct part
     p->detail = responses_string_in(x, said->detail);
     if (weir_is(p->detail, "auto"))
         p->detail = WEIR_NONE; /* what it is unasked, and what the specification wants said */
-    if (said->image_url.n) {
-        take_image_url(x, p, said->image_url);
+    if (take_place(p, said))
         return;
-    }
     p->file_id = responses_string_in(x, said->file_id);
     p->dialect = RESPONSES_DIALECT;
-    if (!p->file_id.n)
+    if (!p->file_id.n && !x->o.json->failed(x->r))
         x->o.json->reject(x->r, "an input_image needs image_url or file_id");
 }
 
 static void take_file(struct reading *x, struct weir_part *p, const struct part_read *said)
 {
     p->name = responses_string_in(x, said->name);
-    p->url = responses_string_in(x, said->url);
-    if (said->file_data.n) {
-        if (!take_data_url(x, p, said->file_data)) {
-            p->data = said->file_data;
-            p->media_type = WEIR_LIT("application/pdf");
-        }
+    if (take_place(p, said))
         return;
-    }
     p->file_id = responses_string_in(x, said->file_id);
     if (p->file_id.n)
         p->dialect = RESPONSES_DIALECT;
-    else if (!p->url.n)
+    else if (!x->o.json->failed(x->r))
         x->o.json->reject(x->r, "an input_file needs file_data, file_url or file_id");
 }
 

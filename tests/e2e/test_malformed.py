@@ -212,3 +212,43 @@ def test_a_block_that_others_do_not_know_is_named():
     with Upstream(refuse) as up, weir_for(up) as weir:
         answer = weir.post("/openai/v1/chat/completions", body)
         assert answer.status == 400 and "block hologram, which only openai knows" in answer.text, answer.text
+
+
+def image(dialect, url):
+    """A body whose one image lies at url, and where the body says so."""
+    path, _ = BODIES[dialect]
+    says = {
+        "openai": ("messages", "content", {"type": "image_url", "image_url": {"url": url}}, "image_url.url"),
+        "responses": ("input", "content", {"type": "input_image", "image_url": url}, "image_url"),
+        "anthropic": ("messages", "content", {"type": "image", "source": {"type": "url", "url": url}}, "source.url"),
+        "gemini": ("contents", "parts", {"fileData": {"mimeType": "image/png", "fileUri": url}}, "fileData.fileUri"),
+        "cohere": ("messages", "content", {"type": "image_url", "image_url": {"url": url}}, "image_url.url"),
+    }[dialect]
+    turns, parts, part, place = says
+    text = {"gemini": {"text": "t"}, "responses": {"type": "input_text", "text": "t"}}.get(dialect, {"type": "text", "text": "t"})
+    body = {"model": "to-" + dialect, "max_tokens": 9, turns: [{"role": "user", parts: [text, part]}]}
+    if dialect == "gemini":
+        del body["model"], body["max_tokens"]
+    if dialect == "responses":
+        del body["max_tokens"]
+    return path.format(dialect), body, f"{turns}[0].{parts}[1].{place}: not a URL or data URI"
+
+
+NO_URL = ["", "a cat", "/cat.png", "cat.png", "//host/cat.png", "http:", "https://", "http:///cat.png", "https:cat.png", "://x", "1a:b",
+          "data:", "data:image/png", "data:image/png;base64", "data:image/png;base64,", "iVBORw0KGgo=", " https://host/x"]
+URL = ["https://host/cat.png", "HTTP://host", "gs://bucket/cat.png", "s3://bucket/x", "file:///cat.png", "urn:x:y", DATA_URL,
+       "DATA:image/png;base64," + PNG, "data:image/svg+xml,%3Csvg/%3E", "data:;base64," + PNG, "https://host/" + "x" * 3000]
+
+
+def test_an_image_lies_at_a_url_or_nowhere():
+    with Upstream(refuse) as up, weir_for(up) as weir, weir.client() as client:
+        for dialect in ("openai", "responses", "anthropic", "gemini", "cohere"):
+            for url in NO_URL:
+                path, body, said = image(dialect, url)
+                answer = client.request("POST", path, json.dumps(body)).response()
+                assert answer.status == 400 and said in answer.text, (dialect, url, answer.status, answer.text)
+            for url in URL:
+                path, body, _ = image(dialect, url)
+                for text in (json.dumps(body), json.dumps(body).replace("/png", "\\/png")):
+                    answer = client.request("POST", path, text).response()
+                    assert answer.status == 422 and PASSED_ON in answer.text, (dialect, url, answer.status, answer.text)

@@ -178,7 +178,7 @@ def test_mistakes_are_named_by_their_path():
                 ({"model": "m", "input": [{"role": "user", "content": 3}]}, "input[0].content: must be a string"),
                 ({"model": "m", "input": [{"role": "robot", "content": "x"}]}, "input[0].role: must be one of"),
                 ({"model": "m", "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
-                 "image_url must be a URL or a data URI"),
+                 "image_url: not a URL or data URI"),
                 ({"model": "m", "input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id: is missing"),
                 ({"model": "m", "input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id: is missing"),
                 ({"model": "m", "input": "x", "max_output_tokens": 0}, "max_output_tokens: must be an integer"),

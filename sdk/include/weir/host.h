@@ -389,6 +389,10 @@ struct weir_host {
                        uint8_t out[32]);
     /* How hard the request looks (core/complexity.c). false: there is no conversation, or it has no messages. */
     bool (*complexity)(struct weir_call *call, struct weir_complexity *out);
+    /* Where an image or a file lies, as a client says it in decode_request: of a data URI in base64 the part gets media_type and
+     * data, of any other absolute URI (RFC 3986) its url. false: it is neither, or its data are empty; the part stays as it was,
+     * and reject() has a place to name. */
+    bool (*media_url)(struct weir_call *call, struct weir_part *part, struct weir_text url);
 #endif
 };
 
