@@ -3,7 +3,7 @@
  * Changes of the ABI, newest first:
  *   1.1  stages: test_suffix, read_test
  *        codecs: says, prefix, sign; claims with '*' anywhere, request()->star, WEIR_CLAIM_PREFIXED; trailers in decode_end; host:
- *        lose, again, hmac_key, key_id, hmac_caller; WEIR_EDIT_ANEW; WEIR_CODEC_REPEATS, _GOES_ON;
+ *        lose, again, hmac_key, key_id, hmac_caller, media_url; WEIR_EDIT_ANEW; WEIR_CODEC_REPEATS, _GOES_ON;
  *        fields and blocks of EMBED and RERANK; features and losses, flags of candidates for them
  *        candidates: is_healthy and what follows it
  *        kind CREDENTIALS (credentials.h), with token and rsa_sha256
