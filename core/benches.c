@@ -1,4 +1,4 @@
-/* Keys that their provider refuses, for all workers: a table of two words an entry, found by hash.
+/* Keys that their provider refuses, or asked for patience with, for all workers: a table of two words an entry, found by hash.
  *
  * word: until, unix ms, 42 | level 6 | suspect 16. A level of 0 with a suspect: one principal was refused, and it may have been
  * the principal's fault; a second one makes it the key's. An entry whose time is long over may be taken for another key: its word
@@ -6,7 +6,8 @@
  */
 #include "shm_layout.h"
 
-enum { FIRST_MS = 60 * 1000, LONGEST_MS = 3600 * 1000, SUSPECT_MS = 600 * 1000, STALE_MS = 2 * LONGEST_MS, TRIES = 16 };
+enum { FIRST_MS = 60 * 1000, LONGEST_MS = 3600 * 1000, SUSPECT_MS = 600 * 1000, REST_MS = 60 * 1000, STALE_MS = 2 * LONGEST_MS };
+enum { TRIES = 16 };
 
 static uint64_t mix(uint64_t h, const char *p, size_t n)
 {
@@ -129,4 +130,27 @@ void bench_forgive(uint64_t key)
     struct shm_bench *b = bench_was_any() ? find(key) : NULL;
     if (b && atomic_load_explicit(&b->word, memory_order_relaxed))
         atomic_store(&b->word, 0);
+}
+
+/* ---- patience ---- */
+
+static uint64_t rest_of(uint64_t key)
+{
+    uint64_t other = key ^ UINT64_C(0x9e3779b97f4a7c15);
+    return other ? other : 1;
+}
+
+/* The latest wins: it knows most. */
+void bench_rest(uint64_t key, int64_t now_ms, uint32_t ms)
+{
+    struct shm_bench *b = find_or_make(rest_of(key), now_ms);
+    int64_t until_ms = now_ms + (ms < REST_MS ? ms : REST_MS);
+    raise_until(until_ms);
+    if (b)
+        atomic_store(&b->word, word_of(until_ms, 1, 0));
+}
+
+uint32_t bench_rest_left_ms(uint64_t key, int64_t now_ms)
+{
+    return bench_left_ms(rest_of(key), now_ms);
 }

@@ -441,6 +441,32 @@ static const char *refuse_admission(struct request *r, struct candidate *c)
     return a == ADMISSION_GIVEN ? NULL : a == ADMISSION_FULL ? full : "its breaker is open, and one call probes";
 }
 
+/* Its provider asked for patience (Retry-After). */
+static uint32_t rests_ms(struct request *r, const struct candidate *c)
+{
+    return is_estimated(r, c) ? 0 : keys_rest_ms(r->arena, c->provider, c->view.model);
+}
+
+/* One that rests is asked after those that don't. */
+static bool defer(struct request *r, struct candidate *c)
+{
+    uint32_t ms = rests_ms(r, c), i = 0;
+    for (; ms && i < r->n_candidates; i++) {
+        const struct candidate *other = (const struct candidate *)r->candidates[i];
+        if (!other->was_tried && !rests_ms(r, other) && !obstacle(r, other))
+            break;
+    }
+    struct weir_candidate **list = ms && i < r->n_candidates ? arena_alloc(r->arena, (r->n_candidates + 1) * sizeof(*list)) : NULL;
+    if (!list)
+        return false;
+    memcpy(list, r->candidates, r->n_candidates * sizeof(*list));
+    list[r->n_candidates++] = &c->view;
+    r->candidates = list;
+    note_add(r, "core", "deferred",
+             arena_printf(r->arena, "%.*s: its provider asked for patience, %u ms more", (int)c->view.name.n, c->view.name.p, ms));
+    return true;
+}
+
 struct candidate *candidate_next(struct request *r)
 {
     while (r->n_candidates) {
@@ -450,6 +476,8 @@ struct candidate *candidate_next(struct request *r)
         if (c->was_tried)
             continue;
         const char *why = obstacle(r, c);
+        if (!why && defer(r, c))
+            continue;
         if (!why)
             why = refuse_admission(r, c);
         if (!why) {

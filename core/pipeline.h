@@ -225,6 +225,8 @@ bool keys_has_fresh(const struct attempt *a); /* one that this request has not u
 bool keys_has_another(const struct attempt *a); /* it failed for its key, and another may do */
 /* All of them sit on the bench, the first for wait_ms more. */
 bool keys_are_benched(struct arena *arena, const struct config_provider *p, struct weir_str model, uint32_t *wait_ms);
+/* For how long the provider asked for patience with this model, with whichever key comes back first; 0: with one of them it did not. */
+uint32_t keys_rest_ms(struct arena *arena, const struct config_provider *p, struct weir_str model);
 
 /* ---- failures (recovery.c) ---- */
 bool request_has_hosted_tool(const struct request *r); /* one that runs at the provider */

@@ -1,6 +1,8 @@
-/* Provider's keys: which one an attempt uses, and which ones sit on the bench because their provider refuses them.
+/* Provider's keys: which one an attempt uses, which ones sit on the bench because their provider refuses them, and which ones rest
+ * because it asked for patience (Retry-After).
  *
- * Keys take turns, those on the bench left out. A key is known by its value, so one that was exchanged in its file is a new one.
+ * Keys take turns, those on the bench left out, those that rest last. A key is known by its value, so one that was exchanged in
+ * its file is a new one.
  */
 #include <stdio.h>
 
@@ -70,23 +72,49 @@ static bool is_on_bench(const struct attempt *a, struct weir_str key)
     return bench_was_any() && bench_is_any(unix_ms()) && left_ms(a->provider, key, a->target->view.model);
 }
 
-/* The next in turn that is not on the bench, one that this request has not used before the others. */
+/* With this model; a provider without keys, or whose tokens change, has one that has no value. */
+static uint32_t rest_ms(const struct config_provider *p, struct weir_str key, struct weir_str model)
+{
+    if (!bench_was_any() || !bench_is_any(unix_ms()))
+        return 0;
+    return bench_rest_left_ms(bench_key(p->name, p->credentials ? WEIR_NONE : key, worker->generation, model), unix_ms());
+}
+
+uint32_t keys_rest_ms(struct arena *arena, const struct config_provider *p, struct weir_str model)
+{
+    uint32_t nearest = UINT32_MAX;
+    if (!bench_was_any() || !bench_is_any(unix_ms()))
+        return 0;
+    if (p->credentials || !p->n_keys)
+        return rest_ms(p, WEIR_NONE, model);
+    for (uint32_t i = 0; i < p->n_keys; i++) {
+        struct weir_str key = value_of(arena, &p->keys[i]);
+        uint32_t rests = rest_ms(p, key, model), sits = left_ms(p, key, model), ms = rests > sits ? rests : sits;
+        nearest = ms < nearest ? ms : nearest;
+    }
+    return nearest;
+}
+
+/* The next in turn of those that are best: not on the bench, not resting, not yet used by this request. */
 struct weir_str keys_choose(struct attempt *a)
 {
+    enum { USED = 1, RESTS = 2, BENCHED = 4 };
     static uint32_t turn;
     const struct config_provider *p = a->provider;
-    struct weir_str second = WEIR_NONE;
+    struct weir_str best = WEIR_NONE;
+    int least = 2 * BENCHED;
     if (p->credentials)
         return a->token;
-    for (uint32_t i = 0; i < p->n_keys; i++) {
+    for (uint32_t i = 0; i < p->n_keys && least; i++) {
         struct weir_str key = value_of(a->arena, &p->keys[turn++ % p->n_keys]);
-        bool is_free = !is_on_bench(a, key);
-        if (is_free && !was_used(a, key))
-            return key;
-        if (is_free || !second.p)
-            second = key;
+        int against = (is_on_bench(a, key) ? BENCHED : 0) | (rest_ms(p, key, a->target->view.model) ? RESTS : 0) |
+                      (was_used(a, key) ? USED : 0);
+        if (against < least) {
+            least = against;
+            best = key;
+        }
     }
-    return second;
+    return best;
 }
 
 bool keys_has_fresh(const struct attempt *a)
@@ -94,7 +122,7 @@ bool keys_has_fresh(const struct attempt *a)
     const struct config_provider *p = a->provider;
     for (uint32_t i = 0; i < p->n_keys && p->n_keys > 1; i++) {
         struct weir_str key = value_of(a->arena, &p->keys[i]);
-        if (!weir_eq(key, a->key) && !was_used(a, key) && !is_on_bench(a, key))
+        if (!weir_eq(key, a->key) && !was_used(a, key) && !is_on_bench(a, key) && !rest_ms(p, key, a->target->view.model))
             return true;
     }
     return false;
@@ -105,9 +133,20 @@ static bool is_refused_key(const struct weir_error *e)
     return e->error_class == WEIR_ERROR_AUTHENTICATION || e->error_class == WEIR_ERROR_QUOTA;
 }
 
+/* "Not before": of this key, with this model. */
+static void heed_retry_after(const struct attempt *a)
+{
+    const struct weir_error *e = &a->error;
+    bool is_asked = e->error_class == WEIR_ERROR_RATE_LIMITED || e->error_class == WEIR_ERROR_OVERLOADED;
+    if (is_asked && e->retry_after_ms && (e->flags & WEIR_ERROR_FROM_UPSTREAM))
+        bench_rest(bench_key(a->provider->name, a->provider->credentials ? WEIR_NONE : a->key, worker->generation, a->target->view.model),
+                   unix_ms(), e->retry_after_ms);
+}
+
 void keys_settle(const struct attempt *a)
 {
     const struct weir_error *e = &a->error;
+    heed_retry_after(a);
     if (!a->key.n || !a->provider->n_keys)
         return;
     bool is_refusal = e->flags & WEIR_ERROR_FROM_UPSTREAM, is_well = e->error_class == WEIR_ERROR_NONE;

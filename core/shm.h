@@ -143,6 +143,10 @@ void bench_sit(uint64_t key, int64_t now_ms); /* refused: for a minute; twice as
 void bench_suspect(uint64_t key, const char *principal, int64_t now_ms); /* the same, once two principals were refused */
 bool bench_was_any(void); /* cheap: was one ever? */
 void bench_forgive(uint64_t key); /* it was accepted */
+/* Its provider asked for patience (Retry-After): it may be used, but others come first for so long, at most a minute. Beside what
+ * the bench says of the same key. */
+void bench_rest(uint64_t key, int64_t now_ms, uint32_t ms);
+uint32_t bench_rest_left_ms(uint64_t key, int64_t now_ms);
 
 /* ---- faults: plugins and principals that crash workers (contracts, section 8) ---- */
 /* Master, after a worker's death. Returns what follows: this principal is poisoned for a while, the plugin is in

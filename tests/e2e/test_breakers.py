@@ -241,6 +241,73 @@ def test_a_limited_key_sends_the_retry_to_another():
             assert time.monotonic() - before < 5 and script.keys.count("k1") >= 1, script.keys
 
 
+# ---- patience -------------------------------------------------------------------------------------------------------
+
+def deferred(weir, n):
+    return [d["deferred"] for r in records(weir, n) for d in r.get("decisions", []) if "deferred" in d]
+
+
+def test_who_asked_for_patience_is_asked_last():
+    for refusal in (error(429, retry_after="20"), error(503, retry_after="20"), error(429, retry_after_ms="20000")):
+        with Upstream(Script(refusal)) as a, Upstream(Script(ok("from b"))) as b:
+            with Weir(settings([a, b], workers=2)) as weir:
+                for i in range(6):
+                    assert ask(weir, "anthropic" if i % 2 else "openai", bool(i % 3)).text == "from b"
+                assert len(a.requests) == 1 and len(b.requests) == 6, (len(a.requests), len(b.requests))
+                said = deferred(weir, 6)
+                assert len(said) == 5 and all(d.startswith("a/m: its provider asked for patience, ") for d in said), said
+
+
+def test_patience_ends():
+    with Upstream(Script(error(429, retry_after="1"), ok("from a"))) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b])) as weir:
+            assert [ask(weir, "openai", False).text for _ in range(2)] == ["from b"] * 2
+            time.sleep(1.1)
+            assert ask(weir, "openai", False).text == "from a" and len(a.requests) == 2
+
+
+def test_who_asked_for_patience_is_asked_when_no_other_is_left():
+    with Upstream(Script(error(429, retry_after="20"), ok("from a"))) as a, Upstream(Script(ok("from b"), error(500))) as b:
+        with Weir(settings([a, b])) as weir:
+            assert [ask(weir, "openai", True).text for _ in range(2)] == ["from b", "from a"]
+            assert (len(a.requests), len(b.requests)) == (2, 2)
+    with Upstream(Script(error(429, retry_after="20"), ok("from a"))) as a, Weir(settings([a])) as weir:
+        assert ask(weir, "openai", False).status == 429 and ask(weir, "openai", False).text == "from a"
+
+
+def test_without_a_wish_the_order_stays():
+    with Upstream(Script(error(429))) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b])) as weir:
+            assert [ask(weir, "openai", False).text for _ in range(3)] == ["from b"] * 3
+            assert len(a.requests) == 3 and not deferred(weir, 3)
+
+
+def test_a_key_with_which_patience_was_asked_for_gives_its_turns_away():
+    def act(conn, request, script):
+        key = request.headers["authorization"].split(" ")[1]
+        script.__dict__.setdefault("keys", []).append(key)
+        return (ok(key) if key == "k2" else error(429, retry_after="20"))(conn, request, script)
+    script = Script(act)
+    with Upstream(script) as a, Upstream(Script(ok("from b"))) as b:
+        with Weir(settings([a, b], providers={"a": {"key": None, "keys": ["k1", "k2", "k3"]}})) as weir:
+            answers = [ask(weir, "openai", False).text for _ in range(9)]
+            counts = [script.keys.count(k) for k in ("k1", "k2", "k3")]
+            assert counts == [1, 7, 1] and answers.count("from b") == 2, script.keys
+
+
+def test_patience_is_of_one_model():
+    def act(conn, request, script):
+        return (error(429, retry_after="20") if request.json["model"] == "m" else ok("other"))(conn, request, script)
+    with Upstream(Script(act)) as a, Upstream(Script(ok("from b"))) as b:
+        more = settings([a, b])
+        name = next(iter(more["models"]))
+        more["models"]["small"] = {"targets": ["a/small", "b/m"]}
+        with Weir(more) as weir:
+            assert ask(weir, "openai", False).text == "from b"
+            answer = weir.post("/v1/chat/completions", {"model": "small", "messages": [{"role": "user", "content": "x"}]})
+            assert answer.json["choices"][0]["message"]["content"] == "other", (name, answer.text)
+
+
 # ---- caps and queues ------------------------------------------------------------------------------------------------
 
 def test_max_inflight_queues_and_principals_take_turns():
