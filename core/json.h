@@ -41,6 +41,7 @@ bool json_read_null(struct weir_json *r);
 bool json_read_raw(struct weir_json *r, struct weir_str *out);
 bool json_skip(struct weir_json *r);
 bool json_reject(struct weir_json *r, const char *message);
+bool json_reject_inside(struct weir_json *r, const struct weir_json *inner, const char *message);
 bool json_failed(const struct weir_json *r);
 bool json_close(struct weir_json *r);
 

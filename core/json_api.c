@@ -52,4 +52,5 @@ const struct weir_json_api json_api = {
     .string_part = json_string_part,
     .string_end = json_string_end,
     .leave = json_leave,
+    .reject_inside = json_reject_inside,
 };

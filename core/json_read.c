@@ -71,6 +71,15 @@ bool json_reject(struct weir_json *r, const char *message)
     return copy.p ? json_fail(r, JSON_ERROR_VALUE, r->last, copy) : json_fail_memory(r);
 }
 
+bool json_reject_inside(struct weir_json *r, const struct weir_json *inner, const char *message)
+{
+    struct json_error e;
+    if (!json_error(inner, &e) || e.kind != JSON_ERROR_VALUE || !e.path.n || r->error != JSON_ERROR_NONE)
+        return json_reject(r, message);
+    r->below = arena_copy(r->arena, e.path);
+    return json_reject(r, e.message.p);
+}
+
 /* --- Taking values ------------------------------------------------------------------------------------------------ */
 
 static bool has_value(struct weir_json *r)

@@ -33,6 +33,7 @@ struct weir_json {
     enum json_error_kind error;
     size_t error_offset;
     struct weir_str error_message;
+    struct weir_str below; /* of an error inside the value read last: the path from there */
 };
 
 static inline bool json_is_space(char c)

@@ -300,7 +300,7 @@ static void read_again(struct reading *x, struct filling *f, struct weir_str raw
             j->skip(r);
     enum block block = block_of(type);
     if (!j->close(r) || !type.n) {
-        j->reject(x->r, "a block must be an object with a \"type\"");
+        j->reject_inside(x->r, r, "a block must be an object with a \"type\"");
         return;
     }
     if (block == BLOCK_OPAQUE) {
@@ -310,7 +310,7 @@ static void read_again(struct reading *x, struct filling *f, struct weir_str raw
         j->object(r);
         read_known(x, r, f, block);
         if (!j->close(r))
-            j->reject(x->r, "is not what a block of its type looks like");
+            j->reject_inside(x->r, r, "is not what a block of its type looks like");
     }
     struct weir_part *p = f->last;
     if (p && p->kind == WEIR_PART_OPAQUE && !x->o.failed) { /* also a document of blocks */

@@ -143,7 +143,7 @@ static void read_tool(struct reading *x)
             read_tool_member(x, r, t, key);
     }
     if (!j->close(r)) {
-        j->reject(x->r, "must be {\"name\":…,\"description\":…,\"input_schema\":{…}} or a tool that Anthropic runs");
+        j->reject_inside(x->r, r, "must be {\"name\":…,\"description\":…,\"input_schema\":{…}} or a tool that Anthropic runs");
     } else if (is_typed(type)) {
         *t = (struct weir_tool){ .next = t->next, .raw = raw, .dialect = ANTHROPIC_DIALECT, .flags = typed_flags(type) };
     } else if (!t->name.n) {
@@ -220,8 +220,8 @@ static void read_thinking(struct reading *x)
             j->raw(r, &display);
     }
     if (!j->close(r) || (weir_is(type, "\"enabled\"") && !budget.n)) {
-        j->reject(
-            x->r,
+        j->reject_inside(
+            x->r, r,
             "must be {\"type\":\"enabled\",\"budget_tokens\":N}, {\"type\":\"adaptive\"} or {\"type\":\"disabled\"}");
         return;
     }
@@ -346,7 +346,7 @@ static void read_stop(struct reading *x)
     if (j->close(r))
         set_field(x, WEIR_FIELD_STOP, raw, raw);
     else
-        j->reject(x->r, "must be an array of strings");
+        j->reject_inside(x->r, r, "must be an array of strings");
 }
 
 enum shape { STRING, BOOLEAN, INTEGER, NUMBER };

@@ -297,10 +297,11 @@ static void read_tool_block(struct reading *x, struct filling *f, struct weir_st
         take_tool_use(x, f);
     else
         take_tool_result(x, f);
-    bool is_good = j->close(x->r);
+    struct weir_json *inner = x->r;
     x->r = outer;
-    if (!is_good)
-        j->reject(outer, weir_is(key, "toolUse") ? "must be {\"toolUseId\":…,\"name\":…,\"input\":{…}}"
+    if (!j->close(inner))
+        j->reject_inside(outer, inner,
+                         weir_is(key, "toolUse") ? "must be {\"toolUseId\":…,\"name\":…,\"input\":{…}}"
                                                  : "must be {\"toolUseId\":…,\"content\":[{\"text\":…}]}");
 }
 

@@ -220,6 +220,8 @@ static void read_result_parts(struct reading *x, struct weir_part *result, struc
         if (p)
             take_media(x, p, &media);
     }
+    if (j->failed(r))
+        j->reject(x->r, "its functionResponse has a file that is neither bytes nor a URL");
 }
 
 static void read_result(struct reading *x, struct weir_part *p, struct weir_str raw)

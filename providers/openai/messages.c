@@ -267,7 +267,7 @@ static void read_tool_call(struct reading *x, struct weir_message *m)
         }
     }
     if (!j->close(r) || (p->kind == WEIR_PART_TOOL_CALL && !has_function))
-        j->reject(x->r, "must be {\"id\":…,\"type\":\"function\",\"function\":{\"name\":…,\"arguments\":\"…\"}}");
+        j->reject_inside(x->r, r, "must be {\"id\":…,\"type\":\"function\",\"function\":{\"name\":…,\"arguments\":\"…\"}}");
 }
 
 static void read_tool_calls(struct reading *x, struct weir_message *m)

@@ -174,8 +174,8 @@ static void read_tool_choice(struct reading *x)
                 if (weir_is(key, "name"))
                     j->raw(r, &name);
     if (!j->close(r))
-        j->reject(x->r,
-                  "must be \"auto\", \"none\", \"required\" or {\"type\":\"function\",\"function\":{\"name\":…}}");
+        j->reject_inside(x->r, r,
+                         "must be \"auto\", \"none\", \"required\" or {\"type\":\"function\",\"function\":{\"name\":…}}");
     else if (name.n && name.p[0] == '"')
         set_field(x, WEIR_FIELD_TOOL_CHOICE, x->o.host->format(x->o.call, "{\"name\":%.*s}", (int)name.n, name.p),
                   WEIR_NONE);
@@ -245,7 +245,7 @@ static void read_stop(struct reading *x)
     if (j->close(r))
         set_field(x, WEIR_FIELD_STOP, raw, raw);
     else
-        j->reject(x->r, "must be a string or an array of strings");
+        j->reject_inside(x->r, r, "must be a string or an array of strings");
 }
 
 static void read_stream_options(struct reading *x)

@@ -115,7 +115,6 @@ WRONG = [None, True, -1, 1e300, "", [], {}, [[[[]]]], {"x": 1}, 0.5]
 NO_JSON = [b"", b"{", b"[]", b"nul", b'{"a":1}}', b"\xff\xfe", b'{"model":"a\xff"}', b"[" * 100000, b'{"a":' * 5000, b'{"messages":1e99999}',
            b"\xef\xbb\xbf{}"]
 PASSED_ON = "told by the provider"
-COARSE = "messages[2].content[0].toolResult"  # Bedrock: the block is named, not what is inside it
 
 
 def nodes(value, path=()):
@@ -145,8 +144,6 @@ def text_of(path):
 
 def names(said, path):
     """The place itself, or what it stands in."""
-    if text_of(path).startswith(COARSE) and COARSE in said:
-        return True
     return not path or any(text_of(path[:k]) in said for k in range(max(1, len(path) - 2), len(path) + 1))
 
 
@@ -252,3 +249,33 @@ def test_an_image_lies_at_a_url_or_nowhere():
                 for text in (json.dumps(body), json.dumps(body).replace("/png", "\\/png")):
                     answer = client.request("POST", path, text).response()
                     assert answer.status == 422 and PASSED_ON in answer.text, (dialect, url, answer.status, answer.text)
+
+
+def test_what_was_read_from_its_own_bytes_is_named_as_deeply():
+    user = {"role": "user", "content": "x"}
+    call = {"id": "c", "type": "function", "function": {"name": 1, "arguments": "{}"}}
+    bad_image = {"source": {"url": "x", "type": "url"}, "type": "image"}
+    result = {"toolUseId": "c", "content": [{"text": "r"}, {"text": 1}]}
+    parts = [{"fileData": {"mimeType": "image/png", "fileUri": "x"}}]
+    cases = [
+        ("openai", {"messages": [user], "stop": ["a", 1]}, "stop[1]: must be a string"),
+        ("openai", {"messages": [{"role": "assistant", "tool_calls": [call]}]}, "messages[0].tool_calls[0].function.name: must be a string"),
+        ("openai", {"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "messages[0].tool_calls[0]: must be {"),
+        ("anthropic", {"max_tokens": 9, "messages": [{"role": "user", "content": [bad_image]}]},
+         "messages[0].content[0].source.url: not a URL"),
+        ("anthropic", {"max_tokens": 9, "messages": [user], "stop_sequences": [1]}, "stop_sequences[0]: must be a string"),
+        ("anthropic", {"max_tokens": 9, "messages": [user], "thinking": {"type": "enabled", "budget_tokens": "9"}},
+         "thinking.budget_tokens: must be a number"),
+        ("anthropic", {"max_tokens": 9, "messages": [user], "tools": [{"name": "f", "description": 1}]}, "tools[0].description: must be a string"),
+        ("bedrock", {"messages": [{"role": "user", "content": [{"toolResult": result}]}]},
+         "messages[0].content[0].toolResult.content[1].text: must be a string"),
+        ("bedrock", {"messages": [{"role": "user", "content": [{"toolResult": 1}]}]}, "messages[0].content[0].toolResult: must be {"),
+        ("gemini", {"contents": [{"parts": [{"functionResponse": {"name": "f", "response": {}, "parts": parts}}]}]},
+         "contents[0].parts[0]: its functionResponse has a file"),
+    ]
+    with Upstream(refuse) as up, weir_for(up) as weir:
+        for dialect, body, said in cases:
+            path, like = BODIES[dialect]
+            more = {"model": "to-" + dialect} if "model" in like else {}
+            answer = weir.post(path.format(dialect), {**more, **body})
+            assert answer.status == 400 and said in str(answer.json), (dialect, said, answer.text)

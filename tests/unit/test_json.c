@@ -275,6 +275,37 @@ ARENA_TEST(reject_after_an_object_names_the_object)
     CHECK_STR(error_of(r), "messages[0]: role is missing");
 }
 
+/* What the raw value of "a" is wrong in, told by the reader of the whole. */
+static const char *inside(const char *text)
+{
+    struct weir_json *r = open_text(text), *inner = NULL;
+    struct weir_str key, raw, each;
+    for (json_read_object(r); json_read_member(r, &key) && json_read_raw(r, &raw);) {
+        inner = json_open(arena, raw);
+        for (json_read_array(inner); json_read_element(inner);)
+            json_read_string(inner, &each);
+        if (!json_close(inner))
+            json_reject_inside(r, inner, "must be an array");
+    }
+    return error_of(r);
+}
+
+ARENA_TEST(reject_inside_goes_on_where_the_outer_path_ends)
+{
+    CHECK_STR(inside("{\"a\":[\"x\"],\"b\":[\"x\",1],\"c\":[2]}"), "b[1]: must be a string, found a number");
+    CHECK_STR(inside("{\"a\":{}}"), "a: must be an array");
+    CHECK_STR(inside("{\"a\":[\"x\"]}"), "");
+    struct weir_json *r = open_text("[{\"x y\":1}]"), *inner = open_text("{\"k\":{\"n\":1}}");
+    struct weir_str key, s;
+    for (json_read_object(inner); json_read_member(inner, &key);)
+        for (json_read_object(inner); json_read_member(inner, &key);)
+            json_read_string(inner, &s);
+    for (json_read_array(r); json_read_element(r);)
+        for (json_read_object(r); json_read_member(r, &key);)
+            json_reject_inside(r, inner, "no");
+    CHECK_STR(error_of(r), "[0][\"x y\"].k.n: must be a string, found a number");
+}
+
 ARENA_TEST(misuse_is_an_error_of_the_codec)
 {
     struct weir_str key;

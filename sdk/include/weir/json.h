@@ -99,6 +99,9 @@ struct weir_json_api {
     /* ---- since 1.1 ---- */
     /* A value that was taken raw is nothing that the codec knows: it counts as passed over, so that weir can tell its loss. */
     void (*leave)(struct weir_json *r, struct weir_str raw);
+    /* reject() at what `inner` failed at, with its words: inner was opened over the value that r read last, so its path goes on where
+     * r's ends. Where inner did not fail, or at its top, `message` is said of the whole value. */
+    bool (*reject_inside)(struct weir_json *r, const struct weir_json *inner, const char *message);
 #endif
 };
 

@@ -10,7 +10,7 @@
  *        ids: codecs' ids, id_out, id_in, insert in a frame
  *        codecs: model_source; WEIR_CANDIDATE_N_CALLS
  *        copies: WEIR_CANDIDATE_MIRROR, WEIR_STAGE_MIRRORS
- *        JSON reader: leave; cache_ttl of parts and tools, WEIR_FEATURE_CACHE_TTL
+ *        JSON reader: leave, reject_inside; cache_ttl of parts and tools, WEIR_FEATURE_CACHE_TTL
  *        codecs: other_stream_type, tokens_of
  *        weir_is_logprob(); what blocks of images and log probabilities hold
  *        WEIR_OPTION_RECORDS, WEIR_PRINCIPAL_MAY_EXPLAIN
