@@ -165,14 +165,17 @@ static void put_file_body(struct encoding *x, const struct weir_part *p)
     j->key(x->out, "filename"); /* the dialect refuses bytes without a name */
     j->put_str(x->out, p->name.n ? p->name : WEIR_LIT("document.pdf"));
     j->key(x->out, "file_data");
-    put_data_url(x, p);
+    if (p->data.n)
+        put_data_url(x, p);
+    else
+        j->put_str(x->out, p->url);
 }
 
 static void put_file(struct encoding *x, const struct weir_part *p)
 {
     const struct weir_json_api *j = x->o.json;
-    bool is_own_id = p->file_id.n && weir_eq(p->dialect, OPENAI_DIALECT);
-    if (!p->data.n && !is_own_id) {
+    bool is_own = (p->file_id.n || p->url.n) && weir_eq(p->dialect, OPENAI_DIALECT);
+    if (!p->data.n && !is_own) {
         openai_unsupported(&x->o, "messages",
                            "A file can only be sent with its bytes to a provider of the openai dialect; inline it.");
         return;

@@ -75,10 +75,14 @@ static void read_file(struct reading *x, struct weir_json *r, struct weir_part *
     struct weir_text data;
     for (j->object(r); j->member(r, &key);) {
         if (weir_is(key, "file_data") && !took_null(r, j)) {
-            if (j->text(r, &data) && !x->o.host->media_url(x->o.call, p, data)) {
+            if (!j->text(r, &data))
+                continue;
+            if (!x->o.host->media_url(x->o.call, p, data)) {
                 p->data = data; /* bare base64 */
                 p->media_type = WEIR_LIT("application/pdf");
             }
+            if (p->url.n) /* as OpenRouter takes it; OpenAI doesn't */
+                p->dialect = OPENAI_DIALECT;
         } else if (weir_is(key, "file_id") && !took_null(r, j)) {
             j->string(r, &p->file_id);
             p->dialect = OPENAI_DIALECT;

@@ -279,3 +279,20 @@ def test_what_was_read_from_its_own_bytes_is_named_as_deeply():
             more = {"model": "to-" + dialect} if "model" in like else {}
             answer = weir.post(path.format(dialect), {**more, **body})
             assert answer.status == 400 and said in str(answer.json), (dialect, said, answer.text)
+
+
+def test_a_file_at_a_url_is_one_for_everybody():
+    """OpenRouter takes a URL in the place of a file's bytes: who knows files by URL gets it as such, its own dialect as it was."""
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "https://host/a.pdf"}}
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "t"}, file]}]}
+    with Upstream(refuse) as up, weir_for(up) as weir:
+        for dialect in ("openai", "anthropic", "responses", "cohere"):
+            answer = weir.post("/openai/v1/chat/completions", {"model": "to-" + dialect, **body})
+            if dialect == "cohere":
+                assert answer.status == 400 and "no files by URL" in answer.text, answer.text
+            else:
+                assert PASSED_ON in answer.text, answer.text
+        own, anthropic, responses = [json.dumps(r.json) for r in up.requests]
+        assert json.dumps(file) in own
+        assert '{"type": "url", "url": "https://host/a.pdf"}' in anthropic, anthropic
+        assert '"file_url": "https://host/a.pdf"' in responses, responses

@@ -196,6 +196,11 @@ static struct weir_part *lab_part_add_to(struct weir_call *c, struct weir_part *
     return conversation_part(lab_of(c)->conversation, &parent->parts, kind);
 }
 
+static bool lab_media_url(struct weir_call *c, struct weir_part *p, struct weir_text url)
+{
+    return conversation_media_url(lab_of(c)->arena, p, &url);
+}
+
 static struct weir_tool *lab_tool_add(struct weir_call *c)
 {
     return conversation_tool(lab_of(c)->conversation);
@@ -353,6 +358,7 @@ static const struct weir_host *lab_host(void)
         .message_add = lab_message_add,
         .part_add = lab_part_add,
         .part_add_to = lab_part_add_to,
+        .media_url = lab_media_url,
         .tool_add = lab_tool_add,
         .ext_add = lab_ext_add,
         .note = lab_note,

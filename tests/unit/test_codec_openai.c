@@ -64,7 +64,8 @@ TEST(bad_requests_name_the_field)
     check_refused("{\"model\":\"m\",\"temperature\":\"hot\",\"messages\":[]}", "temperature", "must be a number");
     check_refused("{\"model\":\"m\",\"max_tokens\":0,\"messages\":[]}", "max_tokens", "at least 1");
     check_refused("{\"model\":\"m\",\"max_tokens\":1.5,\"messages\":[]}", "max_tokens", "integer");
-    check_refused("{\"model\":\"m\",\"stop\":[1],\"messages\":[]}", "stop", "array of strings");
+    check_refused("{\"model\":\"m\",\"stop\":[\"a\",1],\"messages\":[]}", "stop[1]", "must be a string");
+    check_refused("{\"model\":\"m\",\"stop\":1,\"messages\":[]}", "stop", "array of strings");
     check_refused("{\"model\":\"m\",\"stream\":1,\"messages\":[]}", "stream", "true or false");
     check_refused("{\"model\":\"m\",\"tools\":[{\"type\":\"function\",\"function\":{}}],\"messages\":[]}",
                   "tools[0].function", "has no name");
