@@ -116,7 +116,9 @@ static bool is_absolute(struct weir_str s)
     struct weir_str rest = { s.p + n + 1, s.n - n - 1 };
     if ((n == 4 || n == 5) && strncasecmp(s.p, "https", n) == 0)
         return rest.n > 2 && memcmp(rest.p, "//", 2) == 0 && rest.p[2] != '/';
-    return n != 4 || strncasecmp(s.p, "data", 4) != 0 || (memchr(rest.p, ',', rest.n) && rest.p[rest.n - 1] != ',');
+    if (n == 4 && strncasecmp(s.p, "data", n) == 0)
+        return memchr(rest.p, ',', rest.n) && rest.p[rest.n - 1] != ',';
+    return true;
 }
 
 bool conversation_media_url(struct arena *a, struct weir_part *p, const struct weir_text *url)
