@@ -167,7 +167,7 @@ $(BUILD)/tests/plugins/%.so: tests/hostile/%.c
 	$(Q)$(CC) $(SOFLAGS) $(SOLINK) -o $@ $< -lpthread
 
 # One test that doesn't build is one failure, not the end of the run: run.py counts what is missing.
-unit-build:
+unit-build: all
 	@$(MAKE) -k $(UNIT) $(TEST_PLUGINS) $(COUNTS) $(BUILD)/lua-definitions
 
 unit:

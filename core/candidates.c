@@ -422,14 +422,30 @@ static const char *obstacle(struct request *r, const struct candidate *c)
     return losses_forbid(r, c).p;
 }
 
-bool candidates_any(struct request *r)
+/* Its provider asked for patience (Retry-After): for how long still. */
+static uint32_t rests_ms(struct request *r, const struct candidate *c)
+{
+    return is_estimated(r, c) ? 0 : keys_rest_ms(r->arena, c->provider, c->view.model);
+}
+
+static bool is_any(struct request *r, bool may_rest)
 {
     for (uint32_t i = 0; i < r->n_candidates; i++) {
         const struct candidate *c = (const struct candidate *)r->candidates[i];
-        if (!c->was_tried && !obstacle(r, c))
+        if (!c->was_tried && (may_rest || !rests_ms(r, c)) && !obstacle(r, c))
             return true;
     }
     return false;
+}
+
+bool candidates_any(struct request *r)
+{
+    return is_any(r, true);
+}
+
+bool candidates_any_awake(struct request *r)
+{
+    return is_any(r, false);
 }
 
 static const char *refuse_admission(struct request *r, struct candidate *c)
@@ -441,22 +457,13 @@ static const char *refuse_admission(struct request *r, struct candidate *c)
     return a == ADMISSION_GIVEN ? NULL : a == ADMISSION_FULL ? full : "its breaker is open, and one call probes";
 }
 
-/* Its provider asked for patience (Retry-After). */
-static uint32_t rests_ms(struct request *r, const struct candidate *c)
-{
-    return is_estimated(r, c) ? 0 : keys_rest_ms(r->arena, c->provider, c->view.model);
-}
-
 /* One that rests is asked after those that don't. */
 static bool defer(struct request *r, struct candidate *c)
 {
-    uint32_t ms = rests_ms(r, c), i = 0;
-    for (; ms && i < r->n_candidates; i++) {
-        const struct candidate *other = (const struct candidate *)r->candidates[i];
-        if (!other->was_tried && !rests_ms(r, other) && !obstacle(r, other))
-            break;
-    }
-    struct weir_candidate **list = ms && i < r->n_candidates ? arena_alloc(r->arena, (r->n_candidates + 1) * sizeof(*list)) : NULL;
+    uint32_t ms = rests_ms(r, c);
+    if (!ms || !candidates_any_awake(r))
+        return false;
+    struct weir_candidate **list = arena_alloc(r->arena, (r->n_candidates + 1) * sizeof(*list));
     if (!list)
         return false;
     memcpy(list, r->candidates, r->n_candidates * sizeof(*list));

@@ -61,7 +61,7 @@ void hedge_begin(struct request *r)
     const struct config_hedge *hedge = hedge_of(r);
     uint32_t late_ms = (uint32_t)((monotonic_us() - a->started_us) / 1000);
     a->hedge_at_us = 0;
-    if (!candidates_any(r))
+    if (!candidates_any_awake(r))
         return;
     double share = hedge->mode == CONFIG_HEDGE_DEFAULT ? usual_share : hedge->share;
     if (!admission_take_hedge(a->provider, share)) {

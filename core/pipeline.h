@@ -234,6 +234,7 @@ void recovery_after(struct attempt *a); /* a failed and the hooks have spoken: t
 void recovery_beside(struct attempt *a); /* a failed, but another lives: who may be asked once that has failed too */
 void recovery_give_up(struct request *r); /* no candidate is left: the error that tells what was tried and passed over */
 bool candidates_any(struct request *r); /* could one of those left be tried now? */
+bool candidates_any_awake(struct request *r); /* … whose provider did not ask for patience */
 
 /* ---- another finishes an answer that broke off (rescue.c; what is said of it stands in rescue.h) ---- */
 void rescue_note(struct attempt *a, struct weir_event *e); /* its codec said so */

@@ -192,3 +192,16 @@ def test_mistakes_in_the_configuration_are_told():
     assert weir.start(wants_exit=True) != 0 and "after" in weir.log()
     weir = Weir(hedged([None], "on"))
     assert weir.start(wants_exit=True) != 0 and "hedge is off, or" in weir.log()
+
+
+def test_one_who_asked_for_patience_is_no_second():
+    gate = threading.Event()
+    with Upstream(Script(held(gate, ok("first")))) as a, Upstream(Script(error(429, retry_after="20"), ok("second"))) as b:
+        more = hedged([a, b], {"after": "100ms"})
+        more["models"]["b/m"] = {"targets": ["b/m"]}
+        with Weir(more) as weir:
+            limited = weir.post("/v1/chat/completions", {"model": "b/m", "messages": [{"role": "user", "content": "x"}]})
+            assert limited.status == 429, limited.text
+            threading.Timer(0.5, gate.set).start()
+            assert ask(weir, "openai", True).text == "first"
+            assert len(b.requests) == 1 and len(records(weir, 2)[1]["attempts"]) == 1
