@@ -1,13 +1,14 @@
 /* Keys that their provider refuses, or asked for patience with, for all workers: a table of two words an entry, found by hash.
  *
  * word: until, unix ms, 42 | level 6 | suspect 16. A level of 0 with a suspect: one principal was refused, and it may have been
- * the principal's fault; a second one makes it the key's. An entry whose time is long over may be taken for another key: its word
- * is then as good as none, so whoever reads it between the two stores reads nothing wrong.
+ * the principal's fault; a second one makes it the key's. What rests has an entry of its own, of the last level. An entry whose
+ * time is long over may be taken for another key: its word is then as good as none, so whoever reads it between the two stores
+ * reads nothing wrong.
  */
 #include "shm_layout.h"
 
 enum { FIRST_MS = 60 * 1000, LONGEST_MS = 3600 * 1000, SUSPECT_MS = 600 * 1000, REST_MS = 60 * 1000, STALE_MS = 2 * LONGEST_MS };
-enum { TRIES = 16 };
+enum { TRIES = 16, RESTS = 63 /* the level of one that rests */ };
 
 static uint64_t mix(uint64_t h, const char *p, size_t n)
 {
@@ -61,6 +62,12 @@ static struct shm_bench *find(uint64_t key)
     return NULL;
 }
 
+/* A refusal is remembered for a while, since the next sits longer; patience is not. */
+static bool is_over(uint64_t word, int64_t now_ms)
+{
+    return until_of(word) + (level_of(word) == RESTS ? 0 : STALE_MS) < now_ms;
+}
+
 /* Found, or made in the place of none or of one that has long been over. NULL: no room, which only means that it is not benched. */
 static struct shm_bench *find_or_make(uint64_t key, int64_t now_ms)
 {
@@ -68,7 +75,7 @@ static struct shm_bench *find_or_make(uint64_t key, int64_t now_ms)
     for (uint32_t i = 0; i < TRIES && !b; i++) {
         struct shm_bench *at = &shm_area->benches[(key + i) % BENCHES_MAX];
         uint64_t before = atomic_load(&at->key);
-        bool is_free = !before || until_of(atomic_load(&at->word)) + STALE_MS < now_ms;
+        bool is_free = !before || is_over(atomic_load(&at->word), now_ms);
         if (is_free && atomic_compare_exchange_strong(&at->key, &before, key)) {
             atomic_store(&at->word, 0);
             atomic_fetch_add(&shm_area->n_benches, 1);
@@ -147,7 +154,7 @@ void bench_rest(uint64_t key, int64_t now_ms, uint32_t ms)
     int64_t until_ms = now_ms + (ms < REST_MS ? ms : REST_MS);
     raise_until(until_ms);
     if (b)
-        atomic_store(&b->word, word_of(until_ms, 1, 0));
+        atomic_store(&b->word, word_of(until_ms, RESTS, 0));
 }
 
 uint32_t bench_rest_left_ms(uint64_t key, int64_t now_ms)
