@@ -135,9 +135,10 @@ static struct weir_str make_path(const struct weir_json *r, struct arena *a)
     const struct json_level *level = r->level ? r->first : NULL;
     for (; level && has_current(level); level = level == r->level ? NULL : level->down)
         path_add_level(&path, level);
-    if (r->below.n && r->below.p[0] != '[')
-        path_add(&path, ".", path.n > 0);
-    path_add(&path, r->below.p, r->below.n);
+    if (r->below.n) {
+        path_add(&path, ".", path.n > 0 && r->below.p[0] != '[');
+        path_add(&path, r->below.p, r->below.n);
+    }
     if (path.is_full) {
         memcpy(path.p + path.n, "...", 3);
         path.n += 3;
