@@ -77,7 +77,8 @@ static void read_part_member(struct reading *x, struct weir_json *r, struct weir
     struct weir_str raw;
     if (is_string && (weir_is(key, "text") || weir_is(key, "refusal"))) {
         to->has_text = j->text(r, &to->text);
-        to->last = (struct weir_str){ to->text.p - 1, to->text.n + 2 };
+        if (to->has_text)
+            to->last = (struct weir_str){ to->text.p - 1, to->text.n + 2 };
         return;
     }
     if (is_string && (weir_is(key, "image_url") || weir_is(key, "file_url") || weir_is(key, "file_data"))) {
